@@ -1,0 +1,137 @@
+"""Accuracy and loss as sums over real examples, divided once at the end.
+
+Ties: of equal logits the class with the lower index ranks first, as in
+argmax. A model whose logits are all equal thus scores as one that always
+answers class 0 (top-5: classes 0 to 4), not 100 %. A row with a NaN among its
+logits is wrong for top-1 and top-5, and makes the loss NaN.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def batch_sums(
+  logits: jax.Array, labels: jax.Array, mask: jax.Array, num_classes: int
+) -> dict[str, jax.Array]:
+  """Returns sums over the examples of a batch that the mask calls real.
+
+  Args:
+    logits: [B, K].
+    labels: [B], integers in [0, K); any value where the mask is false.
+    mask: [B], true for real examples, false for padding.
+    num_classes: K.
+
+  Returns:
+    "top1", "top5", "count": [] int32 (top5 is of min(5, K) classes); "loss":
+    [] float32, summed cross-entropy; "class_right" and "class_count": [K]
+    int32, top-1 answers that are right and examples, by true class.
+  """
+  if logits.ndim != 2 or logits.shape[1] != num_classes:
+    raise ValueError(
+      f"logits {logits.shape} must be [B, {num_classes}]; the model and the "
+      "data must agree on num_classes."
+    )
+  mask = mask.astype(jnp.bool)
+  logits = logits.astype(jnp.float32)
+  rank = label_rank(logits, labels)
+  top1 = mask & (rank < 1)
+  losses = _cross_entropy(logits, labels)
+  by_class = jnp.zeros(num_classes, jnp.int32).at[labels]
+  return {
+    "top1": jnp.sum(top1, dtype=jnp.int32),
+    "top5": jnp.sum(mask & (rank < min(5, num_classes)), dtype=jnp.int32),
+    # Not a product with the mask: padding may be NaN.
+    "loss": jnp.sum(jnp.where(mask, losses, 0)),
+    "count": jnp.sum(mask, dtype=jnp.int32),
+    "class_right": by_class.add(top1.astype(jnp.int32)),
+    "class_count": by_class.add(mask.astype(jnp.int32)),
+  }
+
+
+def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns how many classes rank before the label, [B] int32.
+
+  Rows with a NaN, and labels outside of [0, K), rank last: K.
+
+  Args:
+    logits: [B, K].
+    labels: [B], integers.
+  """
+  classes = jnp.arange(logits.shape[1])[None, :]  # [1, K]
+  own = _label_logits(logits, labels)[:, None]  # [B, 1]
+  before = (logits > own) | ((logits == own) & (classes < labels[:, None]))
+  bad = jnp.isnan(logits).any(axis=1) | jnp.isnan(own[:, 0])
+  return jnp.where(bad, logits.shape[1], jnp.sum(before, axis=1))
+
+
+def accumulate(
+  totals: Mapping[str, np.ndarray] | None, sums: Mapping[str, jax.Array]
+) -> dict[str, np.ndarray]:
+  """Returns the totals with the sums of one more batch, on the host.
+
+  Counts are kept in int64 and the loss in float64: no overflow, no drift.
+
+  Args:
+    totals: of the batches so far; None before the first.
+    sums: from `batch_sums`.
+  """
+  wide = {
+    name: np.asarray(value).astype(np.float64 if name == "loss" else np.int64)
+    for name, value in sums.items()
+  }
+  if totals is None:
+    return wide
+  return {name: totals[name] + value for name, value in wide.items()}
+
+
+def finalize(
+  totals: Mapping[str, np.ndarray],
+) -> dict[str, float | int | list[float | None]]:
+  """Returns the metrics as plain Python values that JSON can hold.
+
+  Args:
+    totals: from `accumulate` (or the sums of a single batch).
+
+  Returns:
+    "top1", "top5": fractions in [0, 1]; "loss": mean over examples; "count":
+    examples; "per_class_accuracy": a list by class, None for classes without
+    examples; "mean_per_class_accuracy": over the other classes.
+  """
+  count = int(totals["count"])
+  if count == 0:
+    raise ValueError(
+      "count=0 examples were evaluated and must be 1 or more; the split is "
+      "empty, check its name and folder."
+    )
+  class_count = [int(n) for n in totals["class_count"]]
+  class_right = [int(n) for n in totals["class_right"]]
+  per_class = [
+    right / n if n else None
+    for right, n in zip(class_right, class_count, strict=True)
+  ]
+  seen = [accuracy for accuracy in per_class if accuracy is not None]
+  return {
+    "top1": int(totals["top1"]) / count,
+    "top5": int(totals["top5"]) / count,
+    "loss": float(totals["loss"]) / count,
+    "count": count,
+    "mean_per_class_accuracy": sum(seen) / len(seen),
+    "per_class_accuracy": per_class,
+  }
+
+
+def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the cross-entropy of each example, [B]."""
+  own = _label_logits(logits, labels)
+  return jax.nn.logsumexp(logits, axis=1) - own
+
+
+def _label_logits(logits: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns each row's logit of its label, [B]; NaN outside of [0, K)."""
+  inside = (labels >= 0) & (labels < logits.shape[1])
+  index = jnp.where(inside, labels, 0)[:, None]
+  own = jnp.take_along_axis(logits, index, axis=1)[:, 0]
+  return jnp.where(inside, own, jnp.nan)
