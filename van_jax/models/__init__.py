@@ -1,0 +1,24 @@
+"""The Visual Attention Network and its published variants."""
+
+from van_jax.models.lka import Attention, LargeKernelAttention
+from van_jax.models.van import VAN
+from van_jax.models.variants import (
+  VARIANTS,
+  Variant,
+  architecture,
+  create_model,
+  from_architecture,
+  list_models,
+)
+
+__all__ = [
+  "VAN",
+  "VARIANTS",
+  "Attention",
+  "LargeKernelAttention",
+  "Variant",
+  "architecture",
+  "create_model",
+  "from_architecture",
+  "list_models",
+]

@@ -1,0 +1,137 @@
+"""The layers that VAN's blocks are made of, initialised as the authors do."""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from van_jax import ops
+
+
+def conv_init(groups: int = 1) -> jax.nn.initializers.Initializer:
+  """Returns normal(0, sqrt(2 / (k * k * out / groups))), for HWIO kernels."""
+
+  def init(key, shape, dtype=jnp.float32):
+    height, width, _, out = shape
+    std = math.sqrt(2 / (height * width * out / groups))
+    return std * jax.random.normal(key, shape, dtype)
+
+  return init
+
+
+# torch's trunc_normal_ cuts at -2 and 2, a hundred of these deviations away.
+linear_init = nn.initializers.normal(0.02)
+
+
+def gelu(x: jax.Array) -> jax.Array:
+  """Returns the exact (erf) GELU; Flax's default is the tanh one."""
+  return nn.gelu(x, approximate=False)
+
+
+class Pointwise(nn.Module):
+  """A 1x1 convolution with bias.
+
+  Attributes:
+    features: channels out.
+    dtype: of the computation.
+  """
+
+  features: int
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, features]."""
+    shape = (1, 1, x.shape[-1], self.features)
+    kernel = self.param("kernel", conv_init(), shape, jnp.float32)
+    bias = self.param(
+      "bias", nn.initializers.zeros, (self.features,), jnp.float32
+    )
+    y = x.astype(self.dtype) @ kernel[0, 0].astype(self.dtype)
+    return y + bias.astype(self.dtype)[None, None, None]
+
+
+class Depthwise(nn.Module):
+  """A depthwise convolution with bias that keeps the map's size.
+
+  Attributes:
+    kernel_size: taps along each axis.
+    dilation: distance between neighbouring taps.
+    implementation: one of `ops.list_implementations()`.
+    dtype: of the computation; products add up in float32 or wider.
+  """
+
+  kernel_size: int
+  dilation: int = 1
+  implementation: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C]."""
+    channels = x.shape[-1]
+    shape = (self.kernel_size, self.kernel_size, 1, channels)
+    kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
+    bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
+    y = ops.depthwise_conv(
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+      dilation=self.dilation,
+      implementation=self.implementation,
+    )
+    return y + bias.astype(self.dtype)[None, None, None]
+
+
+class DropPath(nn.Module):
+  """Drops the whole residual of random examples, and scales up the rest.
+
+  Attributes:
+    rate: probability that an example's residual is dropped, in [0, 1).
+  """
+
+  rate: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C]; draws from the "dropout" stream."""
+    if not train or self.rate == 0:
+      return x
+    keep = 1 - self.rate
+    kept = jax.random.bernoulli(
+      self.make_rng("dropout"), keep, (x.shape[0], 1, 1, 1)
+    )
+    return jnp.where(kept, x / keep, 0)
+
+
+class FeedForward(nn.Module):
+  """1x1 convolution, depthwise 3x3, GELU, 1x1 convolution.
+
+  Attributes:
+    ratio: hidden channels over channels.
+    dropout_rate: of the hidden and of the final activations.
+    conv_implementation: one of `ops.list_implementations()`.
+    dtype: of the computation.
+  """
+
+  ratio: int | float
+  dropout_rate: float = 0.0
+  conv_implementation: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C]."""
+    channels = x.shape[-1]
+    hidden = int(channels * self.ratio)
+    h = Pointwise(hidden, dtype=self.dtype, name="fc1")(x)
+    h = Depthwise(
+      3,
+      implementation=self.conv_implementation,
+      dtype=self.dtype,
+      name="dwconv",
+    )(h)
+    h = nn.Dropout(self.dropout_rate)(gelu(h), deterministic=not train)
+    h = Pointwise(channels, dtype=self.dtype, name="fc2")(h)
+    return nn.Dropout(self.dropout_rate)(h, deterministic=not train)

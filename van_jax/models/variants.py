@@ -1,0 +1,121 @@
+"""The published VANs by name, and architectures as plain values."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from van_jax.models.van import VAN
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+  """One row of the paper's Table 1, stage by stage."""
+
+  widths: tuple[int, ...]
+  depths: tuple[int, ...]
+  ffn_ratios: tuple[int, ...] = (8, 8, 4, 4)
+
+
+# arXiv:2202.09741, Tables 1 and 8. B6 is the OpenMMLab table's (283.9 M
+# parameters); the paper and the authors' code make its stage 3 narrower.
+VARIANTS = {
+  "van_b0": Variant((32, 64, 160, 256), (3, 3, 5, 2)),
+  "van_b1": Variant((64, 128, 320, 512), (2, 2, 4, 2)),
+  "van_b2": Variant((64, 128, 320, 512), (3, 3, 12, 3)),
+  "van_b3": Variant((64, 128, 320, 512), (3, 5, 27, 3)),
+  "van_b4": Variant((64, 128, 320, 512), (3, 6, 40, 3)),
+  "van_b5": Variant((96, 192, 480, 768), (3, 3, 24, 3)),
+  "van_b6": Variant((96, 192, 480, 768), (6, 6, 90, 6)),
+  "van_b6_paper": Variant((96, 192, 384, 768), (6, 6, 90, 6)),
+}
+
+# The fields of VAN that its weights were made for; the rest is how to run it.
+_ARCHITECTURE_FIELDS = (
+  "widths",
+  "depths",
+  "ffn_ratios",
+  "num_classes",
+  "layer_scale_init",
+  "kernel_size",
+  "dilation",
+  "gate",
+  "lka_convs",
+  "layer_norm_epsilon",
+)
+
+
+def list_models() -> tuple[str, ...]:
+  """Returns the names that `create_model` takes."""
+  return tuple(VARIANTS)
+
+
+def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
+  """Returns the VAN of that name, with other fields as given.
+
+  Args:
+    name: one of `list_models()`.
+    num_classes: of the head; 0 for no head.
+    **overrides: fields of `VAN`; sequences may be lists, dtype may be a name.
+
+  Raises:
+    ValueError: on a name or a field that does not exist, or a bad value.
+  """
+  if name not in VARIANTS:
+    raise ValueError(
+      f"name={name!r} is not a model; {_nearest(name, VARIANTS)}."
+    )
+  fields = dataclasses.asdict(VARIANTS[name]) | {"num_classes": num_classes}
+  return _build(fields | overrides)
+
+
+def architecture(model: VAN) -> dict[str, Any]:
+  """Returns the fields that the model's weights depend on, as JSON values."""
+  fields = {name: getattr(model, name) for name in _ARCHITECTURE_FIELDS}
+  return {
+    name: list(value) if isinstance(value, tuple) else value
+    for name, value in fields.items()
+  }
+
+
+def from_architecture(fields: Mapping[str, Any], **overrides) -> VAN:
+  """Returns the VAN of an `architecture`, with other fields as given.
+
+  Raises:
+    ValueError: on missing or unknown fields, or a bad value.
+  """
+  missing = sorted(set(_ARCHITECTURE_FIELDS) - set(fields))
+  if missing:
+    raise ValueError(
+      f"the architecture lacks {', '.join(missing)}; all of "
+      f"{', '.join(_ARCHITECTURE_FIELDS)} must be given."
+    )
+  return _build(dict(fields) | overrides)
+
+
+def _build(fields: dict[str, Any]) -> VAN:
+  known = {f.name for f in dataclasses.fields(VAN)} - {"parent", "name"}
+  for name in fields:
+    if name not in known:
+      raise ValueError(
+        f"{name}={fields[name]!r} is not a field of VAN; "
+        f"{_nearest(name, known)}."
+      )
+  values = {
+    name: tuple(value) if isinstance(value, list) else value
+    for name, value in fields.items()
+  }
+  if "dtype" in values:
+    values["dtype"] = jnp.dtype(values["dtype"])
+  return VAN(**values)
+
+
+def _nearest(name: str, known) -> str:
+  close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.4)
+  return (
+    f"the nearest are {', '.join(close)}"
+    if close
+    else f"there are {', '.join(sorted(known))}"
+  )

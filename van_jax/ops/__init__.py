@@ -1,0 +1,5 @@
+"""Operations with one door each and one implementation a platform."""
+
+from van_jax.ops.depthwise import depthwise_conv, list_implementations
+
+__all__ = ["depthwise_conv", "list_implementations"]
