@@ -3,21 +3,13 @@
 import difflib
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 BLOCK = re.compile(r"block(\d+)_(\d+)")
 STAGE = re.compile(r"(patch_embed|norm)(\d+)")
-
-
-class LearningRateState(NamedTuple):
-  """Updates done, and the learning rate of the last of them."""
-
-  count: jax.Array  # [] int32.
-  learning_rate: jax.Array  # [] float32; that of update 1 before any is done.
 
 
 def create_optimizer(
@@ -41,7 +33,8 @@ def create_optimizer(
   errors about patterns and layers, under `jax.eval_shape` too.
 
   Args:
-    schedule: learning rate by updates done before.
+    schedule: learning rate by updates done before; the rate that an update
+      uses is `schedule(step)`, step being the updates done when it starts.
     beta1: decay of the first moment.
     beta2: decay of the second moment.
     epsilon: added to the root of the second moment, after bias correction.
@@ -50,15 +43,16 @@ def create_optimizer(
     layer_decay: factor of the learning rate from each layer to the one below
       (see `layer_scales`); None or 1: one rate for all.
     frozen_patterns: regular expressions, each to match whole parameter paths
-      such as "block1_0/attn/proj_1/kernel"; "(patch_embed1|block1_.*)/.*"
-      freezes most of stage 1.
+      such as "block1_0/attn/proj_1/kernel";
+      "(patch_embed1|block1_.*|norm1)/.*" freezes stage 1. Running BatchNorm
+      statistics are no parameters and go on; the model freezes those.
   """
   _check_moments(beta1, beta2, epsilon)
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
   steps = [
     optax.scale_by_adam(beta1, beta2, epsilon),
     optax.add_decayed_weights(weight_decay, decays),
-    scale_by_learning_rate(schedule),
+    optax.scale_by_learning_rate(schedule),
   ]
   if gradient_clip_norm:
     steps.insert(0, optax.clip_by_global_norm(gradient_clip_norm))
@@ -74,40 +68,12 @@ def create_optimizer(
   return optimizer
 
 
-def learning_rate(opt_state: optax.OptState) -> jax.Array:
-  """Returns the learning rate [] of the last update, before layer decay."""
-  return optax.tree.get(opt_state, "learning_rate")
-
-
 def decays(params: optax.Params) -> Any:
   """Returns the tree of Booleans: does weight decay apply?
 
   As timm: not to parameters of one dimension.
   """
   return jax.tree.map(lambda p: p.ndim > 1, params)
-
-
-def scale_by_learning_rate(
-  schedule: optax.Schedule,
-) -> optax.GradientTransformation:
-  """Returns the last step of descent: times -schedule(updates done before)."""
-
-  def init(params: optax.Params) -> LearningRateState:
-    del params
-    count = jnp.zeros((), jnp.int32)
-    return LearningRateState(count, jnp.asarray(schedule(count), jnp.float32))
-
-  def update(
-    updates: optax.Updates,
-    state: LearningRateState,
-    params: optax.Params | None = None,
-  ) -> tuple[optax.Updates, LearningRateState]:
-    del params
-    rate = jnp.asarray(schedule(state.count), jnp.float32)
-    updates = jax.tree.map(lambda u: -rate.astype(u.dtype) * u, updates)
-    return updates, LearningRateState(state.count + 1, rate)
-
-  return optax.GradientTransformation(init, update)
 
 
 def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
@@ -129,7 +95,7 @@ def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
   return optax.GradientTransformation(init, update)
 
 
-def layer_scales(params: optax.Params, layer_decay: float) -> Any:
+def layer_scales(params: Any, layer_decay: float) -> Any:
   """Returns the tree of factors decay ** (top - id), by each leaf's layer.
 
   patch_embed1 is layer 0, the N blocks are 1 to N through all stages, the
