@@ -1,0 +1,18 @@
+"""TensorFlow as this package uses it: imported late, and on the CPU alone."""
+
+import contextlib
+
+from etils import epy
+
+
+def _leave_accelerators_to_jax(module_name: str) -> None:
+  """Hides GPUs from TensorFlow, which would else take all their memory."""
+  del module_name
+  # RuntimeError: the program used TensorFlow before us, so it is too late, and
+  # it has chosen its devices itself.
+  with contextlib.suppress(RuntimeError):
+    tf.config.set_visible_devices([], "GPU")
+
+
+with epy.lazy_imports(success_callback=_leave_accelerators_to_jax):
+  import tensorflow as tf  # Everybody in data/ takes `tf` from here.

@@ -1,0 +1,21 @@
+"""Normalisation of pixels, on the device: images leave the host as bytes."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+
+def normalize(
+  images: jax.Array, *, mean: Sequence[float], std: Sequence[float]
+) -> jax.Array:
+  """Returns (images / 255 - mean) / std, float32 [B, H, W, 3].
+
+  Args:
+    images: uint8 [B, H, W, 3].
+    mean: of the three channels, of [0, 1] pixels.
+    std: likewise.
+  """
+  mean = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
+  std = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
+  return (images.astype(jnp.float32) / 255.0 - mean) / std

@@ -1,0 +1,99 @@
+"""Which example comes at which step: a function of (seed, step) alone.
+
+Epoch e is a permutation of all examples, drawn from (seed, e). Step s of the
+epoch takes the permutation's positions s * batch_size up to (s + 1) *
+batch_size, process p the p-th equal part of them. The permutation is computed
+element by element (a small block cipher): it takes no memory, and starting in
+the middle of an epoch costs what starting at its beginning costs.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+from van_jax.data.host import tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Share:
+  """One process's part of the training batches.
+
+  Attributes:
+    batch_size: examples a step, over all processes.
+    start_step: the first step to read, counted from 0.
+    process_index: this process.
+    process_count: all processes; divides batch_size.
+  """
+
+  batch_size: int
+  start_step: int
+  process_index: int
+  process_count: int
+
+  @property
+  def examples_per_step(self) -> int:
+    """Examples that this process reads a step."""
+    return self.batch_size // self.process_count
+
+
+class Split(abc.ABC):
+  """The examples of a split, in two orders; read through `fetch`.
+
+  Attributes:
+    class_names: of the labels.
+  """
+
+  class_names: tuple[str, ...]
+
+  @property
+  @abc.abstractmethod
+  def size(self) -> int:
+    """Number of examples."""
+
+  @abc.abstractmethod
+  def shuffled(self, seed: int, share: Share) -> Any:
+    """Returns the endless tf.data.Dataset of (epoch, index, handle)."""
+
+  @abc.abstractmethod
+  def sequence(self, start: int, stop: int) -> Any:
+    """Returns the tf.data.Dataset of (index, handle), start <= index < stop."""
+
+  @abc.abstractmethod
+  def fetch(self, handle: Any) -> tuple[Any, Any]:
+    """Returns (encoded [] string, label [] int32) of an example."""
+
+  @abc.abstractmethod
+  def describe(self, index: int) -> str:
+    """Names an example, for messages."""
+
+
+class IndexedSplit(Split):
+  """A split of which any example can be read at any time: handle = index."""
+
+  def shuffled(self, seed: int, share: Share) -> Any:
+    """Returns the endless tf.data.Dataset of (epoch, index, index).
+
+    An epoch has size // batch_size steps; the size % batch_size examples that
+    come last in its permutation are left out (others in every epoch).
+    """
+    mine = share.examples_per_step
+    steps_per_epoch = self.size // share.batch_size
+
+    def example(count):
+      step = count // mine
+      epoch, step_of_epoch = step // steps_per_epoch, step % steps_per_epoch
+      position = step_of_epoch * share.batch_size + (
+        share.process_index * mine + count % mine
+      )
+      key = tf.stack([tf.constant(seed, tf.int64), epoch])
+      index = tf.random.experimental.index_shuffle(position, key, self.size - 1)
+      return epoch, index, index
+
+    first = share.start_step * mine
+    return tf.data.Dataset.range(first, tf.int64.max).map(example)
+
+  def sequence(self, start: int, stop: int) -> Any:
+    """Returns the tf.data.Dataset of (index, index)."""
+    return tf.data.Dataset.range(start, stop).map(lambda i: (i, i))

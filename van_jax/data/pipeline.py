@@ -1,0 +1,258 @@
+"""Batches for training and for evaluation, as NumPy arrays on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from van_jax.data import augment, decode, order, readable
+from van_jax.data.host import tf
+from van_jax.data.preprocessing import Preprocessing
+from van_jax.data.source import Source
+
+Batch = dict[str, np.ndarray]
+
+
+def train_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  image_size: int,
+  seed: int,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+  crop: str = "random_resized",
+  crop_scale: tuple[float, float] = (0.08, 1.0),
+  crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
+  pad_pixels: int = 4,
+  pad_mode: str = "reflect",
+  flip_probability: float = 0.5,
+  interpolation: str = "bicubic",
+) -> Iterator[Batch]:
+  """Returns the endless training batches from `start_step` on.
+
+  The batch of a step is a function of (seed, step) and of the options; the
+  processes' parts of it make up the same set for any number of processes. An
+  epoch is num_train // batch_size steps; what is left over (less than a
+  batch, others in every epoch) is not shown in it. `order.py` and
+  `stripes.py` say how examples are shuffled and what starting late costs.
+
+  Args:
+    source: opened with a training split.
+    batch_size: examples a step, over all processes.
+    image_size: pixels a side, >= 32.
+    seed: of order and augmentation, >= 0.
+    start_step: the first step to return, from 0: the number of steps done.
+    process_index: this process.
+    process_count: all processes; divides batch_size.
+    crop: "random_resized" (a random part, see crop_scale and crop_ratio),
+      "pad" (resize, pad, crop back at a random place) or "none" (resize).
+    crop_scale: lowest and highest area of the crop, as parts of the image's.
+    crop_ratio: lowest and highest width / height of the crop.
+    pad_pixels: on each side, for crop="pad".
+    pad_mode: "reflect" or "zero", for crop="pad".
+    flip_probability: of mirroring left to right.
+    interpolation: "bicubic", "bilinear" or "lanczos", antialiased.
+
+  Yields:
+    {"image": uint8 [B / process_count, image_size, image_size, 3],
+    "label": int32 [B / process_count]}
+  """
+  how = augment.Augmentation(
+    image_size=image_size,
+    crop=crop,
+    crop_scale=tuple(crop_scale),
+    crop_ratio=tuple(crop_ratio),
+    pad_pixels=pad_pixels,
+    pad_mode=pad_mode,
+    flip_probability=flip_probability,
+    interpolation=interpolation,
+  )
+  share = order.Share(
+    batch_size=batch_size,
+    start_step=start_step,
+    process_index=process_index,
+    process_count=process_count,
+  )
+  _check_training(source, share, seed)
+  return _train_iterator(source.train, seed, share, how)
+
+
+def eval_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  preprocessing: Preprocessing,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> EvalBatches:
+  """Returns the batches of one pass over the evaluation split.
+
+  Every example comes once, in one process. Every process gets the same number
+  of batches, filled up with masked zeros.
+
+  Args:
+    source: opened with an evaluation split.
+    batch_size: examples a step, over all processes.
+    preprocessing: what the weights expect; mean and std are NOT applied.
+    process_index: this process.
+    process_count: all processes; divides batch_size.
+
+  Returns:
+    An object with a length, to be iterated over any number of times:
+    {"image": uint8 [B / process_count, image_size, image_size, 3],
+    "label": int32 [B / process_count], "mask": bool [B / process_count]}
+  """
+  if source.evaluation is None:
+    raise ValueError(
+      f"source {source.name!r} was opened with eval_split=None; name the "
+      f"split to evaluate on."
+    )
+  _check_processes(batch_size, process_index, process_count)
+  return EvalBatches(
+    split=source.evaluation,
+    batch_size=batch_size // process_count,
+    preprocessing=preprocessing,
+    process_index=process_index,
+    process_count=process_count,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalBatches:
+  """One process's batches; made by `eval_batches`."""
+
+  split: order.Split
+  batch_size: int  # Of this process.
+  preprocessing: Preprocessing
+  process_index: int
+  process_count: int
+
+  def __len__(self) -> int:
+    return -(-self._examples // self.batch_size)
+
+  def __iter__(self) -> Iterator[Batch]:
+    start = min(self.process_index * self._examples, self.split.size)
+    stop = min(start + self._examples, self.split.size)
+
+    def example(index, handle):
+      del index
+      encoded, label = self.split.fetch(handle)
+      image = decode.preprocess(encoded, self.preprocessing)
+      return {"image": image, "label": label, "mask": True}
+
+    dataset = _batched(
+      self.split.sequence(start, stop), example, self.batch_size
+    )
+    done = 0
+    for batch in readable.batches(
+      dataset,
+      lambda n: self.split.sequence(start + n * self.batch_size, stop),
+      self.split,
+      self.batch_size,
+    ):
+      done += 1
+      yield self._filled(batch)
+    size = self.preprocessing.image_size
+    nothing = {
+      "image": np.zeros([0, size, size, 3], np.uint8),
+      "label": np.zeros([0], np.int32),
+      "mask": np.zeros([0], bool),
+    }
+    for _ in range(done, len(self)):
+      yield self._filled(nothing)
+
+  @property
+  def _examples(self) -> int:
+    """Examples of one process, but for the last processes that get fewer."""
+    return -(-self.split.size // self.process_count)
+
+  def _filled(self, batch: Batch) -> Batch:
+    missing = self.batch_size - len(batch["label"])
+    if not missing:
+      return batch
+    return {
+      name: np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
+      for name, values in batch.items()
+    }
+
+
+def _train_iterator(
+  split: order.Split,
+  seed: int,
+  share: order.Share,
+  how: augment.Augmentation,
+) -> Iterator[Batch]:
+  def example(epoch, index, handle):
+    encoded, label = split.fetch(handle)
+    key = tf.stack([tf.constant(seed, tf.int64), epoch])
+    key = tf.random.fold_in(key, index)
+    return {"image": augment.augment(encoded, key, how), "label": label}
+
+  def order_from(batches_done):
+    start = share.start_step + batches_done
+    return split.shuffled(seed, dataclasses.replace(share, start_step=start))
+
+  size = share.examples_per_step
+  return readable.batches(
+    _batched(order_from(0), example, size), order_from, split, size
+  )
+
+
+def _batched(dataset: Any, example: Any, batch_size: int) -> Any:
+  return (
+    dataset.map(
+      example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    .batch(batch_size)
+    .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
+  )
+
+
+def _check_training(source: Source, share: order.Share, seed: int) -> None:
+  if source.train is None:
+    raise ValueError(
+      f"source {source.name!r} was opened with train_split=None; name the "
+      f"split to train on."
+    )
+  _check_processes(share.batch_size, share.process_index, share.process_count)
+  if share.batch_size > source.num_train:
+    raise ValueError(
+      f"batch_size={share.batch_size} must be at most the number of training "
+      f"examples, {source.num_train}; lower it."
+    )
+  _check_whole("seed", seed, 0)
+  _check_whole("start_step", share.start_step, 0)
+
+
+def _check_processes(
+  batch_size: int, process_index: int, process_count: int
+) -> None:
+  _check_whole("batch_size", batch_size, 1)
+  _check_whole("process_count", process_count, 1)
+  _check_whole("process_index", process_index, 0)
+  if process_index >= process_count:
+    raise ValueError(
+      f"process_index={process_index} must be below process_count="
+      f"{process_count}."
+    )
+  if batch_size % process_count:
+    raise ValueError(
+      f"batch_size={batch_size} must be divisible by process_count="
+      f"{process_count}; it counts examples over all processes."
+    )
+
+
+def _check_whole(field: str, value: Any, lowest: int) -> None:
+  if (
+    isinstance(value, bool)
+    or not isinstance(value, int | np.integer)
+    or value < lowest
+  ):
+    raise ValueError(
+      f"{field}={value!r} must be a whole number, at least {lowest}."
+    )

@@ -1,0 +1,171 @@
+"""How an image becomes a network's input: the description, and PIL's way.
+
+The same pixels come out of `decode.py` (TensorFlow, for whole data sets); this
+way needs PIL only and serves single images, notebooks and tests.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+_FILTERS = {
+  "bilinear": Image.Resampling.BILINEAR,
+  "bicubic": Image.Resampling.BICUBIC,
+  "lanczos": Image.Resampling.LANCZOS,
+}
+INTERPOLATIONS = tuple(_FILTERS)
+RESIZE_MODES = ("short_side", "warp")
+MIN_IMAGE_SIZE = 32  # The network divides the size by 32.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+  """What one set of weights expects of an image; it belongs to the weights.
+
+  Attributes:
+    image_size: pixels a side of the square that the network sees, >= 32.
+    resize_mode: "short_side" keeps the aspect ratio and brings the shorter
+      side to `resize_size`; "warp" brings both sides to it.
+    resize_size: pixels, >= image_size; the centre crop takes what is over.
+    interpolation: "bicubic", "bilinear" or "lanczos", antialiased as PIL's.
+    mean: of each channel (r, g, b), of [0, 1] pixels.
+    std: of each channel (r, g, b), of [0, 1] pixels.
+  """
+
+  image_size: int
+  resize_mode: str
+  resize_size: int
+  interpolation: str
+  mean: tuple[float, float, float]
+  std: tuple[float, float, float]
+
+  def __post_init__(self):
+    check_image_size(self.image_size, "Preprocessing.image_size")
+    check_choice(self.resize_mode, RESIZE_MODES, "Preprocessing.resize_mode")
+    check_choice(
+      self.interpolation, INTERPOLATIONS, "Preprocessing.interpolation"
+    )
+    if not _is_whole(self.resize_size) or self.resize_size < self.image_size:
+      raise ValueError(
+        f"Preprocessing.resize_size={self.resize_size!r} must be a whole "
+        f"number of pixels, at least image_size={self.image_size}; the centre "
+        f"crop cuts image_size out of it."
+      )
+    for name in ("mean", "std"):
+      object.__setattr__(self, name, _channels(getattr(self, name), name))
+    if min(self.std) <= 0:
+      raise ValueError(
+        f"Preprocessing.std={self.std} must be above 0 in every channel; "
+        f"pixels are divided by it."
+      )
+
+  def to_json(self) -> dict[str, Any]:
+    """Returns the fields as plain JSON values."""
+    fields = dataclasses.asdict(self)
+    return fields | {"mean": list(self.mean), "std": list(self.std)}
+
+  @classmethod
+  def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":
+    """Inverts `to_json`; every field must be there and no other."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    if set(fields) != names:
+      raise ValueError(
+        f"preprocessing has the fields {sorted(fields)}, and must have "
+        f"exactly {sorted(names)}."
+      )
+    return cls(**fields)
+
+
+def preprocess_image(
+  image: Image.Image | np.ndarray | str | os.PathLike,
+  preprocessing: Preprocessing,
+) -> np.ndarray:
+  """Resizes and crops one image with PIL, to uint8 [image_size, image_size, 3].
+
+  Args:
+    image: a PIL image, the path of a file, or uint8 [H, W], [H, W, 1] or
+      [H, W, 3]. Alpha is dropped, grey is repeated, EXIF rotation is ignored,
+      as in evaluation.
+    preprocessing: what the weights expect. Its mean and std are NOT applied.
+  """
+  rgb = _to_pil(image).convert("RGB")
+  width, height = rgb.size
+  new_height, new_width = _resized(height, width, preprocessing)
+  rgb = rgb.resize(
+    (new_width, new_height), _FILTERS[preprocessing.interpolation]
+  )
+  size = preprocessing.image_size
+  top, left = round((new_height - size) / 2), round((new_width - size) / 2)
+  return np.asarray(rgb.crop((left, top, left + size, top + size)))
+
+
+def check_image_size(size: Any, field: str) -> None:
+  """Raises ValueError unless `size` is a size that the network accepts."""
+  if not _is_whole(size) or size < MIN_IMAGE_SIZE:
+    raise ValueError(
+      f"{field}={size!r} must be a whole number of pixels, at least "
+      f"{MIN_IMAGE_SIZE}: the network's last map is 32 times smaller."
+    )
+
+
+def check_choice(value: Any, choices: tuple[str, ...], field: str) -> None:
+  """Raises ValueError unless `value` is one of `choices`."""
+  if value not in choices:
+    raise ValueError(f"{field}={value!r} must be one of {', '.join(choices)}.")
+
+
+def _resized(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
+  """Returns the size before the crop, (height, width)."""
+  if to.resize_mode == "warp":
+    return to.resize_size, to.resize_size
+  short = min(height, width)
+  # The long side is rounded down, as torchvision and timm do.
+  return height * to.resize_size // short, width * to.resize_size // short
+
+
+def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
+  if isinstance(image, Image.Image):
+    return image
+  if not isinstance(image, np.ndarray):
+    try:
+      with Image.open(image) as opened:
+        return opened.convert("RGB")
+    except FileNotFoundError:
+      raise
+    except OSError as error:
+      raise ValueError(
+        f"{os.fspath(image)} cannot be read as an image: {error}"
+      ) from error
+  if image.dtype != np.uint8:
+    raise ValueError(
+      f"image.dtype={image.dtype} must be uint8, pixels of 0 to 255; "
+      f"[0, 1] pixels are scaled by np.round(255 * image).astype(np.uint8)."
+    )
+  if image.ndim == 3 and image.shape[-1] == 1:
+    image = image[..., 0]
+  if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+    raise ValueError(
+      f"image.shape={image.shape} must be [H, W], [H, W, 1] or [H, W, 3]."
+    )
+  return Image.fromarray(image)
+
+
+def _channels(values: Any, name: str) -> tuple[float, ...]:
+  try:
+    channels = tuple(float(value) for value in values)
+  except (TypeError, ValueError):
+    channels = ()
+  if len(channels) != 3 or not np.isfinite(channels).all():
+    raise ValueError(
+      f"Preprocessing.{name}={values!r} must be three finite numbers, one a "
+      f"channel (r, g, b), of [0, 1] pixels."
+    )
+  return channels
+
+
+def _is_whole(value: Any) -> bool:
+  return isinstance(value, int | np.integer) and not isinstance(value, bool)
