@@ -86,31 +86,22 @@ def draw_weights(
     probability: see `mix`.
   """
   _check_options(mixup_alpha, cutmix_alpha, switch_probability, probability)
-  keys = jax.random.split(key, 5)
-  unmixed = jnp.ones((height, width)), jnp.ones(())
-  choices = []  # (weights, share) of mixup, of CutMix.
-  if mixup_alpha > 0:
-    share = jax.random.beta(keys[0], mixup_alpha, mixup_alpha)
-    choices.append((jnp.full((height, width), share), share))
-  if cutmix_alpha > 0:
-    share = jax.random.beta(keys[1], cutmix_alpha, cutmix_alpha)
-    inside, area = draw_box(keys[2], height, width, share)
-    choices.append(
-      (1 - inside.astype(jnp.float32), 1 - area / (height * width))
-    )
-  if not choices:
-    return unmixed
-  use_cutmix = jax.random.bernoulli(keys[3], switch_probability)
-  use_any = jax.random.bernoulli(keys[4], probability)
-  weights, share = jax.tree.map(
-    lambda mixup, cutmix: jnp.where(use_cutmix, cutmix, mixup),
-    choices[0],
-    choices[-1],  # The only one, when one of the two is off.
-  )
-  return (
-    jnp.where(use_any, weights, unmixed[0]),
-    jnp.where(use_any, share, unmixed[1]),
-  )
+  if mixup_alpha == 0 and cutmix_alpha == 0:
+    return jnp.ones((height, width)), jnp.ones(())
+  if mixup_alpha > 0 and cutmix_alpha > 0:
+    cutmix_chance = switch_probability
+  else:
+    cutmix_chance = float(cutmix_alpha > 0)
+  mix_key, cutmix_key, share_key, box_key = jax.random.split(key, 4)
+  use_cutmix = jax.random.bernoulli(cutmix_key, cutmix_chance)
+  # One draw for both: a Beta compiles for a second.
+  alpha = jnp.where(use_cutmix, cutmix_alpha, mixup_alpha)
+  share = jax.random.beta(share_key, alpha, alpha)
+  inside, area = draw_box(box_key, height, width, share)
+  weights = jnp.where(use_cutmix, 1 - inside.astype(share.dtype), share)
+  share = jnp.where(use_cutmix, 1 - area / (height * width), share)
+  use_any = jax.random.bernoulli(mix_key, probability)
+  return jnp.where(use_any, weights, 1), jnp.where(use_any, share, 1)
 
 
 def draw_box(
