@@ -162,6 +162,7 @@ class VAN(nn.Module):
     super().__post_init__()
 
   def setup(self):
+    """Makes the stages and the head."""
     # Names are the checkpoint's: patch_embed1, block1_0, norm1, ..., head.
     rates = np.linspace(0, self.drop_path_rate, sum(self.depths)).tolist()
     for s, (width, depth) in enumerate(

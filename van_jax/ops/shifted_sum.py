@@ -7,12 +7,16 @@ dropped while tracing.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from van_jax.ops import taps
+
+_CACHED = 2**18  # Numbers in all accumulators of the kernel gradient: 1 MiB.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -73,20 +77,73 @@ def _shifted_sum(
   return total.astype(x.dtype)
 
 
-def _kernel_gradient(x, gradient, rows, columns):
-  _, H, W, C = x.shape
-  wide = jnp.promote_types(x.dtype, jnp.float32)
-  padded = _pad(x, rows, columns).astype(wide)
-  gradient = gradient.astype(wide)
+def _kernel_gradient(
+  x: jax.Array,
+  gradient: jax.Array,
+  rows: Sequence[int],
+  columns: Sequence[int],
+) -> jax.Array:
+  """Returns sum over positions of gradient * x moved by each tap's offset.
+
+  XLA's CPU backend keeps the order of float sums, so that reducing the
+  product of two maps a tap runs without vector instructions. Here a scan over
+  bands of rows adds products elementwise into one small accumulator a tap,
+  and only those are reduced.
+
+  Args:
+    x: [B, H, W, C].
+    gradient: [B, H, W, C], of the convolution's result.
+    rows: offset of each row of taps.
+    columns: offset of each column of taps.
+
+  Returns:
+    [kh, kw, 1, C].
+  """
+  B, H, W, C = x.shape
   top, left = _reach(rows, H)[0], _reach(columns, W)[0]
-  out = [[jnp.zeros((1, C), wide)] * len(columns) for _ in rows]
-  for p, row in _live(rows, H):
-    for q, column in _live(columns, W):
-      moved = padded[
-        :, top + row : top + row + H, left + column : left + column + W
-      ]
-      out[p][q] = jnp.sum(moved * gradient, (0, 1, 2))[None]
-  return jnp.stack([jnp.stack(r) for r in out])
+  live = [(p, q) for p in _live(rows, H) for q in _live(columns, W)]
+  # One part a device, so that a batch sharded over them all stays in place.
+  parts = math.gcd(B, jax.device_count())
+  band = _band(H, parts * W * C * len(live))
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  padded = _in_parts(_pad(x, rows, columns), parts)
+  gradient = _in_parts(gradient, parts)
+
+  def add_band(sums, start):
+    example, row = start
+    image = lax.dynamic_index_in_dim(padded, example, 1, keepdims=False)
+    image = lax.dynamic_slice_in_dim(
+      image, row, band + sum(_reach(rows, H)), 1
+    ).astype(wide)
+    error = lax.dynamic_index_in_dim(gradient, example, 1, keepdims=False)
+    error = lax.dynamic_slice_in_dim(error, row, band, 1).astype(wide)
+    products = [
+      error * image[:, top + o : top + o + band, left + u : left + u + W]
+      for (_, o), (_, u) in live
+    ]
+    return [a + b for a, b in zip(sums, products, strict=True)], None
+
+  examples = jnp.repeat(jnp.arange(B // parts), H // band)
+  starts = jnp.tile(jnp.arange(0, H, band), B // parts)
+  zeros = [jnp.zeros((parts, band, W, C), wide)] * len(live)
+  sums, _ = lax.scan(add_band, zeros, (examples, starts))
+  result = jnp.zeros((len(rows), len(columns), 1, C), wide)
+  for ((p, _), (q, _)), total in zip(live, sums, strict=True):
+    result = result.at[p, q, 0].set(jnp.sum(total, (0, 1, 2)))
+  return result
+
+
+def _in_parts(x: jax.Array, parts: int) -> jax.Array:
+  """Returns x, [B, ...], as [parts, B / parts, ...]."""
+  return x.reshape(parts, -1, *x.shape[1:])
+
+
+def _band(height: int, row_size: int) -> int:
+  """Returns the rows a term: as many as keep the accumulators in the cache."""
+  fitting = max(1, _CACHED // max(1, row_size))
+  return max(
+    n for n in range(1, height + 1) if height % n == 0 and n <= fitting
+  )
 
 
 def _live(offsets: Sequence[int], length: int) -> list[tuple[int, int]]:
