@@ -49,6 +49,7 @@ def create_optimizer(
   """
   _check_moments(beta1, beta2, epsilon)
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
+  _check_patterns(frozen_patterns)
   steps = [
     optax.scale_by_adam(beta1, beta2, epsilon),
     optax.add_decayed_weights(weight_decay, decays),
@@ -148,11 +149,6 @@ def freeze_labels(params: optax.Params, patterns: Sequence[str]) -> Any:
     params: tree named as VAN's "params" collection.
     patterns: as `frozen_patterns` of `create_optimizer`.
   """
-  if isinstance(patterns, str):
-    raise ValueError(
-      f"optimizer.frozen_patterns={patterns!r} must be a sequence of "
-      "patterns; put the string into a tuple."
-    )
   leaves, _ = jax.tree_util.tree_flatten_with_path(params)
   paths = [_join(path) for path, _ in leaves]
   for pattern in patterns:
@@ -221,3 +217,20 @@ def _check_rates(
       f"optimizer.layer_decay={layer_decay} must be in (0, 1]; None or 1 "
       "turns it off."
     )
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+  """Raises ValueError for what is no sequence of regular expressions."""
+  if isinstance(patterns, str):
+    raise ValueError(
+      f"optimizer.frozen_patterns={patterns!r} must be a sequence of "
+      "patterns; put the string into a tuple."
+    )
+  for pattern in patterns:
+    try:
+      re.compile(pattern)
+    except re.error as error:
+      raise ValueError(
+        f"optimizer.frozen_patterns: {pattern!r} must be a regular expression "
+        f"and is not ({error}); escape or balance it."
+      ) from error
