@@ -1,4 +1,4 @@
-"""From an encoded image to pixels in TensorFlow, equal to PIL's where it counts.
+"""From an encoded image to pixels in TensorFlow, as PIL has them.
 
 Evaluation pixels differ from PIL's by 2 grey levels at most (0.0002 on
 average): the decoder is libjpeg's accurate one, and the resize rounds to uint8

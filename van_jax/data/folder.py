@@ -24,13 +24,13 @@ class FileSplit(order.IndexedSplit):
   """Examples that are files, any of which can be read at any time.
 
   Attributes:
-    directory: of the split; holds a folder a class.
-    files: [N], "CLASS/NAME" below `directory`, sorted.
+    title: the split's directory; holds a folder a class.
+    files: [N], "CLASS/NAME" below the directory, sorted.
     labels: [N] int32.
     class_names: sorted names of the class folders.
   """
 
-  directory: str
+  title: str
   files: tuple[str, ...]
   labels: np.ndarray
   class_names: tuple[str, ...]
@@ -49,12 +49,12 @@ class FileSplit(order.IndexedSplit):
   def fetch(self, handle: Any) -> tuple[Any, Any]:
     """Reads the file of an index."""
     files, labels = self._tensors
-    path = os.path.join(self.directory, "") + files[handle]
+    path = os.path.join(self.title, "") + files[handle]
     return tf.io.read_file(path), labels[handle]
 
   def describe(self, index: int) -> str:
     """Returns the path of an example."""
-    return os.path.join(self.directory, self.files[index])
+    return os.path.join(self.title, self.files[index])
 
 
 def opener(directory: str) -> Callable[[str], FileSplit]:

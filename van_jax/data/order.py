@@ -42,9 +42,11 @@ class Split(abc.ABC):
   """The examples of a split, in two orders; read through `fetch`.
 
   Attributes:
+    title: names the split, for messages.
     class_names: of the labels.
   """
 
+  title: str
   class_names: tuple[str, ...]
 
   @property
@@ -87,8 +89,15 @@ class IndexedSplit(Split):
       position = step_of_epoch * share.batch_size + (
         share.process_index * mine + count % mine
       )
-      key = tf.stack([tf.constant(seed, tf.int64), epoch])
-      index = tf.random.experimental.index_shuffle(position, key, self.size - 1)
+      # With the 4 rounds of tf.random.experimental.index_shuffle the
+      # permutations of two epochs are plainly alike (50,000 examples); from 8
+      # on no test of ours sees a trace, and 16 cost next to nothing.
+      index = tf.raw_ops.RandomIndexShuffle(
+        index=position,
+        seed=tf.stack([tf.constant(seed, tf.int64), epoch, 0]),
+        max_index=tf.constant(self.size - 1, tf.int64),
+        rounds=16,
+      )
       return epoch, index, index
 
     first = share.start_step * mine

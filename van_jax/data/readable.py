@@ -42,7 +42,7 @@ def batches(
       return
     except tf.errors.OpError as error:
       culprit = _culprit(order_from(done).take(batch_size), split)
-      message = culprit or f"{split.describe(-1)}: {_reason(error)}"
+      message = culprit or f"{split.title}: {_reason(error)}"
     else:
       done += 1
       yield batch

@@ -7,9 +7,10 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from etils import epy
 
-from van_jax.data import order, prepare
+from van_jax.data import order, prepare, stripes
 from van_jax.data.host import tf
 
 with epy.lazy_imports():
@@ -23,13 +24,13 @@ class MemorySplit(order.IndexedSplit):
   """A small split, held in memory as it is encoded.
 
   Attributes:
-    name: for messages.
+    title: for messages.
     encoded: [N] strings, a tf.Tensor.
     labels: [N] int32, a tf.Tensor.
     class_names: of the labels.
   """
 
-  name: str
+  title: str
   encoded: Any
   labels: Any
   class_names: tuple[str, ...]
@@ -45,7 +46,7 @@ class MemorySplit(order.IndexedSplit):
 
   def describe(self, index: int) -> str:
     """Names an example."""
-    return f"example {index} of {self.name}"
+    return f"example {index} of {self.title}"
 
 
 def opener(name: str, directory: str) -> Callable[[str], order.Split]:
@@ -74,11 +75,14 @@ def _open(builder: Any, name: str, split: str) -> order.Split:
   pieces = info.file_instructions
   if not pieces:
     raise ValueError(f"split {split!r} of {name!r} is empty.")
-  num_bytes = _check_files(pieces)
+  files = sorted({piece.filename for piece in pieces})
+  num_bytes = _check_files(files)
   class_names = tuple(builder.info.features["label"].names)
   title = f"split {split!r} of {name!r} in {builder.data_path}"
   if num_bytes > MAX_BYTES_IN_MEMORY:
-    raise NotImplementedError
+    return stripes.RecordSplit(
+      title, tuple(files), _pieces(pieces, files), parser(builder), class_names
+    )
   encoded, labels = _load(pieces, parser(builder))
   return MemorySplit(title, encoded, labels, class_names)
 
@@ -98,26 +102,41 @@ def parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
   return parse
 
 
-def _check_files(pieces: Any) -> int:
+def _check_files(files: list[str]) -> int:
   """Returns the bytes of all files; raises ValueError if one is missing."""
   num_bytes = 0
-  for piece in pieces:
+  for file in files:
     try:
-      num_bytes += tf.io.gfile.stat(piece.filename).length
+      num_bytes += tf.io.gfile.stat(file).length
     except tf.errors.OpError as error:
       raise ValueError(
-        f"{piece.filename} cannot be opened, the data set is damaged; remove "
-        f"{os.path.dirname(piece.filename)} and prepare it again."
+        f"{file} cannot be opened: the data set is damaged. {_again(file)}"
       ) from error
   return num_bytes
+
+
+def _pieces(instructions: Any, files: list[str]) -> stripes.Pieces:
+  number = {file: i for i, file in enumerate(files)}
+  take = np.array([piece.take for piece in instructions], np.int64)
+  return stripes.Pieces(
+    file=np.array([number[piece.filename] for piece in instructions], np.int64),
+    skip=np.array([piece.skip for piece in instructions], np.int64),
+    take=take,
+    first=np.cumsum(take) - take,
+  )
+
+
+def _again(file: str) -> str:
+  return f"Remove {os.path.dirname(file)} and prepare the data set again."
 
 
 def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
   """Reads all examples, file by file, so that an error names the file."""
   encoded, labels = [], []
   for piece in pieces:
-    dataset = tf.data.TFRecordDataset(piece.filename)
-    dataset = dataset.skip(piece.skip).take(piece.take).map(parse)
+    dataset = stripes.read_piece(
+      piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
+    ).map(lambda _, record: parse(record))
     # A batch at a time; the last is empty if the file ends too early.
     found = 0
     try:
@@ -131,7 +150,7 @@ def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
       reason = f"holds {found} examples and should hold {piece.take}"
     if found != piece.take:
       raise ValueError(
-        f"{piece.filename} {reason}. The data set is damaged; remove "
-        f"{os.path.dirname(piece.filename)} and prepare it again."
+        f"{piece.filename} {reason}: the data set is damaged. "
+        f"{_again(piece.filename)}"
       )
   return tf.concat(encoded, 0), tf.concat(labels, 0)

@@ -1,0 +1,224 @@
+"""Shuffled reading of large record files, from many places at once.
+
+The records of a split are cut into up to 64 equal stripes, a number that
+depends on the batch size alone; every batch takes an equal part of each
+stripe, and a process reads whole stripes: no record is read by two processes,
+and the batches are the same sets for any number of them.
+
+Within a stripe, epoch e permutes the pieces (its files, or parts of them) and
+then the records of every window of 256, both drawn from (seed, e, stripe).
+Windows of different stripes begin at different times, so that reading is even.
+Neighbours in a window stay near each other: TFDS has shuffled the records
+once, when it wrote them, and the stripes mix far places into each batch.
+
+Memory: one window a stripe, 64 x 256 records over all processes (ImageNet:
+1.8 GB). Starting in the middle of an epoch skips whole files; each stripe
+reads, without decoding, at most one file and one window to find its place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from van_jax.data import order
+from van_jax.data.host import tf
+
+MAX_STRIPES = 64
+WINDOW = 256  # Records.
+
+
+@dataclasses.dataclass(frozen=True)
+class Pieces:
+  """Parts of record files, one after another; int64 arrays [P].
+
+  Attributes:
+    file: number of the file.
+    skip: records of the file before the piece.
+    take: records in the piece.
+    first: index in the split of the piece's first record.
+  """
+
+  file: np.ndarray
+  skip: np.ndarray
+  take: np.ndarray
+  first: np.ndarray
+
+  def between(self, start: int, stop: int) -> Pieces:
+    """Cuts out the records start <= index < stop; keeps P, some empty."""
+    begin = np.clip(start - self.first, 0, self.take)
+    end = np.clip(stop - self.first, 0, self.take)
+    return Pieces(self.file, self.skip + begin, end - begin, self.first + begin)
+
+  def stack(self) -> np.ndarray:
+    """Returns the non-empty pieces as [4, P']."""
+    rows = np.stack([self.file, self.skip, self.take, self.first])
+    return rows[:, self.take > 0]
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordSplit(order.Split):
+  """A split that is read from its record files as it goes: handle = record.
+
+  Attributes:
+    title: for messages.
+    files: their paths.
+    pieces: what of them belongs to the split.
+    parse: from a record, [] string, to (encoded, label).
+    class_names: of the labels.
+  """
+
+  title: str
+  files: tuple[str, ...]
+  pieces: Pieces
+  parse: Callable[[Any], tuple[Any, Any]]
+  class_names: tuple[str, ...]
+
+  @property
+  def size(self) -> int:
+    """Number of examples."""
+    return int(self.pieces.take.sum())
+
+  def fetch(self, handle: Any) -> tuple[Any, Any]:
+    """Takes an example out of its record."""
+    return self.parse(handle)
+
+  def describe(self, index: int) -> str:
+    """Names an example by its file and its place there, from 0."""
+    piece = np.searchsorted(self.pieces.first, index, side="right") - 1
+    record = self.pieces.skip[piece] + index - self.pieces.first[piece]
+    return f"record {record} of {self.files[self.pieces.file[piece]]}"
+
+  def sequence(self, start: int, stop: int) -> Any:
+    """Returns the tf.data.Dataset of (index, record)."""
+    return self._read(self.pieces.between(start, stop).stack())
+
+  def shuffled(self, seed: int, share: order.Share) -> Any:
+    """Returns the endless tf.data.Dataset of (epoch, index, record)."""
+    stripes = stripe_count(share.batch_size, share.process_count)
+    steps_per_epoch = self.size // share.batch_size
+    first_epoch, step = divmod(share.start_step, steps_per_epoch)
+    block = share.batch_size // stripes
+    tables = self._tables(stripes)
+    mine = stripes // share.process_count
+
+    def read_epoch(epoch):
+      late = tf.where(epoch == first_epoch, step, 0)
+      offset = tf.cast(late, tf.int64) * block
+
+      def read_stripe(stripe):
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
+        key = tf.random.fold_in(key, stripe)
+        shift = stripe * WINDOW // stripes
+        records = self._read_shuffled(tables[stripe], key, shift, offset)
+        return records.take(steps_per_epoch * block - offset)
+
+      start = share.process_index * mine
+      return (
+        tf.data.Dataset.range(start, start + mine)
+        .interleave(
+          read_stripe,
+          cycle_length=mine,
+          block_length=block,
+          num_parallel_calls=tf.data.AUTOTUNE,
+          deterministic=True,
+        )
+        .map(lambda index, record: (epoch, index, record))
+      )
+
+    return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(read_epoch)
+
+  def _tables(self, stripes: int) -> Any:
+    """Returns the pieces of every stripe, [stripes, 4, P], padded by takes 0.
+
+    Stripe v holds the records from v * size // stripes on.
+    """
+    bounds = [v * self.size // stripes for v in range(stripes + 1)]
+    tables = [
+      self.pieces.between(start, stop).stack()
+      for start, stop in itertools.pairwise(bounds)
+    ]
+    most = max(table.shape[1] for table in tables)
+    return tf.constant(
+      np.stack([np.pad(t, [(0, 0), (0, most - t.shape[1])]) for t in tables])
+    )
+
+  def _read_shuffled(self, table: Any, key: Any, shift: Any, offset: Any):
+    """Reads a stripe from its `offset`-th shuffled record on.
+
+    Args:
+      table: [4, P], the stripe's pieces.
+      key: [2] int64, of the stripe in this epoch.
+      shift: [] int64, how much shorter than WINDOW the first window is.
+      offset: [] int64.
+    """
+    table = tf.gather(table, _permutation(tf.shape(table)[1], key), axis=1)
+    window = (offset + shift) // WINDOW
+    # Records before `first` are in windows that are over.
+    first = tf.maximum(window * WINDOW - shift, 0)
+    take = table[2]
+    over = tf.clip_by_value(first - tf.cumsum(take, exclusive=True), 0, take)
+    table += tf.stack([tf.zeros_like(over), over, -over, over])
+    # Fillers make the first window shorter; they have the index -1.
+    fillers = tf.data.Dataset.range(tf.where(window == 0, shift, 0)).map(
+      lambda _: (tf.constant(-1, tf.int64), "")
+    )
+
+    def shuffle(number, window):
+      index, record = window
+      order_ = _permutation(
+        tf.shape(index)[0], tf.random.fold_in(key, 1 + number)
+      )
+      return tf.gather(index, order_), tf.gather(record, order_)
+
+    return (
+      fillers.concatenate(self._read(table))
+      .batch(WINDOW)
+      .enumerate(window)
+      .map(shuffle)
+      .unbatch()
+      .filter(lambda index, _: index >= 0)
+      .skip(offset - first)
+    )
+
+  def _read(self, table: Any) -> Any:
+    """Reads [4, P] pieces one after another, as (index, record)."""
+    files = tf.constant(self.files)
+
+    def read(piece):
+      file, skip, take, first = tf.unstack(piece)
+      return read_piece(files[file], skip, take, first)
+
+    pieces = tf.data.Dataset.from_tensor_slices(tf.transpose(table))
+    return pieces.filter(lambda piece: piece[2] > 0).flat_map(read)
+
+
+def read_piece(file: Any, skip: Any, take: Any, first: Any) -> Any:
+  """Returns the tf.data.Dataset of (index, record) of a part of a file."""
+  records = tf.data.TFRecordDataset(file, buffer_size=2**18)
+  index = tf.data.Dataset.range(first - skip, first + take)
+  # Not skip(): on a TFRecordDataset it ends TensorFlow 2.21 by a segmentation
+  # fault once in a few runs.
+  return tf.data.Dataset.zip((index, records)).filter(
+    lambda index, _: index >= first
+  )
+
+
+def stripe_count(batch_size: int, process_count: int) -> int:
+  """Returns the largest divisor of `batch_size` up to 64."""
+  stripes = max(n for n in range(1, MAX_STRIPES + 1) if batch_size % n == 0)
+  if stripes % process_count:
+    raise ValueError(
+      f"batch_size={batch_size} gives {stripes} stripes of record files "
+      f"(its largest divisor up to {MAX_STRIPES}), which process_count="
+      f"{process_count} must divide; choose a multiple of {MAX_STRIPES}."
+    )
+  return stripes
+
+
+def _permutation(size: Any, key: Any) -> Any:
+  return tf.random.experimental.stateless_shuffle(tf.range(size), key)
