@@ -1,0 +1,108 @@
+"""Every key of a config, with its unit. Other configs change what they need.
+
+The values are the official ImageNet-1k recipe for VAN-B0 (arXiv 2202.09741 and
+the authors' train.sh): 8 x 128 examples a step, 310 epochs.
+
+  python train.py --config=configs/imagenet1k.py:van_b0 --workdir=runs/b0
+
+Keys that end in `_epochs` may be fractions. A key that is None can be set from
+the command line all the same; its type is fixed here.
+"""
+
+from ml_collections import config_dict
+
+placeholder = config_dict.placeholder
+
+
+def get_config() -> config_dict.ConfigDict:
+  """Returns the defaults."""
+  config = config_dict.ConfigDict()
+  config.seed = 0  # Of the first weights, order, augmentation and dropout.
+  config.batch_size = 1024  # Images an update, over all devices.
+  config.accumulation_steps = 1  # Micro-batches that a batch is cut into.
+  config.pretrained_bundle = ""  # Folder to fine-tune from; "" for none.
+  config.compilation_cache = "~/.cache/van_jax"  # Folder; "" for none.
+
+  config.model = config_dict.ConfigDict()
+  config.model.name = "van_b0"  # See van_jax.list_models().
+  config.model.num_classes = 1000
+  config.model.drop_path_rate = 0.1  # Of the last block; linear from 0.
+  config.model.dropout_rate = 0.0
+  config.model.layer_scale_init = 1e-2
+  config.model.kernel_size = 21  # Pixels a side of large kernel attention.
+  config.model.dilation = 3
+  config.model.batch_norm_group_size = placeholder(int)  # None: whole batch.
+  config.model.batch_norm_frozen = False  # Running statistics in training.
+  config.model.dtype = "float32"  # Of the computation; or "bfloat16".
+  config.model.remat = False  # Recompute blocks in the backward pass.
+  config.model.conv_implementation = "auto"  # Of depthwise convolutions.
+
+  config.data = config_dict.ConfigDict()
+  config.data.name = "imagenet2012"  # A TFDS name, "digits" or "folder".
+  config.data.directory = "~/tensorflow_datasets"  # Or the folder itself.
+  config.data.train_split = "train"
+  config.data.eval_split = "validation"
+
+  config.augmentation = config_dict.ConfigDict()
+  config.augmentation.image_size = 224  # Pixels a side, in training.
+  config.augmentation.crop = "random_resized"  # Or "pad", or "none".
+  config.augmentation.crop_scale = (0.08, 1.0)  # Of the image's area.
+  config.augmentation.crop_ratio = (3 / 4, 4 / 3)  # Width / height.
+  config.augmentation.pad_pixels = 4  # A side, for crop = "pad".
+  config.augmentation.pad_mode = "reflect"  # Or "zero".
+  config.augmentation.flip_probability = 0.5
+  config.augmentation.interpolation = "bicubic"
+
+  # Of evaluation; mean and std of training too. Stored with the weights.
+  config.preprocessing = config_dict.ConfigDict()
+  config.preprocessing.image_size = 224  # Pixels a side.
+  config.preprocessing.resize_mode = "short_side"  # Or "warp".
+  config.preprocessing.resize_size = 248  # Pixels; floor(224 / 0.9).
+  config.preprocessing.interpolation = "bicubic"
+  config.preprocessing.mean = (0.5, 0.5, 0.5)  # Of [0, 1] pixels.
+  config.preprocessing.std = (0.5, 0.5, 0.5)
+
+  config.mixing = config_dict.ConfigDict()
+  config.mixing.mixup_alpha = 0.8  # 0 for no mixup.
+  config.mixing.cutmix_alpha = 1.0  # 0 for no CutMix.
+  config.mixing.switch_probability = 0.5  # Of CutMix, when both are on.
+  config.mixing.probability = 1.0  # Of mixing a batch at all.
+  config.mixing.label_smoothing = 0.1
+
+  config.schedule = config_dict.ConfigDict()
+  config.schedule.name = "official"  # Or "cosine", "constant".
+  config.schedule.learning_rate = 1e-3  # Peak, at this batch_size.
+  config.schedule.warmup_learning_rate = 1e-6
+  config.schedule.end_learning_rate = 1e-6
+  config.schedule.warmup_epochs = 5.0  # Part of `epochs`.
+  config.schedule.epochs = 300.0
+  config.schedule.cooldown_epochs = 10.0  # After `epochs`.
+
+  config.optimizer = config_dict.ConfigDict()  # AdamW.
+  config.optimizer.beta1 = 0.9
+  config.optimizer.beta2 = 0.999
+  config.optimizer.epsilon = 1e-8
+  config.optimizer.weight_decay = 0.05  # Not of one-dimensional parameters.
+  config.optimizer.gradient_clip_norm = placeholder(float)  # Global norm.
+  config.optimizer.layer_decay = placeholder(float)  # Factor a layer, <= 1.
+  config.optimizer.frozen_patterns = ()  # Regular expressions of paths.
+
+  config.ema = config_dict.ConfigDict()
+  config.ema.decay = placeholder(float)  # A step; None keeps no average.
+  config.ema.warmup = False  # Lower decay in the first steps.
+
+  config.evaluation = config_dict.ConfigDict()
+  config.evaluation.every_epochs = 1.0
+  config.evaluation.batch_size = 1024  # Images, over all devices.
+  config.evaluation.averaged_weights = True  # If the run keeps averages.
+
+  config.checkpoint = config_dict.ConfigDict()
+  config.checkpoint.every_epochs = 1.0
+  config.checkpoint.keep_last = 2
+  config.checkpoint.keep_best = 1  # By top-1, of those evaluated when saved.
+
+  config.logging = config_dict.ConfigDict()
+  config.logging.every_steps = 100
+  config.logging.profile_first_step = 1
+  config.logging.profile_steps = 0  # 0 for no profile.
+  return config

@@ -1,0 +1,47 @@
+"""VAN-B0 on scikit-learn's handwritten digits: a whole run in minutes on a CPU.
+
+1,797 real images of 8 x 8 pixels that ship inside a package: no download.
+
+  python train.py --config=configs/digits.py --workdir=runs/digits
+"""
+
+from configs import default
+
+
+def get_config():
+  """Returns the quick start."""
+  config = default.get_config()
+  config.batch_size = 64
+  config.model.num_classes = 10
+  config.model.drop_path_rate = 0.0
+
+  config.data.name = "digits"
+  config.data.directory = "data"
+  config.data.train_split = "train"
+  config.data.eval_split = "test"
+
+  config.augmentation.image_size = 32
+  config.augmentation.crop = "pad"
+  config.augmentation.pad_pixels = 3
+  config.augmentation.pad_mode = "zero"
+  config.augmentation.flip_probability = 0.0
+  config.augmentation.interpolation = "bilinear"
+  config.preprocessing.image_size = 32
+  config.preprocessing.resize_size = 32
+  config.preprocessing.interpolation = "bilinear"
+
+  config.mixing.mixup_alpha = 0.0
+  config.mixing.cutmix_alpha = 0.0
+  config.mixing.label_smoothing = 0.0
+
+  config.schedule.name = "cosine"
+  config.schedule.learning_rate = 2e-3
+  config.schedule.warmup_epochs = 1.0
+  config.schedule.epochs = 10.0
+  config.schedule.cooldown_epochs = 0.0
+
+  config.evaluation.batch_size = 120
+  config.evaluation.every_epochs = 5.0
+  config.checkpoint.every_epochs = 5.0
+  config.logging.every_steps = 10
+  return config

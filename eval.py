@@ -1,0 +1,44 @@
+"""Scores a bundle, or a training workdir, on a config's evaluation split.
+
+python eval.py --config=configs/digits.py --checkpoint=runs/digits
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
+)
+_CHECKPOINT = flags.DEFINE_string(
+  "checkpoint", None, "A bundle's folder, or a training workdir."
+)
+_STEP = flags.DEFINE_string(
+  "step", "latest", "Of a workdir: latest, best, or a number."
+)
+_OUTPUT = flags.DEFINE_string(
+  "output", None, "JSON file for all scores, per-class accuracy too."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "One of several processes: all hosts start this."
+)
+
+
+def main(_) -> None:
+  """Scores; top-1, top-5 and count are the last line, one line of JSON."""
+  from van_jax import command, experiment  # Not for --help: they import jax.
+
+  command.run(
+    lambda: experiment.evaluate(
+      _CONFIG.value,
+      checkpoint=_CHECKPOINT.value,
+      step=_STEP.value,
+      overridden=config_flags.get_override_values(flags.FLAGS["config"]),
+      output=_OUTPUT.value,
+      distributed=_DISTRIBUTED.value,
+    )
+  )
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "checkpoint"])
+  app.run(main)

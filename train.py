@@ -1,0 +1,39 @@
+"""Trains a VAN.
+
+python train.py --config=configs/digits.py --workdir=runs/digits
+"""
+
+from absl import app, flags
+from ml_collections import config_flags
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "The run, configs/NAME.py[:ARGUMENT].", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Folder of the run; a run that is there goes on."
+)
+_START_OVER = flags.DEFINE_bool(
+  "start_over", False, "Sets the run in workdir aside, under another name."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "One of several processes: all hosts start this."
+)
+
+
+def main(_) -> None:
+  """Runs the config; its scores are the last line, one line of JSON."""
+  from van_jax import command, experiment  # Not for --help: they import jax.
+
+  command.run(
+    lambda: experiment.train(
+      _CONFIG.value,
+      workdir=_WORKDIR.value,
+      start_over=_START_OVER.value,
+      distributed=_DISTRIBUTED.value,
+    )
+  )
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

@@ -1,0 +1,116 @@
+"""What can be said of a config before, and with, its data and devices."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+
+from van_jax import data, models, schema
+from van_jax.data import augment
+from van_jax.training import (
+  mixing,
+  optimizer as optimizer_lib,
+  schedule as schedule_lib,
+  sharding,
+)
+
+Config = ml_collections.ConfigDict
+
+# By section, what takes it as keywords, and its arguments from elsewhere.
+_SECTIONS = {
+  "model": (models.create_model, ()),
+  "data": (data.open_source, ()),
+  "augmentation": (augment.Augmentation, ()),
+  "preprocessing": (data.Preprocessing, ()),
+  "mixing": (mixing.mix, ("key", "images", "labels", "num_classes")),
+  "schedule": (schedule_lib.create_schedule, ("steps_per_epoch",)),
+  "optimizer": (optimizer_lib.create_optimizer, ("schedule",)),
+}
+_PLAIN_KEYS = {
+  "": (
+    "seed",
+    "batch_size",
+    "accumulation_steps",
+    "pretrained_bundle",
+    "compilation_cache",
+  ),
+  "ema": ("decay", "warmup"),
+  "checkpoint": ("every_epochs", "keep_last", "keep_best"),
+  "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
+  "logging": ("every_steps", "profile_first_step", "profile_steps"),
+}
+
+
+def check_config(config: Config) -> None:
+  """Raises ValueError for what can be known without data and devices."""
+  plain = config.to_dict()
+  schema.check_keys(plain, sections=_SECTIONS, plain=_PLAIN_KEYS)
+  models.create_model(**config.model)
+  data.Preprocessing(**config.preprocessing)
+  augment.Augmentation(**config.augmentation)
+  jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
+  if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
+    raise ValueError(
+      f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
+      "average."
+    )
+  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
+  optimizer_lib.create_optimizer(**config.optimizer, schedule=schedule)
+  positive = {
+    "batch_size": config.batch_size,
+    "accumulation_steps": config.accumulation_steps,
+    "evaluation.batch_size": config.evaluation.batch_size,
+    "evaluation.every_epochs": config.evaluation.every_epochs,
+    "checkpoint.every_epochs": config.checkpoint.every_epochs,
+    "logging.every_steps": config.logging.every_steps,
+  }
+  for name, value in positive.items():
+    if value <= 0:
+      raise ValueError(f"config.{name}={value} must be above 0.")
+
+
+def _mixed(config: Config) -> tuple[jax.Array, jax.Array]:
+  return mixing.mix(
+    jax.random.key(0),
+    jnp.zeros((2, 32, 32, 3)),
+    jnp.zeros(2, jnp.int32),
+    num_classes=config.model.num_classes,
+    **config.mixing,
+  )
+
+
+def check_source(config: Config, source: data.Source) -> None:
+  """Raises ValueError where the data does not suit the config."""
+  check_classes(config, source)
+  if config.batch_size > source.num_train:
+    raise ValueError(
+      f"batch_size={config.batch_size} must be at most the "
+      f"{source.num_train} examples of data.train_split="
+      f"{config.data.train_split!r}."
+    )
+
+
+def check_classes(config: Config, source: data.Source) -> None:
+  """Raises ValueError unless model and data have as many classes."""
+  if config.model.num_classes != source.num_classes:
+    raise ValueError(
+      f"model.num_classes={config.model.num_classes} must be the "
+      f"{source.num_classes} classes of data.name={config.data.name!r} in "
+      f"{config.data.directory}."
+    )
+
+
+def check_batch_sizes(config: Config) -> None:
+  """Raises ValueError where batches do not divide over devices and groups."""
+  sharding.check_batch_size(
+    "batch_size", config.batch_size, accumulation=config.accumulation_steps
+  )
+  sharding.check_batch_size(
+    "evaluation.batch_size", config.evaluation.batch_size
+  )
+  micro = config.batch_size // config.accumulation_steps
+  group = config.model.batch_norm_group_size
+  if group and micro % group:
+    raise ValueError(
+      f"model.batch_norm_group_size={group} must divide batch_size / "
+      f"accumulation_steps = {micro}."
+    )

@@ -1,0 +1,165 @@
+"""The parts of a run, each built from its section of the config."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+from absl import logging
+
+from van_jax import data
+from van_jax.data import normalization
+from van_jax.evaluation import evaluator
+from van_jax.training import (
+  ema as ema_lib,
+  mixing,
+  pretrained,
+  randomness,
+  sharding,
+  state as state_lib,
+  step as step_lib,
+)
+
+Config = ml_collections.ConfigDict
+
+
+def start_devices(config: Config, *, distributed: bool) -> None:
+  """Touches the devices, for the first time."""
+  if distributed:
+    jax.distributed.initialize()
+  if config.compilation_cache:
+    cache = os.path.expanduser(config.compilation_cache)
+    jax.config.update("jax_compilation_cache_dir", cache)
+  logging.info(
+    "%d processes, %d devices: %s",
+    jax.process_count(),
+    jax.device_count(),
+    jax.devices()[0].device_kind,
+  )
+
+
+def state_creator(
+  config: Config,
+  model: Any,
+  optimizer: optax.GradientTransformation,
+) -> Callable[[Mapping[str, Any] | None], state_lib.TrainState]:
+  """Returns the function from pretrained variables (or None) to a state."""
+  size = config.augmentation.image_size
+  root_key = jax.random.key(config.seed)
+
+  def create(initial):
+    key = randomness.stream(root_key, "init", 0)
+    images = jnp.zeros((1, size, size, 3))
+    variables = model.init(key, images, train=False)
+    if initial is not None:
+      variables = pretrained.merge(variables, initial)
+    return state_lib.create_state(
+      variables, optimizer, ema=config.ema.decay is not None
+    )
+
+  return create
+
+
+def abstract_state(
+  create: Callable[[Any], state_lib.TrainState],
+  initial: Mapping[str, Any] | None,
+  mesh: jax.sharding.Mesh,
+) -> state_lib.TrainState:
+  """Returns a state's shapes, dtypes and shardings; nothing is computed."""
+  whole = sharding.replicated(mesh)
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+    jax.eval_shape(create, initial),
+  )
+
+
+def train_step(
+  config: Config,
+  model: Any,
+  optimizer: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  mesh: jax.sharding.Mesh,
+) -> step_lib.Step:
+  """Returns the jitted step `(state, batch) -> (state, metrics)`."""
+
+  def prepare(key, images, labels):
+    images = normalization.normalize(
+      images, mean=config.preprocessing.mean, std=config.preprocessing.std
+    )
+    return mixing.mix(
+      key,
+      images,
+      labels,
+      num_classes=config.model.num_classes,
+      **config.mixing,
+    )
+
+  def average(ema, variables, step):
+    decay = config.ema.decay
+    if config.ema.warmup:
+      decay = ema_lib.warmed_up_decay(decay, step)
+    return ema_lib.update_ema(ema, variables, decay)
+
+  return step_lib.make_train_step(
+    apply=model.apply,
+    optimizer=optimizer,
+    schedule=schedule,
+    prepare=prepare,
+    root_key=jax.random.key(config.seed),
+    mesh=mesh,
+    accumulation_steps=config.accumulation_steps,
+    average=None if config.ema.decay is None else average,
+  )
+
+
+def train_batches(
+  config: Config, source: data.Source, start_step: int
+) -> Iterator[Any]:
+  """Returns this process's training batches, from `start_step` on."""
+  return data.train_batches(
+    source,
+    **config.augmentation,
+    batch_size=config.batch_size,
+    seed=config.seed,
+    start_step=start_step,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def eval_batches(
+  config: Config, source: data.Source, preprocessing: data.Preprocessing
+) -> data.EvalBatches:
+  """Returns this process's evaluation batches, for any number of passes."""
+  return data.eval_batches(
+    source,
+    batch_size=config.evaluation.batch_size,
+    preprocessing=preprocessing,
+    process_index=jax.process_index(),
+    process_count=jax.process_count(),
+  )
+
+
+def eval_step(
+  model: Any, preprocessing: data.Preprocessing, mesh: jax.sharding.Mesh
+) -> Callable[..., Any]:
+  """Returns the jitted step `(variables, batch) -> sums`."""
+  return evaluator.make_eval_step(
+    apply=model.apply,
+    prepare=functools.partial(
+      normalization.normalize,
+      mean=preprocessing.mean,
+      std=preprocessing.std,
+    ),
+    num_classes=model.num_classes,
+    mesh=mesh,
+  )
+
+
+def summary(scores: Mapping[str, Any]) -> dict[str, float]:
+  """Returns the scores that are single numbers: what fits on a line."""
+  return {k: v for k, v in scores.items() if isinstance(v, int | float)}

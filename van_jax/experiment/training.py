@@ -1,0 +1,248 @@
+"""A training run, from a config to a bundle."""
+
+import contextlib
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import ml_collections
+import optax
+from absl import logging
+
+from van_jax import bundle as bundle_lib, data, models
+from van_jax.evaluation import evaluator
+from van_jax.experiment import checks, parts
+from van_jax.training import (
+  checkpoint as checkpoint_lib,
+  interruption,
+  loop,
+  optimizer as optimizer_lib,
+  profiling,
+  progress as progress_lib,
+  schedule as schedule_lib,
+  sharding,
+  state as state_lib,
+  workdir as workdir_lib,
+)
+
+Config = ml_collections.ConfigDict
+Scores = dict[str, Any]
+
+# What a run reports or keeps, and not what it computes: free to change.
+_FREE = (
+  "checkpoint",
+  "compilation_cache",
+  "data.directory",
+  "evaluation",
+  "logging",
+)
+
+
+def train(
+  config: Config,
+  *,
+  workdir: str,
+  start_over: bool = False,
+  distributed: bool = False,
+) -> Scores:
+  """Trains to the end, from the last checkpoint in `workdir` if there is one.
+
+  Writes `config.json`, `checkpoints/`, TensorBoard's events and, at the end,
+  `bundle/` with the last weights (averaged, if averages are kept).
+
+  Args:
+    config: as `configs/default.py` describes.
+    workdir: the run's folder.
+    start_over: sets a run that is there aside, under another name.
+    distributed: whether this is one of several processes that all call this.
+
+  Returns:
+    top1, top5, loss, count and mean_per_class_accuracy of those weights over
+    the whole evaluation split.
+
+  Raises:
+    ValueError: bad input, before any device work.
+    InterruptedRunError: after SIGTERM, with the state saved.
+    NonFiniteError, CheckpointError: naming the step, or the folder.
+  """
+  checks.check_config(config)
+  plain = config.to_dict()
+  if not start_over:
+    workdir_lib.check_owner(workdir, plain, free=_FREE)
+  source = data.open_source(**config.data)
+  checks.check_source(config, source)
+  initial = _pretrained(config)
+  parts.start_devices(config, distributed=distributed)
+  checks.check_batch_sizes(config)
+  if jax.process_index() == 0:
+    if start_over:
+      workdir_lib.set_aside(workdir)
+    workdir_lib.claim(workdir, plain)
+  return _train(config, pathlib.Path(workdir), source, initial)
+
+
+def _train(
+  config: Config,
+  workdir: pathlib.Path,
+  source: data.Source,
+  initial: Mapping[str, Any] | None,
+) -> Scores:
+  """Does what `train` says, with input that has been checked."""
+  mesh = sharding.create_mesh()
+  model = models.create_model(**config.model)
+  epoch = source.num_train // config.batch_size  # Steps.
+  total_steps = schedule_lib.total_steps(
+    epochs=config.schedule.epochs,
+    cooldown_epochs=config.schedule.cooldown_epochs,
+    steps_per_epoch=epoch,
+  )
+  schedule = schedule_lib.create_schedule(
+    **config.schedule, steps_per_epoch=epoch
+  )
+  optimizer = optimizer_lib.create_optimizer(
+    **config.optimizer, schedule=schedule
+  )
+  checkpointer = checkpoint_lib.Checkpointer(
+    workdir / workdir_lib.CHECKPOINTS,
+    keep_last=config.checkpoint.keep_last,
+    keep_best=config.checkpoint.keep_best,
+  )
+  evaluate = _evaluation(config, model, source, mesh)
+  with (
+    contextlib.closing(checkpointer),
+    _metric_writer(workdir) as write,
+    interruption.watch_sigterm() as interrupted,
+  ):
+    state = _last_or_first_state(
+      config, model, optimizer, checkpointer, mesh, initial
+    )
+    first_step = int(state.step)
+    state, scores = loop.run(
+      state,
+      total_steps=total_steps,
+      train_step=parts.train_step(config, model, optimizer, schedule, mesh),
+      batches=sharding.prefetch(
+        parts.train_batches(config, source, first_step), mesh
+      ),
+      write=write,
+      evaluate=evaluate,
+      save=checkpointer.save,
+      interrupted=interrupted,
+      observe=profiling.trace_window(
+        workdir,
+        first_step=config.logging.profile_first_step,
+        num_steps=config.logging.profile_steps,
+      ),
+      progress=progress_lib.Progress(
+        first_step=first_step,
+        total_steps=total_steps,
+        batch_size=config.batch_size,
+      ),
+      log_every_steps=config.logging.every_steps,
+      eval_every_steps=_steps(config.evaluation.every_epochs, epoch),
+      save_every_steps=_steps(config.checkpoint.every_epochs, epoch),
+    )
+  scores = scores or evaluate(state)
+  if jax.process_index() == 0:
+    _export(config, workdir, model, state, source, scores)
+  return scores
+
+
+def _steps(epochs: float, steps_per_epoch: int) -> int:
+  return max(round(epochs * steps_per_epoch), 1)
+
+
+def _pretrained(config: Config) -> Mapping[str, Any] | None:
+  """Returns the variables that fine-tuning starts from, if any."""
+  if not config.pretrained_bundle:
+    return None
+  bundle = bundle_lib.load_bundle(config.pretrained_bundle)
+  for name in ("mean", "std"):
+    theirs = getattr(bundle.preprocessing, name)
+    ours = tuple(config.preprocessing[name])
+    if theirs != ours:
+      logging.warning(
+        "preprocessing.%s=%s, but the pretrained weights were trained with "
+        "%s; set it to theirs unless you mean to change it.",
+        name,
+        ours,
+        theirs,
+      )
+  return bundle.variables
+
+
+def _last_or_first_state(
+  config: Config,
+  model: Any,
+  optimizer: optax.GradientTransformation,
+  checkpointer: checkpoint_lib.Checkpointer,
+  mesh: jax.sharding.Mesh,
+  initial: Mapping[str, Any] | None,
+) -> state_lib.TrainState:
+  """Returns the newest checkpoint's state, or the one to start from."""
+  create = parts.state_creator(config, model, optimizer)
+  like = parts.abstract_state(create, initial, mesh)
+  state = checkpointer.restore_latest(like)
+  if state is not None:
+    logging.info("Going on from the checkpoint of step %d.", int(state.step))
+    return state
+  return jax.jit(create, out_shardings=sharding.replicated(mesh))(initial)
+
+
+def _evaluation(
+  config: Config, model: Any, source: data.Source, mesh: jax.sharding.Mesh
+) -> Callable[[state_lib.TrainState], Scores]:
+  """Returns the function that scores a state."""
+  preprocessing = data.Preprocessing(**config.preprocessing)
+  eval_step = parts.eval_step(model, preprocessing, mesh)
+  batches = parts.eval_batches(config, source, preprocessing)
+
+  def evaluate(state):
+    variables = state.variables(averaged=config.evaluation.averaged_weights)
+    return parts.summary(
+      evaluator.evaluate(eval_step, variables, sharding.prefetch(batches, mesh))
+    )
+
+  return evaluate
+
+
+@contextlib.contextmanager
+def _metric_writer(
+  workdir: pathlib.Path,
+) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
+  """Yields `write(step, scalars)`: to TensorBoard and to the log."""
+  from clu import metric_writers  # Imports TensorFlow: seconds.
+
+  writer = metric_writers.create_default_writer(
+    workdir, just_logging=jax.process_index() > 0
+  )
+
+  with contextlib.closing(writer):
+    yield writer.write_scalars
+
+
+def _export(
+  config: Config,
+  workdir: pathlib.Path,
+  model: Any,
+  state: state_lib.TrainState,
+  source: data.Source,
+  scores: Scores,
+) -> None:
+  """Writes the bundle of a finished run."""
+  bundle_lib.save_bundle(
+    workdir / "bundle",
+    model=model,
+    variables=state.variables(averaged=config.evaluation.averaged_weights),
+    preprocessing=data.Preprocessing(**config.preprocessing),
+    labels=source.class_names,
+    source={
+      "format": "van_jax training run",
+      "config": config.to_dict(),
+      "step": int(state.step),
+      "top1": scores["top1"],
+    },
+    overwrite=True,  # Of an earlier export of this same run.
+  )
+  logging.info("Bundle written to %s", workdir / "bundle")

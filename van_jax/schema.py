@@ -1,0 +1,79 @@
+"""The rule that a config's keys are the arguments of what they are for."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+
+def check_keys(
+  config: Mapping[str, Any],
+  *,
+  sections: Mapping[str, tuple[Callable[..., Any], Collection[str]]],
+  plain: Mapping[str, Collection[str]],
+) -> None:
+  """Raises unless a config has every key that is read, and no other.
+
+  Args:
+    config: nested dicts.
+    sections: by section, the function that takes it as keywords, and which
+      of its arguments come from elsewhere.
+    plain: by section, the keys that are read one by one; "" is the top.
+
+  Raises:
+    ValueError: naming the key, with the nearest that exist.
+  """
+  top = set(plain[""]) | sections.keys() | (plain.keys() - {""})
+  _check("", config, required=top, allowed=top)
+  for name, keys in plain.items():
+    if name:
+      _check(f"{name}.", config[name], required=set(keys), allowed=set(keys))
+  for name, (function, given) in sections.items():
+    required, allowed = _keywords(function)
+    _check(
+      f"{name}.",
+      config[name],
+      required=required - set(given),
+      allowed=allowed and allowed - set(given),
+    )
+
+
+def _keywords(
+  function: Callable[..., Any],
+) -> tuple[set[str], set[str] | None]:
+  """Returns the required and the allowed names; None allows any."""
+  parameters = inspect.signature(function).parameters.values()
+  required = {
+    p.name
+    for p in parameters
+    if p.default is p.empty and p.kind is not p.VAR_KEYWORD
+  }
+  if any(p.kind is p.VAR_KEYWORD for p in parameters):
+    return required, None
+  return required, {p.name for p in parameters}
+
+
+def _check(
+  prefix: str,
+  section: Any,
+  *,
+  required: set[str],
+  allowed: set[str] | None,
+) -> None:
+  if not isinstance(section, Mapping):
+    raise ValueError(
+      f"config.{prefix.rstrip('.')}={section!r} must be a section with the "
+      f"keys {sorted(required)}."
+    )
+  for key in section:
+    if allowed is not None and key not in allowed:
+      near = difflib.get_close_matches(key, allowed, n=1, cutoff=0)
+      raise ValueError(
+        f"config.{prefix}{key} is not a key that anything reads; did you "
+        f"mean {prefix}{near[0]}? The keys are {', '.join(sorted(allowed))}."
+      )
+  if missing := sorted(required - section.keys()):
+    raise ValueError(
+      f"config.{prefix}{missing[0]} is missing; start from "
+      "configs/default.py, which has every key."
+    )

@@ -1,0 +1,23 @@
+"""A checksum of a tree of arrays."""
+
+import zlib
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def fingerprint(tree: Any) -> int:
+  """Returns the CRC-32 of all leaves' bytes, in the tree's order.
+
+  Orbax's own checksums cover a checkpoint's index but not its arrays: a
+  flipped bit there is restored as a wrong number.
+
+  Args:
+    tree: arrays, each whole on this process's devices.
+  """
+  checksum = 0
+  for leaf in jax.tree.leaves(tree):
+    array = np.ascontiguousarray(jax.device_get(leaf))
+    checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+  return checksum

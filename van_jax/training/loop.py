@@ -1,0 +1,114 @@
+"""The training loop: step, log, evaluate, save; stops on request or NaN."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+
+from van_jax.training import progress as progress_lib, state as state_lib
+
+Scalars = dict[str, float]
+
+
+class NonFiniteError(RuntimeError):
+  """A metric of a step was NaN or infinite."""
+
+
+class InterruptedRunError(RuntimeError):
+  """The run was asked to stop, and its state was saved at `step`."""
+
+  def __init__(self, step: int):
+    super().__init__(f"stopped on request after step {step}; state saved")
+    self.step = step
+
+
+def run(
+  state: state_lib.TrainState,
+  *,
+  total_steps: int,
+  train_step: Callable[..., tuple[state_lib.TrainState, dict[str, Any]]],
+  batches: Iterator[Any],
+  write: Callable[[int, Mapping[str, float]], None],
+  evaluate: Callable[[state_lib.TrainState], Scalars],
+  save: Callable[[int, state_lib.TrainState, Scalars | None], None],
+  interrupted: Callable[[int], bool],
+  observe: Callable[[int], None],
+  progress: progress_lib.Progress,
+  log_every_steps: int,
+  eval_every_steps: int,
+  save_every_steps: int,
+) -> tuple[state_lib.TrainState, Scalars | None]:
+  """Trains to `total_steps`, from wherever `state` stands.
+
+  Steps count updates done, from 1. Every metric of every step is looked at
+  before anything that follows from that step is saved.
+
+  Args:
+    state: the state to go on from; donated.
+    total_steps: updates done at the end.
+    train_step: `(state, batch) -> (state, metrics)`.
+    batches: device batches; the first belongs to step `state.step + 1`.
+    write: takes a step and its scalars.
+    evaluate: scores a state.
+    save: takes a step, its state, and its scores if it was evaluated.
+    interrupted: asked after each step whether to save and stop.
+    observe: told of each step before it starts; the profiler's window.
+    progress: measures speed and time left.
+    log_every_steps: steps between two writes of the training metrics.
+    eval_every_steps: steps between two evaluations; the last step has one.
+    save_every_steps: steps between two saves; the last step has one.
+
+  Returns:
+    The last state, and its scores (None if no step was left to do).
+
+  Raises:
+    NonFiniteError: at the first NaN or infinite metric, naming its step.
+    InterruptedRunError: when asked to stop, after saving.
+  """
+  scores, unchecked = None, None
+  for step in range(int(state.step) + 1, total_steps + 1):
+    observe(step)
+    with progress.waiting_for_data():
+      batch = next(batches)
+    state, metrics = train_step(state, batch)
+    if unchecked:
+      _finite(*unchecked)  # One step behind: the device never waits for it.
+    unchecked = (step, metrics)
+
+    stop = interrupted(step)
+    due_eval = _due(step, eval_every_steps, total_steps)
+    due_save = _due(step, save_every_steps, total_steps) or stop
+    due_log = _due(step, log_every_steps, total_steps)
+    if due_eval or due_save or due_log:
+      scalars = _finite(step, metrics)
+      unchecked = None
+      if due_log:
+        write(step, {**scalars, **progress.report(step)})
+    scores = None
+    if due_eval and not stop:
+      with progress.paused():
+        scores = evaluate(state)
+      write(step, {f"eval/{name}": value for name, value in scores.items()})
+    if due_save:
+      save(step, state, scores)
+    if stop:
+      raise InterruptedRunError(step)
+  return state, scores
+
+
+def _due(step: int, every_steps: int, total_steps: int) -> bool:
+  return step % every_steps == 0 or step == total_steps
+
+
+def _finite(step: int, metrics: Mapping[str, jax.Array]) -> Scalars:
+  """Returns metrics as `train/NAME` floats, or raises NonFiniteError."""
+  scalars = {k: float(v) for k, v in jax.device_get(metrics).items()}
+  for name, value in scalars.items():
+    if not math.isfinite(value):
+      raise NonFiniteError(
+        f"{name} is {value} at step {step}. Checkpoints saved before it are "
+        "kept; lower schedule.learning_rate, clip gradients "
+        "(optimizer.gradient_clip_norm), or train in float32."
+      )
+  return {f"train/{name}": value for name, value in scalars.items()}

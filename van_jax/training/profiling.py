@@ -1,0 +1,40 @@
+"""A profiler's trace over a window of steps."""
+
+import os
+from collections.abc import Callable
+
+import jax
+from absl import logging
+
+
+def trace_window(
+  directory: str | os.PathLike[str], *, first_step: int, num_steps: int
+) -> Callable[[int], None]:
+  """Returns a function that, told of each step before it, traces a window.
+
+  Args:
+    directory: where TensorBoard and Perfetto find the trace.
+    first_step: first step traced, from 1.
+    num_steps: length of the window; 0 for no trace.
+
+  Raises:
+    ValueError: when the window is malformed.
+  """
+  if num_steps < 0 or (num_steps and first_step < 1):
+    raise ValueError(
+      f"logging.profile_first_step={first_step} must be 1 or more and "
+      f"logging.profile_steps={num_steps} 0 (no trace) or more."
+    )
+  tracing = False
+
+  def observe(step: int):
+    nonlocal tracing
+    if num_steps and step == first_step:
+      jax.profiler.start_trace(os.fspath(directory))
+      tracing = True
+    elif tracing and step >= first_step + num_steps:
+      jax.profiler.stop_trace()
+      tracing = False
+      logging.info("Trace of %d steps written to %s", num_steps, directory)
+
+  return observe

@@ -1,0 +1,58 @@
+"""The training state: all that survives a restart, and nothing else."""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What a training step maps to its successor.
+
+  Attributes:
+    step: [] int32, updates done.
+    params: parameters that gradients reach.
+    batch_stats: running BatchNorm means and variances.
+    opt_state: the optimizer's moments and counters.
+    ema: `{"params": ..., "batch_stats": ...}`, averaged; None when off.
+  """
+
+  step: jax.Array
+  params: Any
+  batch_stats: Any
+  opt_state: Any
+  ema: Any
+
+  def variables(self, *, averaged: bool) -> dict[str, Any]:
+    """Returns what `model.apply` takes: the averaged weights or the raw."""
+    if averaged and self.ema is not None:
+      return self.ema
+    return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def create_state(
+  variables: dict[str, Any],
+  optimizer: optax.GradientTransformation,
+  *,
+  ema: bool,
+) -> TrainState:
+  """Returns the state before the first update.
+
+  Args:
+    variables: `{"params": ..., "batch_stats": ...}`.
+    optimizer: gives the first `opt_state`.
+    ema: whether averages of the weights are kept; they start as copies.
+  """
+  params, batch_stats = variables["params"], variables["batch_stats"]
+  average = {"params": params, "batch_stats": batch_stats}
+  return TrainState(
+    step=jnp.zeros((), jnp.int32),
+    params=params,
+    batch_stats=batch_stats,
+    opt_state=optimizer.init(params),
+    # Copies, since a donated buffer may stand in the state only once.
+    ema=jax.tree.map(jnp.copy, average) if ema else None,
+  )

@@ -1,0 +1,127 @@
+"""The training step: one update from one batch, pure and jitted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from van_jax.training import losses, randomness, sharding, state
+
+Step = Callable[..., tuple[state.TrainState, dict[str, jax.Array]]]
+
+
+def make_train_step(
+  *,
+  apply: Callable[..., Any],
+  optimizer: optax.GradientTransformation,
+  schedule: optax.Schedule,
+  prepare: Callable[..., tuple[jax.Array, jax.Array]],
+  root_key: jax.Array,
+  mesh: Mesh,
+  accumulation_steps: int = 1,
+  average: Callable[..., Any] | None = None,
+) -> Step:
+  """Builds `(state, batch) -> (state, metrics)`, jitted over the mesh.
+
+  Gradients, and BatchNorm's new running statistics, are averages over
+  `accumulation_steps` micro-batches of consecutive examples, each started
+  from the same state. That is the step over the whole batch with
+  `batch_norm_group_size` set to the size of a micro-batch, but for the draws
+  of drop path and dropout, which each micro-batch makes anew. Mixing happens
+  before the split, so that partners come from the whole batch.
+
+  Args:
+    apply: the model's `apply`.
+    optimizer: maps gradients to updates.
+    schedule: learning rate by number of updates done; for the metrics.
+    prepare: `(key, images uint8 [B, H, W, 3], labels [B]) -> (images float
+      [B, H, W, 3], targets [B, K])`: normalisation and mixing.
+    root_key: all randomness of a step is a function of it and `state.step`.
+    mesh: devices that share the batch; the state is held whole by each.
+    accumulation_steps: micro-batches a batch is cut into.
+    average: `(ema, variables, step) -> ema`, after each update; None
+      when off.
+
+  Returns:
+    The step. It donates (consumes) the state that it is given. Its metrics
+    are scalars: loss, grad_norm, learning_rate, top1 (of the training batch
+    against the largest target, in [0, 1]).
+  """
+
+  def loss_fn(params, batch_stats, images, targets, key):
+    logits, new = apply(
+      {"params": params, "batch_stats": batch_stats},
+      images,
+      train=True,
+      mutable=["batch_stats"],
+      rngs={"dropout": key},
+    )
+    right = jnp.argmax(logits, -1) == jnp.argmax(targets, -1)
+    metrics = {"loss": losses.soft_cross_entropy(logits, targets)}
+    metrics["top1"] = jnp.mean(right, dtype=jnp.float32)
+    return metrics["loss"], (new.get("batch_stats", batch_stats), metrics)
+
+  def gradients(current, images, targets, key):
+    """Returns gradients, new batch statistics, and metrics of a batch."""
+    (_, (batch_stats, metrics)), grads = jax.value_and_grad(
+      loss_fn, has_aux=True
+    )(current.params, current.batch_stats, images, targets, key)
+    return grads, batch_stats, metrics
+
+  def accumulated(current, images, targets, key):
+    """Returns the same, averaged over micro-batches done one by one."""
+    spread = NamedSharding(mesh, PartitionSpec(None, sharding.BATCH_AXIS))
+
+    def split(x):
+      shape = (accumulation_steps, x.shape[0] // accumulation_steps)
+      # Every micro-batch over all devices, at the cost of one exchange.
+      return jax.lax.with_sharding_constraint(
+        x.reshape(shape + x.shape[1:]), spread
+      )
+
+    def add(total, micro):
+      part = gradients(current, *micro)
+      return jax.tree.map(jnp.add, total, part), None
+
+    micro = (split(images), split(targets))
+    micro += (jax.random.split(key, accumulation_steps),)
+    shapes = jax.eval_shape(
+      gradients, current, *jax.tree.map(lambda x: x[0], micro)
+    )
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    total, _ = jax.lax.scan(add, zeros, micro)
+    return jax.tree.map(lambda x: x / accumulation_steps, total)
+
+  compute = accumulated if accumulation_steps > 1 else gradients
+
+  def train_step(current, batch):
+    mixing_key = randomness.stream(root_key, "mixing", current.step)
+    dropout_key = randomness.stream(root_key, "dropout", current.step)
+    images, targets = prepare(mixing_key, batch["image"], batch["label"])
+    grads, batch_stats, metrics = compute(current, images, targets, dropout_key)
+    updates, opt_state = optimizer.update(
+      grads, current.opt_state, current.params
+    )
+    new = current.replace(
+      step=current.step + 1,
+      params=optax.apply_updates(current.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+    )
+    if average is not None:
+      variables = new.variables(averaged=False)
+      new = new.replace(ema=average(new.ema, variables, new.step))
+    metrics["grad_norm"] = optax.tree.norm(grads)
+    metrics["learning_rate"] = jnp.asarray(schedule(current.step))
+    return new, metrics
+
+  whole = sharding.replicated(mesh)
+  return jax.jit(
+    train_step,
+    donate_argnums=0,
+    in_shardings=(whole, sharding.split_by_example(mesh)),
+    out_shardings=(whole, whole),
+  )
