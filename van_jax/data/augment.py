@@ -137,8 +137,7 @@ def _pad_and_crop(image: Any, seed: Any, how: Augmentation) -> Any:
 
 
 def _check_range(field: str, value: Any, *, highest: float) -> None:
-  low, high = value
-  if not 0 < low <= high <= highest:
+  if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
     raise ValueError(
       f"{field}={value} must be (low, high) with 0 < low <= high"
       f"{'' if highest == math.inf else f' <= {highest:g}'}."

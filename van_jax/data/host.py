@@ -1,6 +1,7 @@
 """TensorFlow as this package uses it: imported late, and on the CPU alone."""
 
 import contextlib
+from typing import Any
 
 from etils import epy
 
@@ -11,8 +12,15 @@ def _leave_accelerators_to_jax(module_name: str) -> None:
   # RuntimeError: the program used TensorFlow before us, so it is too late, and
   # it has chosen its devices itself.
   with contextlib.suppress(RuntimeError):
-    tf.config.set_visible_devices([], "GPU")
+    tensorflow.config.set_visible_devices([], "GPU")
 
 
 with epy.lazy_imports(success_callback=_leave_accelerators_to_jax):
-  import tensorflow as tf  # Everybody in data/ takes `tf` from here.
+  import tensorflow
+
+with epy.lazy_imports():
+  import tensorflow_datasets
+
+# Everybody in data/ takes these. Any: TensorFlow's stubs lack what we call.
+tf: Any = tensorflow
+tfds: Any = tensorflow_datasets

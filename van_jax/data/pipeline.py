@@ -65,8 +65,8 @@ def train_batches(
   how = augment.Augmentation(
     image_size=image_size,
     crop=crop,
-    crop_scale=tuple(crop_scale),
-    crop_ratio=tuple(crop_ratio),
+    crop_scale=crop_scale,
+    crop_ratio=crop_ratio,
     pad_pixels=pad_pixels,
     pad_mode=pad_mode,
     flip_probability=flip_probability,
@@ -78,8 +78,8 @@ def train_batches(
     process_index=process_index,
     process_count=process_count,
   )
-  _check_training(source, share, seed)
-  return _train_iterator(source.train, seed, share, how)
+  split = _checked_training(source, share, seed)
+  return _train_iterator(split, seed, share, how)
 
 
 def eval_batches(
@@ -213,7 +213,10 @@ def _batched(dataset: Any, example: Any, batch_size: int) -> Any:
   )
 
 
-def _check_training(source: Source, share: order.Share, seed: int) -> None:
+def _checked_training(
+  source: Source, share: order.Share, seed: int
+) -> order.Split:
+  """Returns the training split, or raises ValueError."""
   if source.train is None:
     raise ValueError(
       f"source {source.name!r} was opened with train_split=None; name the "
@@ -227,6 +230,7 @@ def _check_training(source: Source, share: order.Share, seed: int) -> None:
     )
   _check_whole("seed", seed, 0)
   _check_whole("start_step", share.start_step, 0)
+  return source.train
 
 
 def _check_processes(

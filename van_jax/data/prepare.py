@@ -14,10 +14,9 @@ from typing import Any
 
 from etils import epy
 
-from van_jax.data.host import tf
+from van_jax.data.host import tf, tfds
 
 with epy.lazy_imports():
-  import tensorflow_datasets as tfds
   from tensorflow_datasets.core import read_only_builder, registered
 
 _EMBEDDED = "digits"

@@ -8,13 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from etils import epy
 
 from van_jax.data import order, prepare, stripes
-from van_jax.data.host import tf
-
-with epy.lazy_imports():
-  import tensorflow_datasets as tfds
+from van_jax.data.host import tf, tfds
 
 MAX_BYTES_IN_MEMORY = 2**29  # Of one split, encoded; CIFAR-10 takes 2**27.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from van_jax.data import folder, records
+from van_jax.data.order import Split
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Source:
 
   name: str
   class_names: tuple[str, ...]
-  train: Any
-  evaluation: Any
+  train: Split | None
+  evaluation: Split | None
 
   @property
   def num_train(self) -> int:
@@ -76,22 +76,20 @@ def open_source(
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
   if train and evaluation:
-    _check_same_classes(train, evaluation, train_split, eval_split)
-  return Source(name, (train or evaluation).class_names, train, evaluation)
+    _check_same_classes(train, evaluation)
+  opened = [split for split in (train, evaluation) if split]
+  return Source(name, opened[0].class_names, train, evaluation)
 
 
-def _check_same_classes(
-  train: Any, evaluation: Any, train_split: str, eval_split: str
-) -> None:
+def _check_same_classes(train: Split, evaluation: Split) -> None:
   """Raises ValueError unless a label means the same in both splits."""
   if train.class_names == evaluation.class_names:
     return
   ours, theirs = set(train.class_names), set(evaluation.class_names)
   raise ValueError(
-    f"train_split={train_split!r} has {len(ours)} classes and eval_split="
-    f"{eval_split!r} has {len(theirs)}; they must be the same. Only in "
-    f"training: {_some(ours - theirs)}; only in evaluation: "
-    f"{_some(theirs - ours)}."
+    f"{train.title} has {len(ours)} classes and {evaluation.title} has "
+    f"{len(theirs)}; they must be the same. Only in training: "
+    f"{_some(ours - theirs)}; only in evaluation: {_some(theirs - ours)}."
   )
 
 
