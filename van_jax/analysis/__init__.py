@@ -1,0 +1,1 @@
+"""What a model is and does: its size and cost."""

@@ -1,0 +1,135 @@
+"""Parameters, multiply-adds and published FLOPs, counted from the module.
+
+  python -m van_jax.analysis.complexity [van_b0 ...] [--image_size=224]
+
+The model is traced on shapes alone, so nothing is computed or allocated.
+"""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from van_jax import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Complexity:
+  """The size and cost of a model for one image.
+
+  Attributes:
+    params: trainable numbers.
+    macs: multiply-adds of convolutions and linear layers.
+    flops: as published for VAN: macs, one per bias added, and two per element
+      that goes through a BatchNorm or a LayerNorm; activations, gates,
+      residuals and layer scales are not counted.
+    stage_shapes: (H, W, C) of each stage's map.
+  """
+
+  params: int
+  macs: int
+  flops: int
+  stage_shapes: tuple[tuple[int, ...], ...]
+
+
+def complexity(
+  model: models.VAN, image_size: int | tuple[int, int] = 224
+) -> Complexity:
+  """Returns the complexity of the model for one image of that size.
+
+  Args:
+    model: any VAN.
+    image_size: height and width, at least 32; one number for a square.
+
+  Raises:
+    ValueError: if the image is too small.
+  """
+  height, width = (
+    (image_size, image_size) if isinstance(image_size, int) else image_size
+  )
+  images = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  counter = _Counter()
+  # Any convolution has these shapes; XLA's is one operation to trace.
+  model = model.clone(conv_implementation="xla")
+  with nn.intercept_methods(counter):
+    variables = jax.eval_shape(model.init, key, images)
+  params = jax.tree.leaves(variables["params"])
+  return Complexity(
+    params=sum(math.prod(p.shape) for p in params),
+    macs=counter.macs,
+    flops=counter.macs + counter.additions,
+    stage_shapes=counter.stage_shapes,
+  )
+
+
+class _Counter:
+  """Watches module calls, and counts those that own the parameters."""
+
+  def __init__(self):
+    self.macs = 0
+    self.additions = 0
+    self.stage_shapes = ()
+
+  def __call__(self, call, args, kwargs, context):
+    y = call(*args, **kwargs)
+    if context.method_name == "__call__":
+      own = context.module.variables.get("params", {})
+      if "kernel" in own:  # [..., in / groups, out]: all of it a position.
+        self.macs += own["kernel"].size * (y.size // y.shape[-1])
+        self.additions += y.size if "bias" in own else 0
+      elif "scale" in own:  # A norm.
+        self.additions += 2 * y.size
+    elif context.method_name == "features":
+      self.stage_shapes = tuple(x.shape[1:] for x in y)
+    return y
+
+
+def table(rows: dict[str, Complexity]) -> str:
+  """Returns the rows, by name, as a table to print."""
+  lines = [
+    f"{'model':<14}{'params':>13}{'GMACs':>10}{'GFLOPs':>10}  stages (HxWxC)"
+  ]
+  for name, row in rows.items():
+    stages = " ".join("x".join(map(str, shape)) for shape in row.stage_shapes)
+    lines.append(
+      f"{name:<14}{row.params:>13,}{row.macs / 1e9:>10.4f}"
+      f"{row.flops / 1e9:>10.4f}  {stages}"
+    )
+  return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+  """Prints the table of the models named in argv, of all of them if none."""
+  parser = argparse.ArgumentParser(
+    prog="python -m van_jax.analysis.complexity",
+    description="Prints exact parameters, multiply-adds and FLOPs.",
+  )
+  parser.add_argument(
+    "names",
+    nargs="*",
+    metavar="model",
+    help=f"any of {', '.join(models.list_models())}; all of them if none",
+  )
+  parser.add_argument("--image_size", type=int, default=224)
+  parser.add_argument("--num_classes", type=int, default=1000)
+  flags = parser.parse_args(argv)
+  try:
+    rows = {
+      name: complexity(
+        models.create_model(name, num_classes=flags.num_classes),
+        flags.image_size,
+      )
+      for name in flags.names or models.list_models()
+    }
+  except ValueError as error:
+    parser.error(str(error))
+  print(table(rows))
+
+
+if __name__ == "__main__":
+  main()
