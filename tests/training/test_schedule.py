@@ -1,6 +1,7 @@
 """Claims about the learning rate."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import pytest
 
 from van_jax.training import schedule
 
-OFFICIAL = {
+OFFICIAL: dict[str, Any] = {
   "name": "official",
   "learning_rate": 1e-3,
   "warmup_learning_rate": 1e-6,
@@ -19,7 +20,7 @@ OFFICIAL = {
   "cooldown_epochs": 10,
   "steps_per_epoch": 1251,  # floor(1,281,167 / 1024).
 }
-COSINE = {
+COSINE: dict[str, Any] = {
   **OFFICIAL,
   "name": "cosine",
   "epochs": 10,

@@ -1,5 +1,7 @@
 """Exact evaluation: sums over examples, divided once at the end."""
 
-from van_jax.evaluation.metrics import accumulate as accumulate
-from van_jax.evaluation.metrics import batch_sums as batch_sums
-from van_jax.evaluation.metrics import finalize as finalize
+from van_jax.evaluation.metrics import (
+  accumulate as accumulate,
+  batch_sums as batch_sums,
+  finalize as finalize,
+)

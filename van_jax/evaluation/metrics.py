@@ -7,6 +7,7 @@ logits is wrong for top-1 and top-5, and makes the loss NaN.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -87,9 +88,7 @@ def accumulate(
   return {name: totals[name] + value for name, value in wide.items()}
 
 
-def finalize(
-  totals: Mapping[str, np.ndarray],
-) -> dict[str, float | int | list[float | None]]:
+def finalize(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """Returns the metrics as plain Python values that JSON can hold.
 
   Args:

@@ -4,12 +4,14 @@ Durations come in epochs and are turned into steps here, once.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 NAMES = ("official", "cosine", "constant")
 
 
@@ -30,7 +32,7 @@ def create_schedule(
   epochs: float,
   cooldown_epochs: float,
   steps_per_epoch: int,
-) -> optax.Schedule:
+) -> Schedule:
   """Returns the learning rate [] float32 as a function of updates done [].
 
   Args:
@@ -111,7 +113,7 @@ def official_rates(
   return [*rates, end_learning_rate]
 
 
-def _piecewise(rates: list[float], steps_per_epoch: int) -> optax.Schedule:
+def _piecewise(rates: list[float], steps_per_epoch: int) -> Schedule:
   """Returns the schedule that reads `rates` by epoch, and keeps the last."""
   # Tabled in float64: 1 + cos loses digits near the end in float32.
   table = np.asarray(rates, np.float32)
@@ -123,7 +125,7 @@ def _piecewise(rates: list[float], steps_per_epoch: int) -> optax.Schedule:
   return schedule
 
 
-def _as_float32(schedule: optax.Schedule) -> optax.Schedule:
+def _as_float32(schedule: optax.Schedule) -> Schedule:
   """Returns `schedule` with float32 results, whatever it is called with."""
   return lambda count: jnp.asarray(schedule(jnp.asarray(count)), jnp.float32)
 
