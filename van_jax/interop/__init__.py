@@ -1,0 +1,1 @@
+"""Other projects' weights: read, written, and compared with ours."""

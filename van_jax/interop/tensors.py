@@ -1,0 +1,40 @@
+"""A tensor that is still in its file: shape and type now, numbers on demand."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+
+class Tensor:
+  """One entry of a weight file.
+
+  Attributes:
+    shape: as the file has it.
+    dtype: NumPy's name, or "bfloat16".
+    read: returns the numbers; bfloat16 as the float32 that they are.
+  """
+
+  def __init__(
+    self,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    read: Callable[[], np.ndarray],
+  ):
+    self.shape = shape
+    self.dtype = dtype
+    self.read = read
+
+  def __setstate__(self, state: object):  # No pickle may reach in.
+    raise ValueError(f"state for a tensor: {type(state).__name__}")
+
+
+def from_bytes(
+  data: bytes, dtype: str, *, big_endian: bool = False
+) -> np.ndarray:
+  """Returns the numbers in some bytes, [N]; bfloat16 as float32."""
+  order = ">" if big_endian else "<"
+  if dtype == "bfloat16":  # The upper half of a float32.
+    halves = np.frombuffer(data, f"{order}u2").astype(np.uint32)
+    return (halves << 16).view(np.float32)
+  return np.frombuffer(data, np.dtype(dtype).newbyteorder(order))
