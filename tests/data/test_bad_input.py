@@ -1,3 +1,5 @@
+"""Damaged and missing files and folders: what the error says."""
+
 import itertools
 import pathlib
 import shutil
@@ -84,7 +86,7 @@ def test_missing_directory_is_named(tmp_path):
 
 
 def test_unknown_folder_split_lists_those_that_exist(open_folder):
-  with pytest.raises(ValueError, match="'val'.*it holds test, train"):
+  with pytest.raises(ValueError, match=r"'val'.*it holds test, train"):
     open_folder(eval_split="val")
 
 
@@ -103,7 +105,7 @@ def test_empty_class_folder_is_named(folder, open_folder):
 
 def test_splits_with_other_classes_are_refused(folder, open_folder):
   shutil.move(folder / "test" / "cat", folder / "test" / "dog")
-  with pytest.raises(ValueError, match="in training: cat; .*evaluation: dog"):
+  with pytest.raises(ValueError, match=r"in training: cat; .*evaluation: dog"):
     open_folder()
 
 
@@ -146,13 +148,13 @@ def _open_digits(path: pathlib.Path, split="test") -> data.Source:
 
 
 def test_unknown_tfds_split_lists_those_that_exist(damaged):
-  with pytest.raises(ValueError, match="'val' is not in 'digits'.*test, train"):
+  with pytest.raises(ValueError, match=r"'val' is not in .*test, train"):
     _open_digits(damaged, "val")
 
 
 def test_missing_record_file_is_named(damaged):
   damaged.unlink()
-  with pytest.raises(ValueError, match="digits-test.*cannot be opened"):
+  with pytest.raises(ValueError, match=r"digits-test.*cannot be opened"):
     _open_digits(damaged)
 
 
@@ -163,7 +165,7 @@ def test_truncated_record_file_is_named(
   if not in_memory:
     monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
   _truncate(damaged, 0.5)
-  with pytest.raises(ValueError, match="digits.*prepare the data set again"):
+  with pytest.raises(ValueError, match=r"digits.*prepare the data set again"):
     _evaluate(_open_digits(damaged), preprocessing)
 
 
@@ -171,11 +173,11 @@ def test_record_file_with_a_flipped_byte_is_named(damaged):
   content = bytearray(damaged.read_bytes())
   content[len(content) // 2] ^= 1
   damaged.write_bytes(content)
-  with pytest.raises(ValueError, match="digits-test.*cannot be read"):
+  with pytest.raises(ValueError, match=r"digits-test.*cannot be read"):
     _open_digits(damaged)
 
 
 def test_broken_description_of_a_data_set_is_named(damaged):
   (damaged.parent / "dataset_info.json").write_text("{")
-  with pytest.raises(ValueError, match="damaged.*prepare the data set again"):
+  with pytest.raises(ValueError, match=r"damaged.*prepare the data set again"):
     _open_digits(damaged)

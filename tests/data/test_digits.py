@@ -1,3 +1,5 @@
+"""The digits: their split, their pixels, and preparing them."""
+
 import subprocess
 import sys
 

@@ -1,3 +1,5 @@
+"""Evaluation batches: every example once."""
+
 import numpy as np
 import pytest
 
@@ -66,7 +68,7 @@ def test_processes_share_the_examples_in_as_many_batches(
   lengths = {len(batches) for batches in read} | {len(part) for part in parts}
   assert len(lengths) == 1
   whole = data.eval_batches(source, batch_size=15, preprocessing=preprocessing)
-  together = sum(map(_examples, read), [])
+  together = [row for part in read for row in _examples(part)]
   assert sorted(together) == sorted(_examples(whole))
 
 
@@ -115,7 +117,7 @@ def test_evaluation_needs_an_evaluation_split(open_folder, preprocessing):
 
 
 def test_batch_size_must_be_divisible_by_processes(open_folder, preprocessing):
-  with pytest.raises(ValueError, match="batch_size=5 .*process_count=2"):
+  with pytest.raises(ValueError, match=r"batch_size=5 .*process_count=2"):
     data.eval_batches(
       open_folder(), batch_size=5, preprocessing=preprocessing, process_count=2
     )

@@ -1,3 +1,5 @@
+"""TensorFlow: imported late, and kept off the accelerators."""
+
 import subprocess
 import sys
 

@@ -1,3 +1,5 @@
+"""Training batches: the contract that all kinds of sources keep."""
+
 import itertools
 
 import numpy as np
@@ -74,7 +76,7 @@ def test_processes_together_read_what_one_reads(source, count):
     for i in range(count)
   ]
   for step, batch in enumerate(whole):
-    together = sum((_rows(part[step]) for part in parts), [])
+    together = [row for part in parts for row in _rows(part[step])]
     assert sorted(together) == _rows(batch), step
 
 

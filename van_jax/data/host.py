@@ -1,6 +1,7 @@
 """TensorFlow as this package uses it: imported late, and on the CPU alone."""
 
 import contextlib
+import sys
 from typing import Any
 
 from etils import epy
@@ -8,11 +9,12 @@ from etils import epy
 
 def _leave_accelerators_to_jax(module_name: str) -> None:
   """Hides GPUs from TensorFlow, which would else take all their memory."""
-  del module_name
+  # Not the lazy module below: its every use calls back here, without end.
+  config = sys.modules[module_name].config
   # RuntimeError: the program used TensorFlow before us, so it is too late, and
   # it has chosen its devices itself.
   with contextlib.suppress(RuntimeError):
-    tensorflow.config.set_visible_devices([], "GPU")
+    config.set_visible_devices([], "GPU")
 
 
 with epy.lazy_imports(success_callback=_leave_accelerators_to_jax):

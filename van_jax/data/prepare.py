@@ -17,6 +17,7 @@ from etils import epy
 from van_jax.data.host import tf, tfds
 
 with epy.lazy_imports():
+  from google.protobuf import json_format
   from tensorflow_datasets.core import read_only_builder, registered
 
 _EMBEDDED = "digits"
@@ -29,16 +30,21 @@ def prepared_builder(name: str, directory: str) -> Any:
     ValueError: the data set is not prepared; says the command to do it.
   """
   directory = os.path.expanduser(directory)
-  if name == _EMBEDDED:
-    prepare(name, directory)
-  tf.config.get_visible_devices()  # Before TFDS's first op: hides the GPUs.
   try:
+    if name == _EMBEDDED:
+      prepare(name, directory)
+    _hide_accelerators()
     return read_only_builder.builder_from_files(name, data_dir=directory)
   except registered.DatasetNotFoundError as error:
     raise ValueError(
       f"name={name!r} is not prepared in directory={directory!r}; prepare it "
       f"with `python -m van_jax.data.prepare '{name}' "
       f"--directory={directory}`."
+    ) from error
+  except (ValueError, OSError, json_format.Error) as error:
+    raise ValueError(
+      f"name={name!r} in directory={directory!r} cannot be opened: {error} "
+      f"If its files are damaged, remove them and prepare the data set again."
     ) from error
 
 
@@ -49,7 +55,7 @@ def prepare(name: str, directory: str) -> None:
   data set is there whole or not at all, and two processes may do it at once:
   the second to end finds the first one's.
   """
-  tf.config.get_visible_devices()  # Before TFDS's first op: hides the GPUs.
+  _hide_accelerators()
   builder = _builder(name, os.path.expanduser(directory))
   if builder.is_prepared():
     return
@@ -58,6 +64,10 @@ def prepare(name: str, directory: str) -> None:
   except (OSError, tf.errors.OpError):
     if not builder.is_prepared():
       raise
+
+
+def _hide_accelerators() -> None:
+  tf.config.get_visible_devices()  # Our first use hides them; see host.py.
 
 
 def _builder(name: str, directory: str) -> Any:

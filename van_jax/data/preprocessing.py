@@ -95,9 +95,11 @@ def preprocess_image(
   rgb = _to_pil(image).convert("RGB")
   width, height = rgb.size
   new_height, new_width = _resized(height, width, preprocessing)
-  rgb = rgb.resize(
-    (new_width, new_height), _FILTERS[preprocessing.interpolation]
-  )
+  # Two calls, width first: in one, Pillow 13 chooses the order by the sizes
+  # (up to 24 levels apart); those before it, and the published scores, did not.
+  resample = _FILTERS[preprocessing.interpolation]
+  rgb = rgb.resize((new_width, height), resample)
+  rgb = rgb.resize((new_width, new_height), resample)
   size = preprocessing.image_size
   top, left = round((new_height - size) / 2), round((new_width - size) / 2)
   return np.asarray(rgb.crop((left, top, left + size, top + size)))

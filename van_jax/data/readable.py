@@ -42,7 +42,10 @@ def batches(
       return
     except tf.errors.OpError as error:
       culprit = _culprit(order_from(done).take(batch_size), split)
-      message = culprit or f"{split.title}: {_reason(error)}"
+      message = culprit or (
+        f"{split.title} cannot be read: {_reason(error)}. Files of it are "
+        f"damaged; replace them, or prepare the data set again."
+      )
     else:
       done += 1
       yield batch

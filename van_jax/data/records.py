@@ -73,6 +73,12 @@ def _open(builder: Any, name: str, split: str) -> order.Split:
     raise ValueError(f"split {split!r} of {name!r} is empty.")
   files = sorted({piece.filename for piece in pieces})
   num_bytes = _check_files(files)
+  whole = builder.info.splits.get(split)  # None for a slice of a split.
+  if whole is not None and num_bytes < whole.num_bytes:
+    raise ValueError(
+      f"split {split!r} of {name!r} has {num_bytes} bytes and should have "
+      f"{whole.num_bytes}: its files are cut off. {_again(files[0])}"
+    )
   class_names = tuple(builder.info.features["label"].names)
   title = f"split {split!r} of {name!r} in {builder.data_path}"
   if num_bytes > MAX_BYTES_IN_MEMORY:
