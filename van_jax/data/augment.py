@@ -6,13 +6,9 @@ import dataclasses
 import math
 from typing import Any
 
-from van_jax.data import decode
+from van_jax.data import checks, decode
 from van_jax.data.host import tf
-from van_jax.data.preprocessing import (
-  INTERPOLATIONS,
-  check_choice,
-  check_image_size,
-)
+from van_jax.data.preprocessing import INTERPOLATIONS
 
 CROPS = ("none", "pad", "random_resized")
 PADDINGS = ("reflect", "zero")
@@ -33,10 +29,10 @@ class Augmentation:
   interpolation: str
 
   def __post_init__(self):
-    check_image_size(self.image_size, "image_size")
-    check_choice(self.crop, CROPS, "crop")
-    check_choice(self.pad_mode, PADDINGS, "pad_mode")
-    check_choice(self.interpolation, INTERPOLATIONS, "interpolation")
+    checks.check_image_size(self.image_size, "image_size")
+    checks.check_choice(self.crop, CROPS, "crop")
+    checks.check_choice(self.pad_mode, PADDINGS, "pad_mode")
+    checks.check_choice(self.interpolation, INTERPOLATIONS, "interpolation")
     _check_range("crop_scale", self.crop_scale, highest=1.0)
     _check_range("crop_ratio", self.crop_ratio, highest=math.inf)
     if not 0 <= self.pad_pixels < self.image_size:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data import augment, decode, order, readable
+from van_jax.data import augment, checks, decode, order, readable
 from van_jax.data.host import tf
 from van_jax.data.preprocessing import Preprocessing
 from van_jax.data.source import Source
@@ -112,7 +112,7 @@ def eval_batches(
       f"source {source.name!r} was opened with eval_split=None; name the "
       f"split to evaluate on."
     )
-  _check_processes(batch_size, process_index, process_count)
+  checks.check_processes(batch_size, process_index, process_count)
   return EvalBatches(
     split=source.evaluation,
     batch_size=batch_size // process_count,
@@ -222,41 +222,14 @@ def _checked_training(
       f"source {source.name!r} was opened with train_split=None; name the "
       f"split to train on."
     )
-  _check_processes(share.batch_size, share.process_index, share.process_count)
+  checks.check_processes(
+    share.batch_size, share.process_index, share.process_count
+  )
   if share.batch_size > source.num_train:
     raise ValueError(
       f"batch_size={share.batch_size} must be at most the number of training "
       f"examples, {source.num_train}; lower it."
     )
-  _check_whole("seed", seed, 0)
-  _check_whole("start_step", share.start_step, 0)
+  checks.check_whole("seed", seed, 0)
+  checks.check_whole("start_step", share.start_step, 0)
   return source.train
-
-
-def _check_processes(
-  batch_size: int, process_index: int, process_count: int
-) -> None:
-  _check_whole("batch_size", batch_size, 1)
-  _check_whole("process_count", process_count, 1)
-  _check_whole("process_index", process_index, 0)
-  if process_index >= process_count:
-    raise ValueError(
-      f"process_index={process_index} must be below process_count="
-      f"{process_count}."
-    )
-  if batch_size % process_count:
-    raise ValueError(
-      f"batch_size={batch_size} must be divisible by process_count="
-      f"{process_count}; it counts examples over all processes."
-    )
-
-
-def _check_whole(field: str, value: Any, lowest: int) -> None:
-  if (
-    isinstance(value, bool)
-    or not isinstance(value, int | np.integer)
-    or value < lowest
-  ):
-    raise ValueError(
-      f"{field}={value!r} must be a whole number, at least {lowest}."
-    )

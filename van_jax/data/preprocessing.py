@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from van_jax.data import checks
+
 _FILTERS = {
   "bilinear": Image.Resampling.BILINEAR,
   "bicubic": Image.Resampling.BICUBIC,
@@ -19,7 +21,6 @@ _FILTERS = {
 }
 INTERPOLATIONS = tuple(_FILTERS)
 RESIZE_MODES = ("short_side", "warp")
-MIN_IMAGE_SIZE = 32  # The network divides the size by 32.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,17 @@ class Preprocessing:
   std: tuple[float, float, float]
 
   def __post_init__(self):
-    check_image_size(self.image_size, "Preprocessing.image_size")
-    check_choice(self.resize_mode, RESIZE_MODES, "Preprocessing.resize_mode")
-    check_choice(
+    checks.check_image_size(self.image_size, "Preprocessing.image_size")
+    checks.check_choice(
+      self.resize_mode, RESIZE_MODES, "Preprocessing.resize_mode"
+    )
+    checks.check_choice(
       self.interpolation, INTERPOLATIONS, "Preprocessing.interpolation"
     )
-    if not _is_whole(self.resize_size) or self.resize_size < self.image_size:
+    if (
+      not checks.is_whole(self.resize_size)
+      or self.resize_size < self.image_size
+    ):
       raise ValueError(
         f"Preprocessing.resize_size={self.resize_size!r} must be a whole "
         f"number of pixels, at least image_size={self.image_size}; the centre "
@@ -105,21 +111,6 @@ def preprocess_image(
   return np.asarray(rgb.crop((left, top, left + size, top + size)))
 
 
-def check_image_size(size: Any, field: str) -> None:
-  """Raises ValueError unless `size` is a size that the network accepts."""
-  if not _is_whole(size) or size < MIN_IMAGE_SIZE:
-    raise ValueError(
-      f"{field}={size!r} must be a whole number of pixels, at least "
-      f"{MIN_IMAGE_SIZE}: the network's last map is 32 times smaller."
-    )
-
-
-def check_choice(value: Any, choices: tuple[str, ...], field: str) -> None:
-  """Raises ValueError unless `value` is one of `choices`."""
-  if value not in choices:
-    raise ValueError(f"{field}={value!r} must be one of {', '.join(choices)}.")
-
-
 def _resized(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
   """Returns the size before the crop, (height, width)."""
   if to.resize_mode == "warp":
@@ -167,7 +158,3 @@ def _channels(values: Any, name: str) -> tuple[float, ...]:
       f"channel (r, g, b), of [0, 1] pixels."
     )
   return channels
-
-
-def _is_whole(value: Any) -> bool:
-  return isinstance(value, int | np.integer) and not isinstance(value, bool)
