@@ -71,6 +71,22 @@ def plan(weights: state_dicts.StateDict) -> Plan:
   return Plan(model, entries, kept, dropped)
 
 
+def non_finite(variables: Mapping[str, Any]) -> list[str]:
+  """Returns the paths of arrays that have NaN or infinity in them."""
+  flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
+  return [path for path in flat if not np.isfinite(flat[path]).all()]
+
+
+def batches_seen(plan: Plan) -> int:
+  """Returns what torch's counters of batches say, where they agree; else 0."""
+  counts = {
+    int(tensor.read())
+    for key, tensor in plan.tensors.items()
+    if keys.is_counter(key) and tensor.shape == ()
+  }
+  return counts.pop() if len(counts) == 1 else 0
+
+
 def wanted_shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
   """Returns {path: shape} of a model's arrays."""
   leaves = jax.eval_shape(

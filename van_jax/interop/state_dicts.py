@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from van_jax.interop import keys, tensors
+
+_T = TypeVar("_T")
 
 # Where programs keep their weights, the plain ones and the averaged ones.
 PLAIN = ("state_dict", "model", "model_state_dict")
@@ -58,7 +60,7 @@ def find(tree: Any, *, averaged: bool = False) -> StateDict:
     )
   plain = next((place for place in PLAIN if _is_dict(tree, place)), "")
   place = averages if averaged else plain
-  found = _unwrapped(_tensors(tree[place] if place else tree))
+  found = unwrapped(_tensors(tree[place] if place else tree))
   dialect = keys.recognise(found)
   if dialect is None:
     raise ValueError(
@@ -83,10 +85,9 @@ def _tensors(tree: Mapping[Any, Any]) -> dict[str, tensors.Tensor]:
   return found
 
 
-def _unwrapped(
-  found: dict[str, tensors.Tensor],
-) -> dict[str, tensors.Tensor]:
-  """Returns the tensors without a "module." that all names start with."""
+def unwrapped(found: Mapping[str, _T]) -> dict[str, _T]:
+  """Returns the values without a "module." that all names start with."""
+  found = dict(found)
   while found and all(key.startswith(_WRAPPER) for key in found):
     found = {key.removeprefix(_WRAPPER): found[key] for key in found}
   return found

@@ -1,0 +1,221 @@
+"""Writes weights as the files that other projects load unchanged."""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from van_jax import models
+from van_jax.data import preprocessing as preprocessing_lib
+from van_jax.interop import (
+  key_tables,
+  keys,
+  mapping,
+  published_preprocessing,
+  safetensors_file,
+  torch_door,
+)
+
+OFFICIAL, MMPRETRAIN, HUGGINGFACE = FORMATS = (
+  "official",
+  "mmpretrain",
+  "huggingface",
+)
+# What the other projects' code cannot be told.
+_FIXED = {
+  "gate": "multiply",
+  "kernel_size": 21,
+  "dilation": 3,
+  "lka_convs": ("depthwise", "dilated", "pointwise"),
+}
+_OFFICIAL_NAMES = {
+  "van_b0": "van_tiny",
+  "van_b1": "van_small",
+  "van_b2": "van_base",
+  "van_b3": "van_large",
+}
+_HUGGINGFACE_FILES = (
+  "model.safetensors",
+  "config.json",
+  "preprocessor_config.json",
+)
+_WARP_FROM = 384  # Hugging Face's processor crops below this size only.
+
+
+def check(model: models.VAN, *, to: str) -> None:
+  """Raises ValueError unless a project's code can run the model."""
+  if to not in FORMATS:
+    raise ValueError(f"to={to!r} must be one of {', '.join(FORMATS)}.")
+  for field, value in _FIXED.items():
+    if getattr(model, field) != value:
+      raise ValueError(
+        f"the model's {field}={getattr(model, field)!r}, and the {to} code has "
+        f"{value!r} built in; keep the bundle."
+      )
+  if to == MMPRETRAIN:
+    return  # It can do without layer scales.
+  if model.layer_scale_init is None:
+    raise ValueError(
+      f"the model has no layer scales, and the {to} code always has; write "
+      "it for mmpretrain, or keep the bundle."
+    )
+
+
+def check_destination(path: pathlib.Path, *, to: str, overwrite: bool) -> None:
+  """Raises FileExistsError unless weights may be written at `path`."""
+  if not path.exists():
+    return
+  if not overwrite:
+    raise FileExistsError(
+      f"{path} exists already; choose another path, or pass overwrite."
+    )
+  names = {file.name for file in path.iterdir()} if path.is_dir() else set()
+  replaceable = (
+    bool(names) and names <= set(_HUGGINGFACE_FILES)
+    if to == HUGGINGFACE
+    else path.is_file()
+  )
+  if not replaceable:  # Never delete what is not ours.
+    raise FileExistsError(
+      f"{path} is not {to} weights, so it is not overwritten; choose another "
+      "path, or remove it by hand."
+    )
+
+
+def notes(model: models.VAN, *, to: str) -> list[str]:
+  """Returns what a user has to know about the file."""
+  epsilon = {
+    OFFICIAL: key_tables.OFFICIAL.layer_norm_epsilon,
+    MMPRETRAIN: key_tables.MMPRETRAIN.layer_norm_epsilon,
+  }.get(to, model.layer_norm_epsilon)
+  if epsilon == model.layer_norm_epsilon:
+    return []
+  return [
+    f"the {to} code has {epsilon} in its stage norms and this model has "
+    f"{model.layer_norm_epsilon}: logits will differ in the last digits"
+  ]
+
+
+def write(
+  path: pathlib.Path,
+  *,
+  to: str,
+  model: models.VAN,
+  variables: Mapping[str, Any],
+  preprocessing: preprocessing_lib.Preprocessing,
+  labels: Sequence[str] | None = None,
+  batches_seen: int = 0,
+) -> None:
+  """Writes a file, or for Hugging Face a folder, at `path`.
+
+  Args:
+    path: must not exist.
+    to: one of FORMATS.
+    model: a VAN that `check` lets pass.
+    variables: its weights.
+    preprocessing: that belongs to them; only Hugging Face's files tell it.
+    labels: one name a class, likewise.
+    batches_seen: for torch's counters.
+  """
+  check(model, to=to)
+  dialect = _dialect(model, to)
+  arrays = mapping.write(variables, dialect, count=batches_seen)
+  if to == HUGGINGFACE:
+    _write_huggingface(path, arrays, dialect, model, preprocessing, labels)
+    return
+  name = published_preprocessing.variant(model) or ""
+  description = (
+    {"arch": _OFFICIAL_NAMES.get(name, name or "van"), "epoch": 0, "version": 2}
+    if to == OFFICIAL
+    else {"meta": {"CLASSES": list(labels)} if labels else {}}
+  )
+  torch_door.save(path, description, arrays)
+
+
+def _dialect(model: models.VAN, to: str) -> keys.Dialect:
+  if to == HUGGINGFACE:  # A model without a head is VanModel, unprefixed.
+    return keys.Dialect(
+      key_tables.HUGGINGFACE, "van." if model.num_classes else ""
+    )
+  tables = {OFFICIAL: key_tables.OFFICIAL, MMPRETRAIN: key_tables.MMPRETRAIN}
+  return keys.Dialect(tables[to], tables[to].prefixes[0])
+
+
+def _write_huggingface(
+  path: pathlib.Path,
+  arrays: dict[str, np.ndarray],
+  dialect: keys.Dialect,
+  model: models.VAN,
+  preprocessing: preprocessing_lib.Preprocessing,
+  labels: Sequence[str] | None,
+) -> None:
+  width = model.widths[-1]
+  unused = {  # Their model has it, and never calls it.
+    f"{dialect.prefix}layernorm.weight": np.ones(width, np.float32),
+    f"{dialect.prefix}layernorm.bias": np.zeros(width, np.float32),
+  }
+  weights, *descriptions = _HUGGINGFACE_FILES
+  path.mkdir()
+  safetensors_file.write(path / weights, arrays | unused)
+  for name, values in zip(
+    descriptions,
+    (_config(model, preprocessing, labels), _processor(preprocessing)),
+    strict=True,
+  ):
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    (path / name).write_text(text, encoding="utf-8")
+
+
+def _config(
+  model: models.VAN,
+  preprocessing: preprocessing_lib.Preprocessing,
+  labels: Sequence[str] | None,
+) -> dict[str, Any]:
+  names = labels or [f"LABEL_{i}" for i in range(model.num_classes)]
+  return {
+    "architectures": [
+      "VanForImageClassification" if model.num_classes else "VanModel"
+    ],
+    "model_type": "van",
+    "image_size": preprocessing.image_size,
+    "num_channels": 3,
+    "patch_sizes": [7, 3, 3, 3],
+    "strides": [4, 2, 2, 2],
+    "hidden_sizes": list(model.widths),
+    "depths": list(model.depths),
+    "mlp_ratios": list(model.ffn_ratios),
+    "hidden_act": "gelu",
+    "layer_norm_eps": model.layer_norm_epsilon,
+    "layer_scale_init_value": model.layer_scale_init,
+    "drop_path_rate": model.drop_path_rate,
+    "dropout_rate": model.dropout_rate,
+    "torch_dtype": "float32",
+    "id2label": {str(i): name for i, name in enumerate(names)},
+    "label2id": {name: i for i, name in enumerate(names)},
+  }
+
+
+def _processor(to: preprocessing_lib.Preprocessing) -> dict[str, Any]:
+  """Returns the settings with which ConvNeXt's processor does the same."""
+  if (to.image_size >= _WARP_FROM) != (to.resize_mode == "warp"):
+    raise ValueError(
+      f"resize_mode={to.resize_mode!r} at image_size={to.image_size}: Hugging "
+      f"Face's processor crops below {_WARP_FROM} pixels and warps from there "
+      "on; change the bundle's preprocessing, or write another format."
+    )
+  resample = {"lanczos": 1, "bilinear": 2, "bicubic": 3}[to.interpolation]
+  return {
+    "image_processor_type": "ConvNextImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": to.image_size},
+    # It rounds size / crop_pct down: half a pixel more lands on resize_size.
+    "crop_pct": to.image_size / (to.resize_size + 0.5),
+    "resample": resample,
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": list(to.mean),
+    "image_std": list(to.std),
+  }

@@ -1,0 +1,59 @@
+"""Real photographs to compare models on: a user's, or some that are at hand."""
+
+import io
+import os
+import pathlib
+from importlib import resources
+
+from PIL import Image
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
+  """Returns encoded images by name.
+
+  Args:
+    folder: all JPEG and PNG files below it; None for the two photographs that
+      scikit-learn ships, whole and in quarters.
+
+  Raises:
+    ValueError: if there are none.
+  """
+  if folder is None:
+    return _built_in()
+  paths = sorted(
+    path
+    for path in pathlib.Path(folder).rglob("*")
+    if path.suffix.lower() in _SUFFIXES and path.is_file()
+  )
+  if not paths:
+    raise ValueError(
+      f"images={folder} has no {', '.join(_SUFFIXES)} files; give a folder of "
+      "photographs, or none for the built-in ones."
+    )
+  return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+
+
+def _built_in() -> dict[str, bytes]:
+  images = {}
+  for name in ("china.jpg", "flower.jpg"):
+    file = resources.files("sklearn.datasets.images") / name
+    images[name] = file.read_bytes()
+    images |= _quarters(name, images[name])
+  return images
+
+
+def _quarters(name: str, encoded: bytes) -> dict[str, bytes]:
+  """Returns the four quarters of an image, as PNG: nothing is lost again."""
+  image = Image.open(io.BytesIO(encoded))
+  width, height = image.size
+  quarters = {}
+  for row in (0, 1):
+    for column in (0, 1):
+      left, top = column * width // 2, row * height // 2
+      box = (left, top, left + width // 2, top + height // 2)
+      png = io.BytesIO()
+      image.crop(box).save(png, "png", icc_profile=None)
+      quarters[f"{name} quarter {row}{column}"] = png.getvalue()
+  return quarters

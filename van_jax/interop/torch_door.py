@@ -1,0 +1,93 @@
+"""All that is asked of torch at run time: to write files, and to run VAN.
+
+torch comes with the extra: pip install 'van_jax[convert]'. It is imported when
+one of these functions is called.
+"""
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+
+def save(
+  path: str | os.PathLike[str],
+  description: Mapping[str, Any],
+  arrays: Mapping[str, np.ndarray],
+) -> None:
+  """Writes {**description, "state_dict": arrays} as torch.save does."""
+  torch = _torch()
+  state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+  torch.save({**description, "state_dict": state}, path)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+  """Returns what torch.load makes of a file that was found harmless."""
+  torch = _torch()
+  with torch.serialization.safe_globals([argparse.Namespace]):
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def array(tensor: Any) -> np.ndarray:
+  """Returns a tensor's numbers, float32."""
+  return tensor.detach().float().numpy()
+
+
+def check() -> None:
+  """Raises ValueError unless torch is installed."""
+  _torch()
+
+
+def stages_and_logits(
+  model: Any,
+  arrays: Mapping[str, np.ndarray],
+  batches: Iterable[np.ndarray],
+  *,
+  double: bool,
+) -> Iterator[list[np.ndarray]]:
+  """Yields each batch's stage maps, and its logits, as PyTorch has them.
+
+  Args:
+    model: a VAN that the arrays are for.
+    arrays: the official state dict.
+    batches: normalised images, [B, H, W, 3].
+    double: compute in float64 instead of float32.
+  """
+  torch = _torch()
+  from van_jax.interop import torch_van
+
+  network = torch_van.TorchVAN(
+    model.widths,
+    model.depths,
+    model.ffn_ratios,
+    num_classes=model.num_classes,
+    kernel_size=model.kernel_size,
+    dilation=model.dilation,
+    layer_scale_init=model.layer_scale_init,
+    layer_norm_epsilon=model.layer_norm_epsilon,
+  )
+  network.load_state_dict(
+    {name: torch.from_numpy(array) for name, array in arrays.items()}
+  )
+  dtype = torch.float64 if double else torch.float32
+  network = network.eval().to(dtype)
+  for batch in batches:
+    with torch.no_grad():
+      x = torch.from_numpy(batch).permute(0, 3, 1, 2).to(dtype)
+      maps = network.stages(x)
+      outputs = [m.permute(0, 2, 3, 1) for m in maps]
+      outputs.append(network.classify(maps[-1]))
+    yield [output.numpy() for output in outputs]
+
+
+def _torch() -> Any:
+  try:
+    import torch
+  except ImportError as error:
+    raise ValueError(
+      "to write or verify PyTorch weights needs PyTorch; "
+      "pip install 'van_jax[convert]'."
+    ) from error
+  return torch
