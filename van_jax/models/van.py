@@ -172,16 +172,22 @@ class VAN(nn.Module):
       for j in range(depth):
         setattr(self, f"block{s}_{j}", self._block(s, rates.pop(0)))
       norm = nn.LayerNorm(
-        self.layer_norm_epsilon, use_fast_variance=False, dtype=jnp.float32
+        self.layer_norm_epsilon,
+        use_fast_variance=False,
+        dtype=jnp.promote_types(self.dtype, jnp.float32),
       )
       setattr(self, f"norm{s}", norm)
     if self.num_classes:
       self.head = nn.Dense(
-        self.num_classes, kernel_init=layers.linear_init, dtype=self.dtype
+        self.num_classes,
+        kernel_init=layers.linear_init,
+        dtype=jnp.promote_types(self.dtype, jnp.float32),
       )
 
   def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
     """Returns logits, [B, num_classes], or pooled features, [B, C].
+
+    They are float32 whatever the dtype of the computation before them.
 
     Args:
       images: [B, H, W, 3], normalised; H and W at least 32.
@@ -191,7 +197,9 @@ class VAN(nn.Module):
     Raises:
       ValueError: on images that are too small, or not floating [B, H, W, 3].
     """
-    pooled = jnp.mean(self.features(images, train=train)[-1], (1, 2))
+    last = self.features(images, train=train)[-1]
+    wide = jnp.promote_types(self.dtype, jnp.float32)
+    pooled = jnp.mean(last, (1, 2), dtype=wide)
     return self.head(pooled) if self.num_classes else pooled
 
   def features(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from van_jax.models.van import VAN
 
@@ -108,8 +109,17 @@ def _build(fields: dict[str, Any]) -> VAN:
     for name, value in fields.items()
   }
   if "dtype" in values:
-    values["dtype"] = jnp.dtype(values["dtype"])
+    values["dtype"] = _dtype(values["dtype"])
   return VAN(**values)
+
+
+def _dtype(name: DTypeLike) -> jnp.dtype:
+  try:
+    return jnp.dtype(name)
+  except TypeError as error:
+    raise ValueError(
+      f"dtype={name!r} is not a type of numbers; take float32 or bfloat16."
+    ) from error
 
 
 def _nearest(name: str, known) -> str:
