@@ -110,7 +110,7 @@ def test_jpeg_crop_equals_the_crop_of_the_decoded_image(noise):
     _augmented(encoded, 5, crop="random_resized")
     for encoded in (file.getvalue(), _png(decoded))
   ]
-  assert abs(ways[0] - ways[1]).max() <= 4
+  assert abs(ways[0] - ways[1]).mean() < 1.5  # A pixel off gives about 4.
 
 
 def test_no_crop_leaves_the_pixels_alone(noise):

@@ -159,13 +159,24 @@ def test_missing_record_file_is_named(damaged):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_truncated_record_file_is_named(
-  damaged, in_memory, monkeypatch, preprocessing
+def test_truncated_record_file_is_found_at_opening(
+  damaged, in_memory, monkeypatch
 ):
   if not in_memory:
     monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
   _truncate(damaged, 0.5)
   with pytest.raises(ValueError, match=r"digits.*prepare the data set again"):
+    _open_digits(damaged)
+
+
+def test_flipped_byte_in_a_streamed_file_is_said(
+  damaged, monkeypatch, preprocessing
+):
+  monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+  content = bytearray(damaged.read_bytes())
+  content[len(content) // 2] ^= 1
+  damaged.write_bytes(content)
+  with pytest.raises(ValueError, match=r"'test' of 'digits'.*cannot be read"):
     _evaluate(_open_digits(damaged), preprocessing)
 
 

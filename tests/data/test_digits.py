@@ -7,13 +7,12 @@ import numpy as np
 from sklearn import datasets
 
 from van_jax import data
+from van_jax.data.host import tfds
 
 
 def _pixels(directory, split):
-  import tensorflow_datasets as tfds
-
   builder = tfds.builder_from_directory(f"{directory}/digits/1.0.0")
-  return list(tfds.as_numpy(builder.as_dataset(split=split)))
+  return list(builder.as_dataset(split=split).as_numpy_iterator())
 
 
 def test_splits_hold_every_image_once(digits_directory):
@@ -24,7 +23,7 @@ def test_splits_hold_every_image_once(digits_directory):
 
 
 def test_pixels_are_scikit_learns_times_255_over_16(digits_directory):
-  images = datasets.load_digits().images
+  images = datasets.load_digits(return_X_y=True)[0].reshape(-1, 8, 8)
   for example in _pixels(digits_directory, "test"):
     expected = np.round(images[example["position"]] * 255 / 16)
     np.testing.assert_array_equal(example["image"][..., 0], expected)
@@ -49,6 +48,26 @@ def test_two_processes_may_prepare_at_once(tmp_path):
   )
   assert source.num_eval == 364
   assert [p.name for p in (tmp_path / "digits").iterdir()] == ["1.0.0"]
+
+
+def test_preparing_accepts_another_process_having_been_faster(
+  tmp_path, monkeypatch
+):
+  from van_jax.data.digits import digits_dataset_builder
+
+  prepare = digits_dataset_builder.Builder.download_and_prepare
+
+  def too_late(self):
+    prepare(self)
+    raise OSError("Directory not empty")  # What its rename then meets.
+
+  monkeypatch.setattr(
+    digits_dataset_builder.Builder, "download_and_prepare", too_late
+  )
+  source = data.open_source(
+    name="digits", directory=str(tmp_path), train_split="train", eval_split=None
+  )
+  assert source.num_train == 1433
 
 
 def test_source_says_its_sizes_and_classes(digits):

@@ -55,7 +55,8 @@ def test_tensorflow_gives_pils_pixels(photographs, interpolation, mode, size):
 def test_landscape_pixels_are_those_of_one_call_of_pils(photographs):
   pixels = photographs[0][:, :569]  # 4 : 3, as most photographs.
   found = data.preprocess_image(pixels, WARPED)
-  expected = Image.fromarray(pixels).resize((224, 224), Image.BICUBIC)
+  bicubic = Image.Resampling.BICUBIC
+  expected = Image.fromarray(pixels).resize((224, 224), bicubic)
   np.testing.assert_array_equal(found, np.asarray(expected))
 
 
