@@ -187,7 +187,11 @@ def _last_or_first_state(
   if state is not None:
     logging.info("Going on from the checkpoint of step %d.", int(state.step))
     return state
-  return jax.jit(create, out_shardings=sharding.replicated(mesh))(initial)
+  # Run once, so that compiling is all its cost; LLVM's passes double it.
+  on_cpu = jax.default_backend() == "cpu"
+  options = {"xla_backend_optimization_level": 0} if on_cpu else None
+  whole = sharding.replicated(mesh)
+  return jax.jit(create, out_shardings=whole, compiler_options=options)(initial)
 
 
 def _evaluation(

@@ -1,0 +1,128 @@
+"""The training step: invariants of devices, micro-batches and time."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+from jax.sharding import Mesh
+
+from van_jax.data import normalization
+from van_jax.training import (
+  ema,
+  losses,
+  randomness,
+  sharding,
+  state as state_lib,
+  step as step_lib,
+)
+
+
+def mesh_of(count):
+  return Mesh(np.array(jax.devices()[:count]), (sharding.BATCH_AXIS,))
+
+
+def prepare(key, images, labels):
+  del key
+  half = (0.5, 0.5, 0.5)
+  images = normalization.normalize(images, mean=half, std=half)
+  return images, losses.smooth_one_hot(labels, 5, 0.1)
+
+
+def one_update(model, batch, *, devices=1, optimizer=None, **options):
+  """Returns the state and the metrics after one step from a fixed start."""
+  mesh = mesh_of(devices)
+  optimizer = optimizer or optax.sgd(1.0)
+  key = jax.random.key(0)
+
+  def create():
+    images = jax.numpy.zeros((1, 32, 32, 3))
+    variables = model.init(
+      randomness.stream(key, "init", 0), images, train=False
+    )
+    return state_lib.create_state(variables, optimizer, ema=True)
+
+  whole = sharding.replicated(mesh)
+  train_step = step_lib.make_train_step(
+    apply=model.apply,
+    optimizer=optimizer,
+    schedule=optax.constant_schedule(1.0),
+    prepare=prepare,
+    root_key=key,
+    mesh=mesh,
+    average=lambda old, new, step: ema.update_ema(old, new, 0.5),
+    **options,
+  )
+  state = jax.jit(create, out_shardings=whole)()
+  return train_step(state, sharding.shard_batch(batch, mesh))
+
+
+def assert_close(one, other, relative):
+  """Compares trees leaf by leaf, relative to each leaf's largest entry."""
+  for (path, a), b in zip(
+    jax.tree_util.tree_leaves_with_path(one),
+    jax.tree.leaves(other),
+    strict=True,
+  ):
+    bound = relative * max(np.abs(a).max(), 1e-3)
+    np.testing.assert_allclose(
+      a, b, rtol=0, atol=bound, err_msg=jax.tree_util.keystr(path)
+    )
+
+
+# With SGD at rate 1 the update is the gradient, so that equal parameters are
+# equal gradients. Sums over 16 examples in another order: a few float32
+# roundings (6e-8) of terms larger than their sum; measured 2e-6.
+ROUNDING = 2e-5
+
+
+def test_eight_devices_agree_with_one(narrow_van, batch):
+  model = narrow_van(drop_path_rate=0.3)
+  one, one_metrics = one_update(model, batch, devices=1)
+  eight, eight_metrics = one_update(model, batch, devices=8)
+  assert_close(one_metrics, eight_metrics, ROUNDING)
+  assert_close(one.params, eight.params, ROUNDING)
+  assert_close(one.batch_stats, eight.batch_stats, ROUNDING)
+  assert_close(one.ema, eight.ema, ROUNDING)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_accumulation_equals_one_step_with_groups(narrow_van, batch, devices):
+  whole, whole_metrics = one_update(narrow_van(batch_norm_group_size=4), batch)
+  parts, parts_metrics = one_update(
+    narrow_van(), batch, devices=devices, accumulation_steps=4
+  )
+  assert_close(whole_metrics, parts_metrics, ROUNDING)
+  assert_close(whole.params, parts.params, ROUNDING)
+  assert_close(whole.batch_stats, parts.batch_stats, ROUNDING)
+
+
+def test_accumulation_differs_from_one_group(narrow_van, batch):
+  whole, _ = one_update(narrow_van(), batch)
+  parts, _ = one_update(narrow_van(), batch, accumulation_steps=4)
+  with pytest.raises(AssertionError):
+    assert_close(whole.params, parts.params, ROUNDING)
+
+
+def test_one_step_counts_one(narrow_van, batch):
+  state, metrics = one_update(narrow_van(), batch)
+  assert int(state.step) == 1
+  assert set(metrics) == {"loss", "top1", "grad_norm", "learning_rate"}
+
+
+def test_average_moves_half_way_to_the_new_weights(narrow_van, batch):
+  state, _ = one_update(narrow_van(), batch)
+  start, _ = one_update(
+    narrow_van(), batch, optimizer=optax.sgd(0.0)
+  )  # Leaves the parameters where they were.
+  middle = jax.tree.map(lambda a, b: (a + b) / 2, start.params, state.params)
+  assert_close(middle, state.ema["params"], 1e-6)  # One rounding of a sum.
+
+
+def test_micro_batches_draw_their_own_drop_paths(narrow_van, batch):
+  same = {name: np.repeat(x[:4], 4, axis=0) for name, x in batch.items()}
+  steady, _ = one_update(narrow_van(), same, accumulation_steps=4)
+  dropped, _ = one_update(
+    narrow_van(drop_path_rate=0.9), same, accumulation_steps=4
+  )
+  with pytest.raises(AssertionError):
+    assert_close(steady.params, dropped.params, ROUNDING)
