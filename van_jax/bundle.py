@@ -195,10 +195,15 @@ def _checkpointer() -> Any:
     active_processes={process},
     barrier_sync_key_prefix=f"bundle{process}",
   )
-  return ocp.Checkpointer(
-    ocp.PyTreeCheckpointHandler(multiprocessing_options=options),
+  # Copies would let the caller go on while files are written; we wait.
+  numpy_handler = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+  handler = ocp.PyTreeCheckpointHandler(
     multiprocessing_options=options,
+    type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+      (np.ndarray, numpy_handler)
+    ),
   )
+  return ocp.Checkpointer(handler, multiprocessing_options=options)
 
 
 def _host_arrays(variables: Any) -> dict[str, np.ndarray]:
