@@ -62,12 +62,18 @@ def write_random_weights(name: str, path: pathlib.Path) -> None:
     variant.widths, variant.depths, variant.ffn_ratios
   )
   for key, value in network.state_dict().items():
-    if key.endswith(("running_var", "norm.weight", "norm1.weight")):
+    if value.ndim == 1 and key.endswith("weight"):  # Of the norms.
       value.uniform_(0.5, 1.5)
-    elif key.endswith(("running_mean", ".bias")):
+    elif key.endswith(".bias"):
       value.normal_(std=0.2)
     elif "layer_scale" in key:
       value.uniform_(0.05, 0.5)
+  # Statistics have to be those of some images, or deep networks overflow.
+  for module in network.modules():
+    if isinstance(module, torch.nn.BatchNorm2d):
+      module.momentum = 1.0
+  with torch.no_grad():
+    network.train()(torch.randn(8, 3, 64, 64))
   torch.save({"state_dict": network.state_dict(), "epoch": 310}, path)
 
 

@@ -54,7 +54,8 @@ def architecture(
     "gate": "multiply",
     "lka_convs": [
       name for conv, name in _CONVS.items() if f"{_GATE}/{conv}" in has
-    ],
+    ]
+    or list(_CONVS.values()),  # None at all is not a VAN: all are missed.
     "layer_norm_epsilon": layer_norm_epsilon,
     **_kernel(shapes),
   }
