@@ -10,7 +10,10 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "checkpoint", None, "A bundle's folder, or a training workdir."
+  "checkpoint",
+  None,
+  "A bundle's folder, or a training workdir.",
+  required=True,
 )
 _STEP = flags.DEFINE_string(
   "step", "latest", "Of a workdir: latest, best, or a number."
@@ -40,5 +43,5 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "checkpoint"])
+  flags.mark_flag_as_required("config")
   app.run(main)

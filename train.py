@@ -7,10 +7,16 @@ from absl import app, flags
 from ml_collections import config_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The run, configs/NAME.py[:ARGUMENT].", lock_config=True
+  "config",
+  None,
+  "The run, configs/NAME.py[:ARGUMENT].",
+  lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
-  "workdir", None, "Folder of the run; a run that is there goes on."
+  "workdir",
+  None,
+  "Folder of the run; a run that is there goes on.",
+  required=True,
 )
 _START_OVER = flags.DEFINE_bool(
   "start_over", False, "Sets the run in workdir aside, under another name."
@@ -35,5 +41,5 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config", "workdir"])
+  flags.mark_flag_as_required("config")
   app.run(main)

@@ -9,14 +9,16 @@ Keys that end in `_epochs` may be fractions. A key that is None can be set from
 the command line all the same; its type is fixed here.
 """
 
+from typing import Any
+
 from ml_collections import config_dict
 
 placeholder = config_dict.placeholder
 
 
-def get_config() -> config_dict.ConfigDict:
-  """Returns the defaults."""
-  config = config_dict.ConfigDict()
+def get_config() -> Any:
+  """Returns the defaults, a ConfigDict."""
+  config: Any = config_dict.ConfigDict()
   config.seed = 0  # Of the first weights, order, augmentation and dropout.
   config.batch_size = 1024  # Images an update, over all devices.
   config.accumulation_steps = 1  # Micro-batches that a batch is cut into.

@@ -105,7 +105,9 @@ def test_importing_the_package_needs_jax_and_flax_only():
     f"print([m for m in {heavy} if m in sys.modules])"
   )
   # flax imports orbax and optax by itself, whatever we do.
-  baseline = f"import sys, flax; print([m for m in {heavy} if m in sys.modules])"
+  baseline = (
+    f"import sys, flax; print([m for m in {heavy} if m in sys.modules])"
+  )
   ours, flax = (
     subprocess.run(
       [sys.executable, "-c", text],

@@ -1,6 +1,7 @@
 """How a script ends: a line of JSON, or a line that says what was wrong."""
 
 import json
+import logging as logging_levels
 import os
 import sys
 import traceback
@@ -49,4 +50,4 @@ def _worth_reading(record: Any) -> bool:
   """Keeps other libraries' bookkeeping out of the log."""
   ours = f"{os.sep}van_jax{os.sep}" in record.pathname
   clu = f"{os.sep}clu{os.sep}" in record.pathname
-  return ours or clu or record.levelno >= logging.converter.STANDARD_ERROR
+  return ours or clu or record.levelno >= logging_levels.ERROR

@@ -16,6 +16,6 @@ def normalize(
     mean: of the three channels, of [0, 1] pixels.
     std: likewise.
   """
-  mean = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
-  std = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
-  return (images.astype(jnp.float32) / 255.0 - mean) / std
+  shift = jnp.asarray(mean, jnp.float32).reshape(1, 1, 1, 3)
+  scale = jnp.asarray(std, jnp.float32).reshape(1, 1, 1, 3)
+  return (images.astype(jnp.float32) / 255.0 - shift) / scale

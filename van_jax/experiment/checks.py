@@ -1,8 +1,9 @@
 """What can be said of a config before, and with, its data and devices."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
-import ml_collections
 
 from van_jax import data, models, schema
 from van_jax.data import augment
@@ -13,7 +14,7 @@ from van_jax.training import (
   sharding,
 )
 
-Config = ml_collections.ConfigDict
+Config = Any  # A ConfigDict: type checkers do not know its attributes.
 
 # By section, what takes it as keywords, and its arguments from elsewhere.
 _SECTIONS = {

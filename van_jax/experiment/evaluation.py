@@ -15,6 +15,7 @@ from etils import epath
 from van_jax import bundle as bundle_lib, data, models
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts
+from van_jax.experiment.checks import Config
 from van_jax.training import (
   checkpoint as checkpoint_lib,
   optimizer as optimizer_lib,
@@ -23,7 +24,6 @@ from van_jax.training import (
   workdir as workdir_lib,
 )
 
-Config = ml_collections.ConfigDict
 Scores = dict[str, Any]
 
 
@@ -99,7 +99,7 @@ def load_run(
     ValueError: when the folder holds no run.
     CheckpointError: when the checkpoint is missing or damaged.
   """
-  config = Config(workdir_lib.read_config(workdir))
+  config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
   model = models.create_model(**{**config.model, **model_overrides})
   schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
   optimizer = optimizer_lib.create_optimizer(

@@ -7,13 +7,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
 from absl import logging
 
 from van_jax import data
 from van_jax.data import normalization
 from van_jax.evaluation import evaluator
+from van_jax.experiment.checks import Config
 from van_jax.training import (
   ema as ema_lib,
   mixing,
@@ -23,8 +23,6 @@ from van_jax.training import (
   state as state_lib,
   step as step_lib,
 )
-
-Config = ml_collections.ConfigDict
 
 
 def start_devices(config: Config, *, distributed: bool) -> None:

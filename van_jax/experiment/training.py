@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import ml_collections
 import optax
 from absl import logging
 
 from van_jax import bundle as bundle_lib, data, models
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts
+from van_jax.experiment.checks import Config
 from van_jax.training import (
   checkpoint as checkpoint_lib,
   interruption,
@@ -26,7 +26,6 @@ from van_jax.training import (
   workdir as workdir_lib,
 )
 
-Config = ml_collections.ConfigDict
 Scores = dict[str, Any]
 
 # What a run reports or keeps, and not what it computes: free to change.

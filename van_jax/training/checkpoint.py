@@ -50,7 +50,9 @@ class Checkpointer:
         f"checkpoint.keep_best={keep_best} 0 or more."
       )
     self._directory = pathlib.Path(directory).absolute()
-    policies = [preservation_policy.LatestN(keep_last)]
+    policies: list[preservation_policy.PreservationPolicy] = [
+      preservation_policy.LatestN(keep_last)
+    ]
     if keep_best:
       policies.append(
         preservation_policy.BestN(

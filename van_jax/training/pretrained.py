@@ -23,8 +23,7 @@ def merge(
   Raises:
     ValueError: listing the arrays that do not fit.
   """
-  new = traverse_util.flatten_dict(fresh, sep="/")
-  old = traverse_util.flatten_dict(pretrained, sep="/")
+  new, old = _flat(fresh), _flat(pretrained)
 
   def fits(name):
     return name in new and name in old and new[name].shape == old[name].shape
@@ -50,6 +49,10 @@ def merge(
     for name, value in new.items()
   }
   return traverse_util.unflatten_dict(merged, sep="/")
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+  return dict(traverse_util.flatten_dict(tree, sep="/"))
 
 
 def _shape(flat: Mapping[str, Any], name: str) -> Any:
