@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax import bundle as bundle_lib
-from van_jax import models
+from van_jax import bundle as bundle_lib, models
 from van_jax.data import preprocessing as preprocessing_lib
 
 PREPROCESSING = preprocessing_lib.Preprocessing(
