@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
+from jax._src import xla_bridge
 
 from van_jax import models
 from van_jax.analysis.complexity import complexity, main
@@ -181,7 +182,7 @@ def test_counting_computes_nothing(monkeypatch):
   def refuse(*args, **kwargs):
     raise AssertionError("a device was asked for")
 
-  monkeypatch.setattr(jax._src.xla_bridge, "backends", refuse)
+  monkeypatch.setattr(xla_bridge, "backends", refuse)
   assert complexity(models.create_model("van_b1"), 64).params == 13_861_800
 
 

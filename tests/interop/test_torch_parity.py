@@ -7,7 +7,7 @@ float64 run: what separates them is rounding, no more of it here than there.
 
 import functools
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.traverse_util
 import jax
@@ -133,6 +133,7 @@ def run_flax(dtype) -> Run:
     images, labels = (a[0] for a in data())
 
     def outputs_of(variables, train):
+      new: Any
       logits, new = model.apply(
         variables,
         images,
@@ -175,7 +176,7 @@ def error(ours: np.ndarray, exact: np.ndarray, floor: float = 0) -> float:
 def test_every_parameter_and_statistic_has_a_counterpart():
   images = jnp.zeros((1, 32, 32, 3))
   ours = jax.eval_shape(flax_model().init, jax.random.key(0), images)
-  ours = flax.traverse_util.flatten_dict(ours, sep="/")
+  ours: Any = flax.traverse_util.flatten_dict(ours, sep="/")
   theirs = to_flax(torch_model().state_dict())
   assert {n: v.shape for n, v in ours.items()} == {
     n: v.shape for n, v in theirs.items()

@@ -1,6 +1,7 @@
 """The depthwise convolution against explicit loops in float64."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def draw(geometry, batch=3, channels=5):
   )
 
 
-def conv_and_gradients(x, kernel, gradient, dilation, implementation):
+def conv_and_gradients(x, kernel, gradient, *, dilation, implementation):
   conv = functools.partial(
     ops.depthwise_conv, dilation=dilation, implementation=implementation
   )
@@ -65,8 +66,12 @@ def conv_and_gradients(x, kernel, gradient, dilation, implementation):
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_result_and_gradients_equal_loops(geometry, implementation):
   arrays = draw(geometry)
-  ours = jax.jit(conv_and_gradients, static_argnums=(3, 4))(
-    *(jnp.asarray(a, jnp.float32) for a in arrays), geometry[-1], implementation
+  ours = jax.jit(
+    conv_and_gradients, static_argnames=("dilation", "implementation")
+  )(
+    *(jnp.asarray(a, jnp.float32) for a in arrays),
+    dilation=geometry[-1],
+    implementation=implementation,
   )
   for a, b in zip(ours, reference(*arrays, geometry[-1]), strict=True):
     # A sum of n <= 3 * 20 * 22 products of order 1 in float32: errors of
@@ -78,7 +83,9 @@ def test_result_and_gradients_equal_loops(geometry, implementation):
 def test_double_precision_stays_double(implementation):
   arrays = draw((9, 7, 5, 5, 2))
   with jax.enable_x64(True):
-    ours = conv_and_gradients(*map(jnp.asarray, arrays), 2, implementation)
+    ours = conv_and_gradients(
+      *map(jnp.asarray, arrays), dilation=2, implementation=implementation
+    )
   for a, b in zip(ours, reference(*arrays, 2), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
@@ -88,7 +95,9 @@ def test_tall_map_goes_through_several_bands(monkeypatch):
   geometry = (12, 6, 3, 3, 2)
   arrays = draw(geometry)
   ours = conv_and_gradients(
-    *(jnp.asarray(a, jnp.float32) for a in arrays), 2, "shifted_sum"
+    *(jnp.asarray(a, jnp.float32) for a in arrays),
+    dilation=2,
+    implementation="shifted_sum",
   )
   assert shifted_sum._band(12, 3 * 6 * 5 * 9) < 12
   for a, b in zip(ours, reference(*arrays, 2), strict=True):
@@ -101,9 +110,14 @@ def test_bfloat16_sums_in_float32(implementation):
   x, kernel, gradient = (
     jnp.asarray(a, jnp.bfloat16) for a in draw(geometry, batch=8)
   )
-  ours = conv_and_gradients(x, kernel, gradient, 1, implementation)
+  ours = conv_and_gradients(
+    x, kernel, gradient, dilation=1, implementation=implementation
+  )
   exact = reference(
-    *(np.asarray(a, np.float64) for a in (x, kernel, gradient)), 1
+    np.asarray(x, np.float64),
+    np.asarray(kernel, np.float64),
+    np.asarray(gradient, np.float64),
+    1,
   )
   for a, b in zip(ours, exact, strict=True):
     assert a.dtype == jnp.bfloat16
@@ -123,7 +137,7 @@ def test_vmap_equals_a_loop(implementation):
     for a in draw((6, 5, 3, 3, 2), batch=6)
   )
   kernels = jnp.stack([kernel, -2 * kernel])
-  run = functools.partial(
+  run: Any = functools.partial(
     conv_and_gradients, dilation=2, implementation=implementation
   )
   mapped = jax.vmap(run)(x, kernels, gradient)
@@ -158,16 +172,18 @@ def test_batch_over_eight_devices_equals_one(implementation):
   split, whole = (
     NamedSharding(mesh, PartitionSpec(*spec)) for spec in (("batch",), ())
   )
-  run = jax.jit(conv_and_gradients, static_argnums=(3, 4))
+  run = functools.partial(
+    jax.jit(conv_and_gradients, static_argnames=("dilation", "implementation")),
+    dilation=2,
+    implementation=implementation,
+  )
   sharded = run(
     *(
       jax.device_put(a, s)
       for a, s in zip(arrays, (split, whole, split), strict=True)
-    ),
-    2,
-    implementation,
+    )
   )
-  for a, b in zip(sharded, run(*arrays, 2, implementation), strict=True):
+  for a, b in zip(sharded, run(*arrays), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
@@ -178,10 +194,15 @@ def test_kernel_gradient_leaves_a_sharded_batch_in_place():
   )
   x = jax.ShapeDtypeStruct((16, 6, 5, 3), jnp.float32, sharding=split)
   kernel = jax.ShapeDtypeStruct((3, 3, 1, 3), jnp.float32, sharding=whole)
-  run = jax.jit(conv_and_gradients, static_argnums=(3, 4))
-  program = run.lower(x, kernel, x, 2, "shifted_sum").compile().as_text()
-  assert "all-reduce" in program  # Of the kernel's gradient...
-  assert "all-gather" not in program  # ... and no device sees the whole batch.
+  run = jax.jit(
+    conv_and_gradients, static_argnames=("dilation", "implementation")
+  )
+  program = run.lower(
+    x, kernel, x, dilation=2, implementation="shifted_sum"
+  ).compile()
+  text = str(program.as_text())
+  assert "all-reduce" in text  # Of the kernel's gradient...
+  assert "all-gather" not in text  # ... and no device sees the whole batch.
 
 
 def test_auto_is_the_shifted_sum_on_the_cpu():

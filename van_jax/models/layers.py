@@ -1,6 +1,7 @@
 """The layers that VAN's blocks are made of, initialised as the authors do."""
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,7 @@ from jax.typing import DTypeLike
 from van_jax import ops
 
 
-def conv_init(groups: int = 1) -> jax.nn.initializers.Initializer:
+def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
   """Returns normal(0, sqrt(2 / (k * k * out / groups))), for HWIO kernels."""
 
   def init(key, shape, dtype=jnp.float32):

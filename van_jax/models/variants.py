@@ -104,7 +104,7 @@ def _build(fields: dict[str, Any]) -> VAN:
         f"{name}={fields[name]!r} is not a field of VAN; "
         f"{_nearest(name, known)}."
       )
-  values = {
+  values: dict[str, Any] = {
     name: tuple(value) if isinstance(value, list) else value
     for name, value in fields.items()
   }
