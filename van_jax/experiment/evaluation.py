@@ -2,26 +2,19 @@
 
 import dataclasses
 import json
-import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-import ml_collections
 from absl import logging
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, models
+from van_jax import data, models
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts
+from van_jax.experiment import checks, parts, weights
 from van_jax.experiment.checks import Config
 from van_jax.training import (
-  checkpoint as checkpoint_lib,
-  optimizer as optimizer_lib,
-  schedule as schedule_lib,
   sharding,
-  workdir as workdir_lib,
 )
 
 Scores = dict[str, Any]
@@ -57,14 +50,20 @@ def evaluate(
     CheckpointError: a checkpoint that is missing or damaged.
   """
   checks.check_config(config)
+  weights.check_is_weights(checkpoint)
   source = data.open_source(**{**config.data, "train_split": None})
   checks.check_classes(config, source)
-  _check_is_weights(checkpoint)
   parts.start_devices(config, distributed=distributed)
   sharding.check_batch_size(
     "evaluation.batch_size", config.evaluation.batch_size
   )
-  bundle = _load(config, checkpoint, step)
+  bundle = weights.load_weights(
+    checkpoint,
+    step=step,
+    averaged=config.evaluation.averaged_weights,
+    dtype=config.model.dtype,
+    conv_implementation=config.model.conv_implementation,
+  )
   _check_same_model(config, checkpoint, bundle.model)
   preprocessing = _preprocessing(bundle.preprocessing, overridden or {})
   mesh = sharding.create_mesh()
@@ -78,81 +77,6 @@ def evaluate(
     scores = {**scores, "class_names": source.class_names}
     epath.Path(output).write_text(json.dumps(scores, indent=2) + "\n")
   return parts.summary(scores)
-
-
-def load_run(
-  workdir: str | os.PathLike[str],
-  *,
-  step: str = "latest",
-  averaged: bool = True,
-  **model_overrides: Any,
-) -> bundle_lib.Bundle:
-  """Returns a training run's weights as a bundle.
-
-  Args:
-    workdir: of `train`.
-    step: "latest", "best", or a number.
-    averaged: the exponential averages, if the run keeps them.
-    **model_overrides: how the model is run, such as `dtype`.
-
-  Raises:
-    ValueError: when the folder holds no run.
-    CheckpointError: when the checkpoint is missing or damaged.
-  """
-  config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
-  model = models.create_model(**{**config.model, **model_overrides})
-  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
-  optimizer = optimizer_lib.create_optimizer(
-    **config.optimizer, schedule=schedule
-  )
-  create = parts.state_creator(config, model, optimizer)
-  like = parts.abstract_state(create, None, sharding.create_mesh())
-  directory = pathlib.Path(workdir) / workdir_lib.CHECKPOINTS
-  number = _step_number(directory, step)
-  state = checkpoint_lib.restore(directory, number, like)
-  return bundle_lib.Bundle(
-    model=model,
-    variables=state.variables(averaged=averaged),
-    preprocessing=data.Preprocessing(**config.preprocessing),
-    labels=None,
-    source={"format": "van_jax training run", "step": number},
-  )
-
-
-def _check_is_weights(checkpoint: str) -> None:
-  """Raises ValueError unless the folder is a bundle or a workdir."""
-  path = epath.Path(checkpoint)
-  names = ("bundle.json", workdir_lib.CONFIG)
-  if not any((path / name).exists() for name in names):
-    raise ValueError(
-      f"checkpoint={checkpoint} must be a bundle (a folder with {names[0]}) "
-      f"or a training workdir (with {names[1]}), and is neither."
-    )
-
-
-def _load(config: Config, checkpoint: str, step: str) -> bundle_lib.Bundle:
-  running = {
-    "dtype": config.model.dtype,
-    "conv_implementation": config.model.conv_implementation,
-  }
-  if (epath.Path(checkpoint) / "bundle.json").exists():
-    return bundle_lib.load_bundle(checkpoint, **running)
-  averaged = config.evaluation.averaged_weights
-  return load_run(checkpoint, step=step, averaged=averaged, **running)
-
-
-def _step_number(directory: pathlib.Path, step: str) -> int:
-  """Returns the number that "latest" or "best" stands for."""
-  if step == "best":
-    return checkpoint_lib.best_step(directory)
-  if step != "latest":
-    if not step.isdecimal():
-      raise ValueError(f"step={step!r} must be latest, best, or a number.")
-    return int(step)
-  steps = checkpoint_lib.steps(directory)
-  if not steps:
-    raise ValueError(f"There is no finished checkpoint in {directory} yet.")
-  return steps[-1]
 
 
 def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:

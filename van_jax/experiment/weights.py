@@ -1,0 +1,98 @@
+"""Trained weights as a bundle: a bundle's own, or a training run's."""
+
+import os
+import pathlib
+from typing import Any
+
+import ml_collections
+from etils import epath
+
+from van_jax import bundle as bundle_lib, data, models
+from van_jax.experiment import parts
+from van_jax.experiment.checks import Config
+from van_jax.training import (
+  checkpoint as checkpoint_lib,
+  optimizer as optimizer_lib,
+  schedule as schedule_lib,
+  sharding,
+  workdir as workdir_lib,
+)
+
+_BUNDLE = "bundle.json"
+
+
+def load_weights(
+  checkpoint: str | os.PathLike[str],
+  *,
+  step: str = "latest",
+  averaged: bool = True,
+  **model_overrides: Any,
+) -> bundle_lib.Bundle:
+  """Returns the bundle at a path, or a training workdir's weights as one.
+
+  Args:
+    checkpoint: a bundle's folder, or a training workdir.
+    step: of a workdir: "latest", "best", or a number.
+    averaged: of a workdir: the exponential averages, if the run keeps them.
+    **model_overrides: how the model is run, such as `dtype`.
+
+  Raises:
+    ValueError: when the folder is neither, or is damaged.
+    CheckpointError: when the checkpoint is missing or damaged.
+  """
+  check_is_weights(checkpoint)
+  if (epath.Path(checkpoint) / _BUNDLE).exists():
+    return bundle_lib.load_bundle(checkpoint, **model_overrides)
+  return _load_run(checkpoint, step, averaged, model_overrides)
+
+
+def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
+  """Raises ValueError unless the folder is a bundle or a workdir."""
+  path = epath.Path(checkpoint)
+  names = (_BUNDLE, workdir_lib.CONFIG)
+  if not any((path / name).exists() for name in names):
+    raise ValueError(
+      f"checkpoint={checkpoint} must be a bundle (a folder with {names[0]}) "
+      f"or a training workdir (with {names[1]}), and is neither."
+    )
+
+
+def _load_run(
+  workdir: str | os.PathLike[str],
+  step: str,
+  averaged: bool,
+  overrides: dict[str, Any],
+) -> bundle_lib.Bundle:
+  """Returns what `load_weights` says, of a training workdir."""
+  config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
+  model = models.create_model(**{**config.model, **overrides})
+  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
+  optimizer = optimizer_lib.create_optimizer(
+    **config.optimizer, schedule=schedule
+  )
+  create = parts.state_creator(config, model, optimizer)
+  like = parts.abstract_state(create, None, sharding.create_mesh())
+  directory = pathlib.Path(workdir) / workdir_lib.CHECKPOINTS
+  number = _step_number(directory, step)
+  state = checkpoint_lib.restore(directory, number, like)
+  return bundle_lib.Bundle(
+    model=model,
+    variables=state.variables(averaged=averaged),
+    preprocessing=data.Preprocessing(**config.preprocessing),
+    labels=None,
+    source={"format": "van_jax training run", "step": number},
+  )
+
+
+def _step_number(directory: pathlib.Path, step: str) -> int:
+  """Returns the number that "latest" or "best" stands for."""
+  if step == "best":
+    return checkpoint_lib.best_step(directory)
+  if step != "latest":
+    if not step.isdecimal():
+      raise ValueError(f"step={step!r} must be latest, best, or a number.")
+    return int(step)
+  steps = checkpoint_lib.steps(directory)
+  if not steps:
+    raise ValueError(f"There is no finished checkpoint in {directory} yet.")
+  return steps[-1]
