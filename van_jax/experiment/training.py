@@ -110,13 +110,23 @@ def _train(
   evaluate = _evaluation(config, model, source, mesh)
   with (
     contextlib.closing(checkpointer),
-    _metric_writer(workdir) as write,
+    _metric_writer(workdir) as writer,
     interruption.watch_sigterm() as interrupted,
+    profiling.trace_window(
+      workdir,
+      first_step=config.logging.profile_first_step,
+      num_steps=config.logging.profile_steps,
+    ) as observe,
   ):
     state = _last_or_first_state(
       config, model, optimizer, checkpointer, mesh, initial
     )
     first_step = int(state.step)
+
+    def save(step, current, scores):
+      writer.flush()  # Or a kill would leave a gap before the checkpoint.
+      checkpointer.save(step, current, scores)
+
     state, scores = loop.run(
       state,
       total_steps=total_steps,
@@ -124,15 +134,11 @@ def _train(
       batches=sharding.prefetch(
         parts.train_batches(config, source, first_step), mesh
       ),
-      write=write,
+      write=writer.write_scalars,
       evaluate=evaluate,
-      save=checkpointer.save,
+      save=save,
       interrupted=interrupted,
-      observe=profiling.trace_window(
-        workdir,
-        first_step=config.logging.profile_first_step,
-        num_steps=config.logging.profile_steps,
-      ),
+      observe=observe,
       progress=progress_lib.Progress(
         first_step=first_step,
         total_steps=total_steps,
@@ -211,10 +217,8 @@ def _evaluation(
 
 
 @contextlib.contextmanager
-def _metric_writer(
-  workdir: pathlib.Path,
-) -> Iterator[Callable[[int, Mapping[str, Any]], None]]:
-  """Yields `write(step, scalars)`: to TensorBoard and to the log."""
+def _metric_writer(workdir: pathlib.Path) -> Iterator[Any]:
+  """Yields clu's writer of scalars: to TensorBoard and to the log."""
   from clu import metric_writers  # Imports TensorFlow: seconds.
 
   writer = metric_writers.create_default_writer(
@@ -222,7 +226,7 @@ def _metric_writer(
   )
 
   with contextlib.closing(writer):
-    yield writer.write_scalars
+    yield writer
 
 
 def _export(

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax.training import fingerprint as fingerprint_lib, state as state_lib
@@ -132,13 +133,10 @@ class Checkpointer:
       try:
         return restore(self._directory, step, like)
       except CheckpointError as error:
-        aside = self._directory / f"damaged-{step}"
-        (self._directory / str(step)).rename(aside)
-        self._manager.reload()
         logging.warning(
           "%s It is set aside as %s; falling back to the one before.",
           error,
-          aside,
+          self._set_aside(step),
         )
     if found:
       raise CheckpointError(
@@ -146,6 +144,19 @@ class Checkpointer:
         f"{found}, set aside as damaged-STEP. Train anew with --start_over."
       )
     return None
+
+
+  def _set_aside(self, step: int) -> pathlib.Path:
+    """Renames a checkpoint to the first free `damaged-STEP`, `.1`, ..."""
+    aside, number = self._directory / f"damaged-{step}", 0
+    while aside.exists():
+      number += 1
+      aside = aside.with_name(f"damaged-{step}.{number}")
+    if jax.process_index() == 0:
+      (self._directory / str(step)).rename(aside)
+    multihost_utils.sync_global_devices(f"set aside {step}")
+    self._manager.reload()
+    return aside
 
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:

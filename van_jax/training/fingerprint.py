@@ -19,5 +19,6 @@ def fingerprint(tree: Any) -> int:
   checksum = 0
   for leaf in jax.tree.leaves(tree):
     array = np.ascontiguousarray(jax.device_get(leaf))
-    checksum = zlib.crc32(array.data, checksum)
+    # As bytes, since bfloat16 is not a type that buffers know.
+    checksum = zlib.crc32(array.reshape(-1).view(np.uint8).data, checksum)
   return checksum

@@ -91,7 +91,8 @@ def run(
         scores = evaluate(state)
       write(step, {f"eval/{name}": value for name, value in scores.items()})
     if due_save:
-      save(step, state, scores)
+      with progress.paused():
+        save(step, state, scores)
     if stop:
       raise InterruptedRunError(step)
   return state, scores

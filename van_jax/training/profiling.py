@@ -1,16 +1,20 @@
 """A profiler's trace over a window of steps."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 from absl import logging
 
 
+@contextlib.contextmanager
 def trace_window(
   directory: str | os.PathLike[str], *, first_step: int, num_steps: int
-) -> Callable[[int], None]:
-  """Returns a function that, told of each step before it, traces a window.
+) -> Iterator[Callable[[int], None]]:
+  """Yields a function that, told of each step before it, traces a window.
+
+  A trace that is still going on at the end is written then.
 
   Args:
     directory: where TensorBoard and Perfetto find the trace.
@@ -27,14 +31,22 @@ def trace_window(
     )
   tracing = False
 
+  def stop():
+    nonlocal tracing
+    tracing = False
+    jax.profiler.stop_trace()
+    logging.info("Trace written to %s", directory)
+
   def observe(step: int):
     nonlocal tracing
     if num_steps and step == first_step:
       jax.profiler.start_trace(os.fspath(directory))
       tracing = True
     elif tracing and step >= first_step + num_steps:
-      jax.profiler.stop_trace()
-      tracing = False
-      logging.info("Trace of %d steps written to %s", num_steps, directory)
+      stop()
 
-  return observe
+  try:
+    yield observe
+  finally:
+    if tracing:
+      stop()

@@ -30,6 +30,8 @@ def check_owner(
     ValueError: when it holds a run of another config, listing what differs,
       or other files.
   """
+  if not os.fspath(workdir):
+    raise ValueError("workdir='' must name a folder; pass --workdir=DIR.")
   workdir = pathlib.Path(workdir)
   if workdir.exists() and not workdir.is_dir():
     raise ValueError(f"workdir={workdir} must be a folder, and is a file.")
