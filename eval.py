@@ -6,6 +6,8 @@ python eval.py --config=configs/digits.py --checkpoint=runs/digits
 from absl import app, flags
 from ml_collections import config_flags
 
+from van_jax import command
+
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
 )
@@ -28,7 +30,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_) -> None:
   """Scores; top-1, top-5 and count are the last line, one line of JSON."""
-  from van_jax import command, experiment  # Not for --help: they import jax.
+  from van_jax import experiment  # Not for --help: seconds.
 
   command.run(
     lambda: experiment.evaluate(
@@ -44,4 +46,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
   flags.mark_flag_as_required("config")
-  app.run(main)
+  app.run(main, flags_parser=command.parse_flags)

@@ -6,6 +6,8 @@ python train.py --config=configs/digits.py --workdir=runs/digits
 from absl import app, flags
 from ml_collections import config_flags
 
+from van_jax import command
+
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
@@ -28,7 +30,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_) -> None:
   """Runs the config; its scores are the last line, one line of JSON."""
-  from van_jax import command, experiment  # Not for --help: they import jax.
+  from van_jax import experiment  # Not for --help: seconds.
 
   command.run(
     lambda: experiment.train(
@@ -42,4 +44,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
   flags.mark_flag_as_required("config")
-  app.run(main)
+  app.run(main, flags_parser=command.parse_flags)

@@ -5,12 +5,13 @@ import logging as logging_levels
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import jax
 from absl import logging
 
+from van_jax import flag_parsing
 from van_jax.training import checkpoint, loop
 
 EXIT_ERROR = 1
@@ -22,6 +23,14 @@ _EXPECTED = (
   checkpoint.CheckpointError,
   loop.NonFiniteError,
 )
+
+
+def parse_flags(arguments: Sequence[str]) -> list[str]:
+  """Parses a script's flags; an error is a line on stderr and exit status 1."""
+  try:
+    return flag_parsing.parse(arguments)
+  except ValueError as error:
+    _fail(error)
 
 
 def run(function: Callable[[], Mapping[str, Any]]) -> None:
@@ -40,10 +49,14 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     sys.exit(EXIT_INTERRUPTED)
   except _EXPECTED as error:
     logging.debug("%s", traceback.format_exc())
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(EXIT_ERROR)
+    _fail(error)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
+
+
+def _fail(error: Exception) -> NoReturn:
+  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+  sys.exit(EXIT_ERROR)
 
 
 def _worth_reading(record: Any) -> bool:

@@ -38,6 +38,23 @@ def check_keys(
     )
 
 
+def check_key(prefix: str, key: str, allowed: Collection[str]) -> None:
+  """Raises ValueError unless a key is among those allowed.
+
+  Args:
+    prefix: what the key is below, such as "config.optimizer.".
+    key: as the user wrote it.
+    allowed: the keys that there are.
+  """
+  if key not in allowed:
+    near = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"; did you mean {prefix}{near[0]}?" if near else "."
+    raise ValueError(
+      f"{prefix}{key} is not a key that anything reads{hint} The keys are "
+      f"{', '.join(sorted(allowed))}."
+    )
+
+
 def _keywords(
   function: Callable[..., Any],
 ) -> tuple[set[str], set[str] | None]:
@@ -66,12 +83,8 @@ def _check(
       f"keys {sorted(required)}."
     )
   for key in section:
-    if allowed is not None and key not in allowed:
-      near = difflib.get_close_matches(key, allowed, n=1, cutoff=0)
-      raise ValueError(
-        f"config.{prefix}{key} is not a key that anything reads; did you "
-        f"mean {prefix}{near[0]}? The keys are {', '.join(sorted(allowed))}."
-      )
+    if allowed is not None:
+      check_key(f"config.{prefix}", key, allowed)
   if missing := sorted(required - section.keys()):
     raise ValueError(
       f"config.{prefix}{missing[0]} is missing; start from "

@@ -1,5 +1,7 @@
 """What can be said of a config before, and with, its data and devices."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -45,17 +47,25 @@ def check_config(config: Config) -> None:
   """Raises ValueError for what can be known without data and devices."""
   plain = config.to_dict()
   schema.check_keys(plain, sections=_SECTIONS, plain=_PLAIN_KEYS)
-  models.create_model(**config.model)
-  data.Preprocessing(**config.preprocessing)
-  augment.Augmentation(**config.augmentation)
-  jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
+  with _naming("model"):
+    models.create_model(**config.model)
+  with _naming("preprocessing"):
+    data.Preprocessing(**config.preprocessing)
+  with _naming("augmentation"):
+    augment.Augmentation(**config.augmentation)
+  with _naming("mixing"):
+    jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
   if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
     raise ValueError(
       f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
       "average."
     )
-  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
-  optimizer_lib.create_optimizer(**config.optimizer, schedule=schedule)
+  with _naming("schedule"):
+    schedule = schedule_lib.create_schedule(
+      **config.schedule, steps_per_epoch=1
+    )
+  with _naming("optimizer"):
+    optimizer_lib.create_optimizer(**config.optimizer, schedule=schedule)
   positive = {
     "batch_size": config.batch_size,
     "accumulation_steps": config.accumulation_steps,
@@ -67,6 +77,21 @@ def check_config(config: Config) -> None:
   for name, value in positive.items():
     if value <= 0:
       raise ValueError(f"config.{name}={value} must be above 0.")
+
+
+@contextlib.contextmanager
+def _naming(section: str) -> Iterator[None]:
+  """Turns a TypeError within into a ValueError that names the section.
+
+  A ConfigDict keeps a key's type, and not those of a tuple's elements.
+  """
+  try:
+    yield
+  except TypeError as error:
+    raise ValueError(
+      f"config.{section} has a value of a wrong type: {error}; "
+      "configs/default.py shows the right ones."
+    ) from error
 
 
 def _mixed(config: Config) -> tuple[jax.Array, jax.Array]:

@@ -26,9 +26,13 @@ from van_jax.training import (
 
 
 def start_devices(config: Config, *, distributed: bool) -> None:
-  """Touches the devices, for the first time."""
+  """Touches the devices, for the first time.
+
+  Raises:
+    ValueError: when the other processes cannot be found.
+  """
   if distributed:
-    jax.distributed.initialize()
+    _join_processes()
   if config.compilation_cache:
     cache = os.path.expanduser(config.compilation_cache)
     jax.config.update("jax_compilation_cache_dir", cache)
@@ -37,6 +41,30 @@ def start_devices(config: Config, *, distributed: bool) -> None:
     jax.process_count(),
     jax.device_count(),
     jax.devices()[0].device_kind,
+  )
+
+
+def _join_processes() -> None:
+  """Joins the processes that the cluster, or the environment, tells of."""
+  names = {
+    "coordinator_address": "JAX_COORDINATOR_ADDRESS",  # HOST:PORT of process 0.
+    "num_processes": "JAX_NUM_PROCESSES",
+    "process_id": "JAX_PROCESS_ID",
+  }
+  given = {k: os.environ[v] for k, v in names.items() if v in os.environ}
+  if not given:  # TPU pods, Slurm, Open MPI and Kubernetes say it themselves.
+    jax.distributed.initialize()
+    return
+  if missing := sorted(names[k] for k in names.keys() - given.keys()):
+    raise ValueError(
+      f"--distributed needs {', '.join(missing)} in the environment too; set "
+      f"all of {', '.join(names.values())}, or none where the cluster is one "
+      "that jax.distributed knows."
+    )
+  jax.distributed.initialize(
+    given["coordinator_address"],
+    int(given["num_processes"]),
+    int(given["process_id"]),
   )
 
 
