@@ -67,8 +67,9 @@ def write_random_weights(name: str, path: pathlib.Path) -> None:
     elif key.endswith(".bias"):
       value.normal_(std=0.2)
     elif "layer_scale" in key:
-      value.uniform_(0.05, 0.5)
-  # Statistics have to be those of some images, or deep networks overflow.
+      value.uniform_(0.01, 0.1)
+  # Gates square what they get: with statistics of nothing, and with larger
+  # scales, one far value overflows within some blocks.
   for module in network.modules():
     if isinstance(module, torch.nn.BatchNorm2d):
       module.momentum = 1.0

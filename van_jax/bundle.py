@@ -196,12 +196,13 @@ def _checkpointer() -> Any:
     barrier_sync_key_prefix=f"bundle{process}",
   )
   # Copies would let the caller go on while files are written; we wait.
-  numpy_handler = ocp.type_handlers.NumpyHandler(deepcopy_host_arrays=False)
+  handlers = ocp.type_handlers
+  registry = handlers.create_type_handler_registry(
+    (np.ndarray, handlers.NumpyHandler(deepcopy_host_arrays=False)),
+    (jax.Array, handlers.ArrayHandler()),  # Or Orbax warns; we have none.
+  )
   handler = ocp.PyTreeCheckpointHandler(
-    multiprocessing_options=options,
-    type_handler_registry=ocp.type_handlers.create_type_handler_registry(
-      (np.ndarray, numpy_handler)
-    ),
+    multiprocessing_options=options, type_handler_registry=registry
   )
   return ocp.Checkpointer(handler, multiprocessing_options=options)
 

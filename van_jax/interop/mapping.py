@@ -131,8 +131,8 @@ def write(
   flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
   entries = {path: keys.entry_of_path(path, dialect) for path in flat}
   arrays = {
-    entry.key: np.ascontiguousarray(
-      entry.array.layout.there(np.asarray(flat[path]))
+    entry.key: np.array(
+      entry.array.layout.there(np.asarray(flat[path])), order="C"
     )
     for path, entry in entries.items()
   }

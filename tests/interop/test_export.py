@@ -1,0 +1,199 @@
+"""What is written back is what the other projects' files are, bit for bit."""
+
+import dataclasses
+import json
+
+import numpy as np
+import published_files as published
+import pytest
+import safetensors.torch
+import torch
+
+from van_jax import bundle as bundle_lib, conversion
+from van_jax.interop import export, torch_van
+
+WRITE = {
+  "official": published.write_official,
+  "mmpretrain": lambda path, arrays: published.write_openmmlab(
+    path, published.mmpretrain(arrays)
+  ),
+  "huggingface": lambda path, arrays: published.write_safetensors(
+    path, published.hugging_face(arrays)
+  ),
+}
+
+
+@pytest.fixture
+def arrays():
+  return published.official()
+
+
+def converted(folder, arrays, to="official"):
+  """Returns the path of a bundle of these weights."""
+  WRITE[to](folder / "weights", arrays)
+  conversion.convert(input=folder / "weights", output=folder / "bundle")
+  return folder / "bundle"
+
+
+def written(folder, arrays, to):
+  """Returns the state dict that comes out of a bundle of these weights."""
+  bundle = converted(folder, arrays, to)
+  output = folder / "back"
+  conversion.convert_back(input=bundle, output=output, to=to)
+  if to == "huggingface":
+    return safetensors.torch.load_file(output / "model.safetensors")
+  return torch.load(output, weights_only=True)["state_dict"]
+
+
+@pytest.mark.parametrize(
+  ("to", "expected"),
+  [
+    ("official", lambda arrays: arrays),
+    ("mmpretrain", published.mmpretrain),
+    ("huggingface", published.hugging_face),
+  ],
+)
+def test_round_trips_are_bit_exact(to, expected, tmp_path, arrays):
+  got, want = written(tmp_path, arrays, to), expected(arrays)
+  assert got.keys() == want.keys()
+  for key, array in want.items():
+    assert got[key].numpy().dtype == array.dtype
+    np.testing.assert_array_equal(got[key].numpy(), array, err_msg=key)
+
+
+def test_formats_translate_into_each_other(tmp_path, arrays):
+  bundle = converted(tmp_path, arrays, "mmpretrain")
+  conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
+  state = torch.load(tmp_path / "o", weights_only=True)["state_dict"]
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(state[key].numpy(), array, err_msg=key)
+
+
+def test_official_files_load_into_the_official_network(tmp_path, arrays):
+  bundle = converted(tmp_path, arrays)
+  conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
+  size = published.SMALL
+  network = torch_van.TorchVAN(
+    size.widths, size.depths, size.ratios, num_classes=size.classes
+  )
+  checkpoint = torch.load(tmp_path / "o", weights_only=True)
+  network.load_state_dict(checkpoint["state_dict"], strict=True)
+
+
+def test_hugging_face_gets_its_configuration(tmp_path, arrays):
+  bundle = converted(tmp_path, arrays)
+  conversion.convert_back(input=bundle, output=tmp_path / "h", to="huggingface")
+  config = json.loads((tmp_path / "h" / "config.json").read_text())
+  assert config["model_type"] == "van"
+  assert config["architectures"] == ["VanForImageClassification"]
+  assert config["hidden_sizes"] == [8, 12, 20, 24]
+  assert config["depths"] == [1, 2, 2, 1]
+  assert config["mlp_ratios"] == [2, 2, 1, 3]
+  assert len(config["id2label"]) == 7
+
+
+@pytest.mark.parametrize("resize_size", [224, 235, 248, 249, 256, 257])
+def test_hugging_faces_processor_resizes_to_the_same(
+  resize_size, tmp_path, arrays
+):
+  WRITE["official"](tmp_path / "w", arrays)
+  conversion.convert(
+    input=tmp_path / "w",
+    output=tmp_path / "b",
+    preprocessing={"resize_size": resize_size},
+  )
+  conversion.convert_back(
+    input=tmp_path / "b", output=tmp_path / "h", to="huggingface"
+  )
+  text = (tmp_path / "h" / "preprocessor_config.json").read_text()
+  config = json.loads(text)
+  size = config["size"]["shortest_edge"]
+  # transformers, ConvNextImageProcessor.resize.
+  assert int(size / config["crop_pct"]) == resize_size
+  assert (config["resample"], config["image_mean"]) == (3, [0.5, 0.5, 0.5])
+
+
+def test_a_backbone_is_written_without_a_head(tmp_path):
+  arrays = published.official(published.Size(classes=0))
+  bundle = converted(tmp_path, arrays)
+  conversion.convert_back(input=bundle, output=tmp_path / "h", to="huggingface")
+  state = safetensors.torch.load_file(tmp_path / "h" / "model.safetensors")
+  assert "encoder.stages.0.embeddings.convolution.weight" in state
+  assert not any(key.startswith(("van.", "classifier")) for key in state)
+
+
+def test_what_code_cannot_run_is_refused(tmp_path, arrays):
+  model = bundle_lib.load_bundle(converted(tmp_path, arrays)).model
+  for field, value in (("gate", "add"), ("kernel_size", 28)):
+    odd = dataclasses.replace(model, **{field: value})
+    with pytest.raises(ValueError, match=f"the model's {field}="):
+      export.check(odd, to="official")
+
+
+def test_no_layer_scale_is_for_mmpretrain_only(tmp_path, arrays):
+  bare = {k: v for k, v in arrays.items() if "layer_scale" not in k}
+  bundle = converted(tmp_path, bare)
+  conversion.convert_back(input=bundle, output=tmp_path / "m", to="mmpretrain")
+  with pytest.raises(ValueError, match="has no layer scales"):
+    conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
+
+
+def test_another_epsilon_is_said(tmp_path, arrays):
+  model = bundle_lib.load_bundle(converted(tmp_path, arrays)).model
+  assert export.notes(model, to="official") == []
+  assert "1e-05 in its stage norms" in export.notes(model, to="mmpretrain")[0]
+
+
+def test_an_unknown_format_is_refused(tmp_path, arrays):
+  with pytest.raises(ValueError, match="to='keras' must be one of official"):
+    conversion.convert_back(
+      input=converted(tmp_path, arrays), output=tmp_path / "k", to="keras"
+    )
+
+
+@pytest.mark.parametrize("to", ["official", "huggingface"])
+def test_files_are_replaced_only_on_demand(to, tmp_path, arrays):
+  paths = {
+    "input": converted(tmp_path, arrays),
+    "output": tmp_path / "out",
+    "to": to,
+  }
+  conversion.convert_back(**paths)
+  with pytest.raises(FileExistsError, match="exists already"):
+    conversion.convert_back(**paths)
+  conversion.convert_back(**paths, overwrite=True)
+
+
+def test_other_folders_are_never_replaced(tmp_path, arrays):
+  bundle = converted(tmp_path, arrays)
+  (tmp_path / "mine").mkdir()
+  (tmp_path / "mine" / "thesis.txt").write_text("years")
+  for to in ("official", "huggingface"):
+    with pytest.raises(FileExistsError, match="is not overwritten"):
+      conversion.convert_back(
+        input=bundle, output=tmp_path / "mine", to=to, overwrite=True
+      )
+  assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, arrays, monkeypatch):
+  def fail(*_, **__):
+    raise OSError("disk full")
+
+  bundle = converted(tmp_path, arrays)
+  before = sorted(tmp_path.iterdir())
+  monkeypatch.setattr(export.torch_door, "save", fail)
+  with pytest.raises(OSError, match="disk full"):
+    conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
+  assert sorted(tmp_path.iterdir()) == before
+
+
+def test_weights_may_come_from_elsewhere(tmp_path, arrays):
+  bundle = bundle_lib.load_bundle(converted(tmp_path, arrays))
+  conversion.convert_back(
+    input="a workdir",
+    output=tmp_path / "o",
+    to="official",
+    load=lambda path: {"a workdir": bundle}[str(path)],
+  )
+  assert (tmp_path / "o").is_file()
