@@ -31,13 +31,16 @@ def get_config(source="tfds"):
 
   config.mixing.mixup_alpha = 0.0
   config.mixing.cutmix_alpha = 0.0
-  config.mixing.label_smoothing = 0.0
+  config.mixing.label_smoothing = 0.1
 
   config.schedule.name = "cosine"
   config.schedule.learning_rate = 2e-3
   config.schedule.warmup_epochs = 1.0
   config.schedule.epochs = 10.0
   config.schedule.cooldown_epochs = 0.0
+
+  config.ema.decay = 0.999
+  config.ema.warmup = True
 
   config.evaluation.batch_size = 500
   config.logging.every_steps = 50

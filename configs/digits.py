@@ -21,9 +21,8 @@ def get_config():
   config.data.eval_split = "test"
 
   config.augmentation.image_size = 32
-  config.augmentation.crop = "pad"
-  config.augmentation.pad_pixels = 3
-  config.augmentation.pad_mode = "zero"
+  config.augmentation.crop_scale = (0.6, 1.0)
+  config.augmentation.crop_ratio = (0.8, 1.25)
   config.augmentation.flip_probability = 0.0
   config.augmentation.interpolation = "bilinear"
   config.preprocessing.image_size = 32
@@ -32,16 +31,18 @@ def get_config():
 
   config.mixing.mixup_alpha = 0.0
   config.mixing.cutmix_alpha = 0.0
-  config.mixing.label_smoothing = 0.0
 
   config.schedule.name = "cosine"
   config.schedule.learning_rate = 2e-3
   config.schedule.warmup_epochs = 1.0
-  config.schedule.epochs = 10.0
+  config.schedule.epochs = 12.0
   config.schedule.cooldown_epochs = 0.0
 
+  config.ema.decay = 0.99
+  config.ema.warmup = True
+
   config.evaluation.batch_size = 120
-  config.evaluation.every_epochs = 5.0
-  config.checkpoint.every_epochs = 5.0
+  config.evaluation.every_epochs = 4.0
+  config.checkpoint.every_epochs = 4.0
   config.logging.every_steps = 10
   return config

@@ -1,10 +1,14 @@
 """TensorFlow as this package uses it: imported late, and on the CPU alone."""
 
 import contextlib
+import os
 import sys
 from typing import Any
 
 from etils import epy
+
+# Before its import: no notes on the instruction sets that it was built with.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 
 def _leave_accelerators_to_jax(module_name: str) -> None:
