@@ -145,7 +145,6 @@ class Checkpointer:
       )
     return None
 
-
   def _set_aside(self, step: int) -> pathlib.Path:
     """Renames a checkpoint to the first free `damaged-STEP`, `.1`, ..."""
     aside, number = self._directory / f"damaged-{step}", 0
@@ -215,7 +214,7 @@ def restore(
     try:
       saved = reader.metadata(path).item_metadata.state.tree
     except Exception as error:  # Any of a dozen kinds, by what is damaged.
-      raise CheckpointError(f"Checkpoint {path} is damaged: {error}") from error
+      raise _damaged(path, error) from error
     _check_architecture(path, saved, abstract)
     try:
       items = reader.restore(
@@ -227,13 +226,22 @@ def restore(
       )
       expected = items.fingerprint["crc32"]
     except Exception as error:
-      raise CheckpointError(f"Checkpoint {path} is damaged: {error}") from error
+      raise _damaged(path, error) from error
   if fingerprint_lib.fingerprint(items.state) != expected:
     raise CheckpointError(
       f"Checkpoint {path} is damaged: its arrays are not those that were "
       "saved (checksum)."
     )
   return items.state
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> CheckpointError:
+  # TensorStore appends a kilobyte of its settings.
+  reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
+  return CheckpointError(
+    f"Checkpoint {path} is damaged: {type(error).__name__}: "
+    f"{reason[0] if reason else error!r}."
+  )
 
 
 def _check_architecture(path: pathlib.Path, saved: Any, like: Any):
