@@ -1,5 +1,7 @@
 """The training step: invariants of devices, micro-batches and time."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -10,6 +12,7 @@ from van_jax.data import normalization
 from van_jax.training import (
   ema,
   losses,
+  optimizer as optimizer_lib,
   randomness,
   sharding,
   state as state_lib,
@@ -127,3 +130,25 @@ def test_micro_batches_draw_their_own_drop_paths(narrow_van, batch):
   )
   with pytest.raises(AssertionError):
     assert_close(steady.params, dropped.params, ROUNDING)
+
+
+def test_frozen_parameters_have_no_gradient_and_no_part_in_its_norm(
+  narrow_van, batch
+):
+  freeze = functools.partial(optimizer_lib.stop_frozen, patterns=["(?!head).*"])
+  optimizer = optax.sgd(1.0)
+  start, _ = one_update(narrow_van(), batch, optimizer=optax.sgd(0.0))
+  state, metrics = one_update(
+    narrow_van(), batch, optimizer=optimizer, freeze=freeze
+  )
+  moved = jax.tree.map(lambda a, b: a - b, state.params, start.params)
+  assert not any(
+    np.any(leaf)
+    for name, tree in moved.items()
+    if name != "head"
+    for leaf in jax.tree.leaves(tree)
+  )
+  # SGD at rate 1 moves by the gradient; the difference rounds at 6e-8 of the
+  # parameters, which are a tenth of it.
+  norm = optax.tree.norm(moved["head"])
+  np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-5)

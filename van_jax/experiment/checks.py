@@ -48,7 +48,7 @@ def check_config(config: Config) -> None:
   plain = config.to_dict()
   schema.check_keys(plain, sections=_SECTIONS, plain=_PLAIN_KEYS)
   with _naming("model"):
-    models.create_model(**config.model)
+    model = models.create_model(**config.model)
   with _naming("preprocessing"):
     data.Preprocessing(**config.preprocessing)
   with _naming("augmentation"):
@@ -65,7 +65,11 @@ def check_config(config: Config) -> None:
       **config.schedule, steps_per_epoch=1
     )
   with _naming("optimizer"):
-    optimizer_lib.create_optimizer(**config.optimizer, schedule=schedule)
+    optimizer = optimizer_lib.create_optimizer(
+      **config.optimizer, schedule=schedule
+    )
+  if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
+    jax.eval_shape(lambda: optimizer.init(_params(config, model)))
   positive = {
     "batch_size": config.batch_size,
     "accumulation_steps": config.accumulation_steps,
@@ -102,6 +106,11 @@ def _mixed(config: Config) -> tuple[jax.Array, jax.Array]:
     num_classes=config.model.num_classes,
     **config.mixing,
   )
+
+
+def _params(config: Config, model: models.VAN) -> Any:
+  size = config.augmentation.image_size
+  return model.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))["params"]
 
 
 def check_source(config: Config, source: data.Source) -> None:

@@ -17,6 +17,7 @@ from van_jax.experiment.checks import Config
 from van_jax.training import (
   ema as ema_lib,
   mixing,
+  optimizer as optimizer_lib,
   pretrained,
   randomness,
   sharding,
@@ -138,6 +139,9 @@ def train_step(
     root_key=jax.random.key(config.seed),
     mesh=mesh,
     accumulation_steps=config.accumulation_steps,
+    freeze=functools.partial(
+      optimizer_lib.stop_frozen, patterns=config.optimizer.frozen_patterns
+    ),
     average=None if config.ema.decay is None else average,
   )
 

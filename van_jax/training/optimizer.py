@@ -166,6 +166,22 @@ def freeze_labels(params: optax.Params, patterns: Sequence[str]) -> Any:
   )
 
 
+def stop_frozen(params: Any, patterns: Sequence[str]) -> Any:
+  """Returns the parameters, those that are frozen closed to gradients.
+
+  Their gradients are then zero, are not computed, and count in no norm.
+
+  Args:
+    params: tree named as VAN's "params" collection.
+    patterns: as `frozen_patterns` of `create_optimizer`.
+  """
+  return jax.tree.map(
+    lambda p, label: jax.lax.stop_gradient(p) if label == "frozen" else p,
+    params,
+    freeze_labels(params, patterns),
+  )
+
+
 def _unmatched(pattern: str, paths: Sequence[str]) -> str:
   """Returns the message for a pattern that matches no path."""
   top = dict.fromkeys(path.split("/")[0] for path in paths)

@@ -22,6 +22,7 @@ def make_train_step(
   root_key: jax.Array,
   mesh: Mesh,
   accumulation_steps: int = 1,
+  freeze: Callable[[Any], Any] = lambda params: params,
   average: Callable[..., Any] | None = None,
 ) -> Step:
   """Builds `(state, batch) -> (state, metrics)`, jitted over the mesh.
@@ -42,6 +43,7 @@ def make_train_step(
     root_key: all randomness of a step is a function of it and `state.step`.
     mesh: devices that share the batch; the state is held whole by each.
     accumulation_steps: micro-batches a batch is cut into.
+    freeze: closes the parameters that are not trained to gradients.
     average: `(ema, variables, step) -> ema`, after each update; None
       when off.
 
@@ -53,7 +55,7 @@ def make_train_step(
 
   def loss_fn(params, batch_stats, images, targets, key):
     logits, new = apply(
-      {"params": params, "batch_stats": batch_stats},
+      {"params": freeze(params), "batch_stats": batch_stats},
       images,
       train=True,
       mutable=["batch_stats"],
