@@ -10,7 +10,11 @@ from absl import flags
 
 from van_jax import schema
 
-_LIBRARIES = (f"{os.sep}absl{os.sep}", f"{os.sep}ml_collections{os.sep}")
+_NOT_THE_USERS = (
+  __file__,
+  f"{os.sep}absl{os.sep}",
+  f"{os.sep}ml_collections{os.sep}",
+)
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
@@ -37,8 +41,8 @@ def parse(arguments: Sequence[str]) -> list[str]:
     for key, value in overrides:
       if str(error).startswith(f"flag --config.{key}={value}:"):
         raise _wrong_type(config, key, value) from error
-    line = " ".join(str(error).split())
-    raise ValueError(f"{line} (--help lists the flags)") from error
+    line = " ".join(str(error).split()).rstrip(".")
+    raise ValueError(f"{line}; --help lists the flags.") from error
   if rest:
     raise ValueError(
       f"{rest[0]!r} is not a flag: flags are written --NAME=VALUE, and --help "
@@ -75,16 +79,22 @@ def _load_config(arguments: Sequence[str]) -> Any:
 
 def _origin(error: BaseException) -> str:
   """Returns what an exception says, and which line of the user's raised it."""
-  while error.__context__ is not None:
+  place = _place(error)
+  while not place and error.__context__ is not None:
     error = error.__context__
-  reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    place = _place(error)
+  return f"{place}{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _place(error: BaseException) -> str:
+  """Returns the last line of the user's in a traceback; "" without any."""
   lines = [
     f"{frame.filename}, line {frame.lineno}: "
     for frame in traceback.extract_tb(error.__traceback__)
-    if not any(name in frame.filename for name in _LIBRARIES)
-    and os.path.isfile(frame.filename)
+    if os.path.isfile(frame.filename)
+    and not any(name in frame.filename for name in _NOT_THE_USERS)
   ]
-  return f"{lines[-1]}{reason}" if len(lines) > 1 else reason
+  return lines[-1] if lines else ""
 
 
 def _overrides(arguments: Sequence[str]) -> list[tuple[str, str]]:
