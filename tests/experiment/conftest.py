@@ -1,0 +1,115 @@
+"""A tiny run, in this process and as a user starts it."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from van_jax import data, experiment
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+TINY = HERE / "tiny.py"
+
+
+@pytest.fixture(scope="session")
+def data_directory(tmp_path_factory):
+  """Returns a TFDS directory that holds the digits."""
+  directory = str(tmp_path_factory.mktemp("tfds"))
+  data.open_source(
+    name="digits", directory=directory, train_split="train", eval_split=None
+  )
+  return directory
+
+
+@pytest.fixture(scope="session")
+def tiny_config(data_directory):
+  """Returns a function that makes the tiny config, with dotted keys changed."""
+  sys.path.insert(0, str(ROOT))  # As train.py has it.
+  spec = importlib.util.spec_from_file_location("tiny", TINY)
+  assert spec is not None
+  assert spec.loader is not None
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+
+  def create(**changes):
+    config = module.get_config()
+    config.data.directory = data_directory
+    config.compilation_cache = ""  # The tests have one of their own.
+    config.update_from_flattened_dict(changes)
+    return config.lock()
+
+  return create
+
+
+@pytest.fixture(scope="session")
+def finished(tiny_config, tmp_path_factory):
+  """Returns the workdir and the scores of a tiny run; do not change it."""
+  workdir = tmp_path_factory.mktemp("finished") / "run"
+  return workdir, experiment.train(tiny_config(), workdir=str(workdir))
+
+
+@pytest.fixture
+def run_copy(finished, tmp_path):
+  """Returns a copy of the workdir of a tiny run, to change."""
+  return shutil.copytree(finished[0], tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+  """Returns the environment of scripts: one device, quick compilation."""
+  return os.environ | {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+  }
+
+
+@pytest.fixture(scope="session")
+def start(environment, data_directory):
+  """Returns a function that starts a script on the tiny config."""
+
+  def start(script, *arguments, **variables):
+    command = [sys.executable, *str(script).split(), f"--config={TINY}"]
+    command += [f"--config.data.directory={data_directory}"]
+    command += ["--config.compilation_cache="]
+    return subprocess.Popen(
+      [*command, *arguments],
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+      cwd=ROOT,
+      env=environment | variables,
+    )
+
+  return start
+
+
+@pytest.fixture(scope="session")
+def run(start):
+  """Returns a function that runs a script to its end, and what it said."""
+
+  def run(script, *arguments, **variables):
+    process = start(script, *arguments, **variables)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(
+      process.args, process.returncode, out, err
+    )
+
+  return run
+
+
+@pytest.fixture(scope="session")
+def last_json():
+  """Returns a function that reads the JSON of a script's last line."""
+
+  def read(process):
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
+
+  return read
