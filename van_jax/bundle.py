@@ -240,9 +240,10 @@ def _damage(folder: epath.Path, saved: Mapping[str, str]) -> str:
 
 def _check_fit(weights: Mapping[str, np.ndarray], model: models.VAN) -> None:
   """Raises ValueError unless the weights are the model's, leaf by leaf."""
+  plain = model.clone(conv_implementation="xla")  # Traced soonest.
   wanted = traverse_util.flatten_dict(
     jax.eval_shape(
-      lambda: model.init(
+      lambda: plain.init(
         jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
       )
     ),

@@ -187,11 +187,21 @@ def _flax(
   batches: Iterable[np.ndarray],
 ) -> Iterator[list[np.ndarray]]:
   """Yields each batch's stage maps, and its logits, as Flax has them."""
+  names = ("norm1", "norm2", "norm3", "norm4")  # The stages end with these.
 
   @jax.jit
   def run(variables, images):
-    maps = model.apply(variables, images, train=False, method="features")
-    return (*maps, model.apply(variables, images, train=False))
+    logits, state = model.apply(
+      variables,
+      images,
+      train=False,
+      mutable="intermediates",
+      capture_intermediates=lambda module, _: (
+        len(module.path) == 1 and module.path[0] in names
+      ),
+    )
+    seen: Any = state["intermediates"]
+    return (*(seen[name]["__call__"][0] for name in names), logits)
 
   variables = jax.device_put(dict(variables))
   for batch in batches:
