@@ -1,4 +1,4 @@
-"""Converts PyTorch or Paddle weights of VAN to a bundle, or a bundle back.
+"""Converts PyTorch or Paddle weights of VAN to a bundle, or weights back.
 
 python convert_torch_weights.py --input=van_tiny_754.pth.tar --output=bundles/b0
 python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
@@ -6,7 +6,9 @@ python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 
 from absl import app, flags
 
-_INPUT = flags.DEFINE_string("input", None, "Weights; with --to, a bundle.")
+_INPUT = flags.DEFINE_string(
+  "input", None, "Weights; with --to, a bundle or workdir."
+)
 _OUTPUT = flags.DEFINE_string("output", None, "A bundle; with --to, weights.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
 _TO = flags.DEFINE_enum(
@@ -28,6 +30,12 @@ _PREPROCESSING = {  # None: as these weights were published for.
 }
 
 
+def _load_workdir(path):
+  from van_jax import experiment  # Slow, and most inputs are bundles.
+
+  return experiment.load_weights(path)
+
+
 def main(_) -> None:
   """Converts; what became of it is the last line, one line of JSON."""
   from van_jax import command, conversion  # Not for --help: they import jax.
@@ -38,7 +46,8 @@ def main(_) -> None:
     "overwrite": _OVERWRITE.value,
   }
   if to := _TO.value:
-    command.run(lambda: conversion.convert_back(**arguments, to=to))
+    arguments |= {"to": to, "load": _load_workdir}
+    command.run(lambda: conversion.convert_back(**arguments))
     return
   arguments |= {name: flag.value for name, flag in _OPTIONS.items()}
   given = {name: flag.value for name, flag in _PREPROCESSING.items()}

@@ -174,11 +174,11 @@ def convert_back(
   """Writes weights as a file that another project loads unchanged.
 
   Args:
-    input: a bundle, or whatever else `load` reads.
+    input: a bundle, or whatever `load` reads.
     output: the file; for Hugging Face a folder.
     to: "official", "mmpretrain" or "huggingface".
     overwrite: replace what is there, if it is of the same kind.
-    load: reads `input`.
+    load: reads an `input` that is no bundle, a training workdir say.
 
   Returns:
     What became of it; plain JSON values.
@@ -189,7 +189,8 @@ def convert_back(
   """
   output = pathlib.Path(output)
   export.check_destination(output, to=to, overwrite=overwrite)
-  bundle = load(input)
+  is_bundle = bundle_lib.is_bundle(input)
+  bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
   export.check(bundle.model, to=to)
   for note in export.notes(bundle.model, to=to):
     logging.warning("%s.", note)

@@ -7,6 +7,7 @@ one of these functions is called.
 import argparse
 import functools
 import os
+import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,8 +28,14 @@ def save(
 def load(path: str | os.PathLike[str]) -> Any:
   """Returns what torch.load makes of a file that was found harmless."""
   torch = _torch()
-  with torch.serialization.safe_globals([argparse.Namespace]):
-    return torch.load(path, map_location="cpu", weights_only=True)
+  try:
+    with torch.serialization.safe_globals([argparse.Namespace]):
+      return torch.load(path, map_location="cpu", weights_only=True)
+  except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
+    raise ValueError(
+      f"{path} was converted, but torch refuses to read it for verification: "
+      f"{str(error).splitlines()[0]}; save its state_dict alone."
+    ) from error
 
 
 def array(tensor: Any) -> np.ndarray:
