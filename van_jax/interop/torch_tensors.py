@@ -73,7 +73,10 @@ def _tensor(storage: Storage, offset, shape, strides, *_) -> tensors.Tensor:
     raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
 
   def read() -> np.ndarray:
-    numbers = storage.read()[offset:]
+    numbers = storage.read()
+    if len(numbers) != storage.count:  # as_strided would read other memory.
+      raise ValueError("the file is cut short; fetch it again.")
+    numbers = numbers[offset:]
     steps = [step * numbers.itemsize for step in strides]
     return np.lib.stride_tricks.as_strided(
       numbers, shape, steps, writeable=False
