@@ -113,3 +113,9 @@ def last_json():
     return json.loads(process.stdout.splitlines()[-1])
 
   return read
+
+
+@pytest.fixture(scope="session")
+def root():
+  """Returns the folder of the scripts."""
+  return ROOT

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from van_jax import data, models, schema
 from van_jax.data import augment
 from van_jax.training import (
+  checkpoint,
   mixing,
   optimizer as optimizer_lib,
+  profiling,
   schedule as schedule_lib,
   sharding,
 )
@@ -70,6 +72,12 @@ def check_config(config: Config) -> None:
     )
   if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
     jax.eval_shape(lambda: optimizer.init(_params(config, model)))
+  checkpoint.check_kept(
+    config.checkpoint.keep_last, config.checkpoint.keep_best
+  )
+  profiling.check_window(
+    config.logging.profile_first_step, config.logging.profile_steps
+  )
   positive = {
     "batch_size": config.batch_size,
     "accumulation_steps": config.accumulation_steps,

@@ -45,11 +45,7 @@ class Checkpointer:
     Raises:
       ValueError: when a count is too small.
     """
-    if keep_last < 1 or keep_best < 0:
-      raise ValueError(
-        f"checkpoint.keep_last={keep_last} must be 1 or more and "
-        f"checkpoint.keep_best={keep_best} 0 or more."
-      )
+    check_kept(keep_last, keep_best)
     self._directory = pathlib.Path(directory).absolute()
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
@@ -156,6 +152,15 @@ class Checkpointer:
     multihost_utils.sync_global_devices(f"set aside {step}")
     self._manager.reload()
     return aside
+
+
+def check_kept(keep_last: int, keep_best: int) -> None:
+  """Raises ValueError unless these numbers of checkpoints can be kept."""
+  if keep_last < 1 or keep_best < 0:
+    raise ValueError(
+      f"checkpoint.keep_last={keep_last} must be 1 or more and "
+      f"checkpoint.keep_best={keep_best} 0 or more."
+    )
 
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:

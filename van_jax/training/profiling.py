@@ -24,11 +24,7 @@ def trace_window(
   Raises:
     ValueError: when the window is malformed.
   """
-  if num_steps < 0 or (num_steps and first_step < 1):
-    raise ValueError(
-      f"logging.profile_first_step={first_step} must be 1 or more and "
-      f"logging.profile_steps={num_steps} 0 (no trace) or more."
-    )
+  check_window(first_step, num_steps)
   tracing = False
 
   def stop():
@@ -50,3 +46,12 @@ def trace_window(
   finally:
     if tracing:
       stop()
+
+
+def check_window(first_step: int, num_steps: int) -> None:
+  """Raises ValueError unless these steps can be traced."""
+  if num_steps < 0 or (num_steps and first_step < 1):
+    raise ValueError(
+      f"logging.profile_first_step={first_step} must be 1 or more and "
+      f"logging.profile_steps={num_steps} 0 (no trace) or more."
+    )
