@@ -1,12 +1,13 @@
 """Two processes train and score what one does."""
 
 import json
-import re
 import socket
 
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
+from flax import traverse_util
+
+import van_jax
 
 # Few steps: AdamW divides by small numbers, and rounding would grow.
 SHORT = ("--config.schedule.epochs=0.5", "--config.schedule.warmup_epochs=0")
@@ -57,39 +58,38 @@ def together(run_two, tmp_path_factory):
   return workdir, run_two("train.py", f"--workdir={workdir}", *SHORT)
 
 
-def parameters(workdir):
-  with ocp.StandardCheckpointer() as reader:
-    state = reader.restore(workdir / "checkpoints" / "3" / "state")
-  return state["params"]
-
-
-def losses(text):
-  return [float(x) for x in re.findall(r"train/loss=([0-9.]+)", text)]
+def scores_of(together):
+  """Returns the JSON of the first process's last line."""
+  return json.loads(together[1][0][0].splitlines()[-1])  # Gloo prints too.
 
 
 def test_only_the_first_process_prints_the_scores(together):
   (first, _), (second, _) = together[1]
-  assert first.count("\n") == 1
-  assert second == ""
+  assert "top1" in first
+  assert "top1" not in second
 
 
 def test_each_example_is_scored_once(together):
-  assert json.loads(together[1][0][0])["count"] == 42
+  assert scores_of(together)["count"] == 42
 
 
 def test_two_processes_score_what_one_does(alone, together):
-  scores = json.loads(together[1][0][0])
   # Three updates' rounding; an example counted twice would show in 1 / 42.
-  assert scores["loss"] == pytest.approx(alone[1]["loss"], rel=1e-4)
+  loss = scores_of(together)["loss"]
+  assert loss == pytest.approx(alone[1]["loss"], rel=1e-4)
 
 
 def test_two_processes_learn_what_one_does(alone, together):
-  ours, theirs = parameters(together[0]), parameters(alone[0])
-  for path in (("patch_embed1", "proj"), ("block4_0", "mlp", "fc1"), ("head",)):
-    one, other = ours, theirs
-    for name in path:
-      one, other = one[name], other[name]
+  ours, theirs = (
+    traverse_util.flatten_dict(
+      van_jax.load_bundle(workdir / "bundle").variables, sep="/"
+    )
+    for workdir in (together[0], alone[0])
+  )
+  for name in theirs:
     # AdamW's first updates are learning rate x sign: a gradient near 0 may
-    # turn its sign by rounding, hence a share of entries, and not all.
-    close = np.isclose(one["kernel"], other["kernel"], rtol=1e-3, atol=1e-5)
-    assert close.mean() > 0.99, path
+    # turn its sign by rounding, hence most entries, and not all; biases
+    # before a BatchNorm have no gradient but rounding.
+    if name.endswith("/kernel") or name.startswith("batch_stats/"):
+      close = np.isclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
+      assert close.mean() > 0.95, name
