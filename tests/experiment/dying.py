@@ -36,7 +36,7 @@ def after_step(step: int, number: int) -> None:
       die(number)
     return scalars
 
-  progress.Progress.report = report_and_die
+  setattr(progress.Progress, "report", report_and_die)  # noqa: B010
 
 
 def while_writing(checkpoints: pathlib.Path, step: int) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,6 +81,8 @@ def test_two_processes_score_what_one_does(alone, together):
 
 
 def test_two_processes_learn_what_one_does(alone, together):
+  ours: dict[str, Any]
+  theirs: dict[str, Any]
   ours, theirs = (
     traverse_util.flatten_dict(
       van_jax.load_bundle(workdir / "bundle").variables, sep="/"

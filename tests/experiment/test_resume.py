@@ -5,8 +5,10 @@ and the scores. Each process here is one that a user could have started.
 """
 
 import collections
+import importlib
 import json
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -65,7 +67,8 @@ def broken(request):
 
 def train_metrics(workdir):
   """Returns the set of values that TensorBoard has of (name, step)."""
-  from tensorboard.compat.proto import event_pb2
+  # Imported by name, since type checkers do not see what protobuf makes.
+  event_pb2: Any = importlib.import_module("tensorboard.compat.proto.event_pb2")
 
   found = collections.defaultdict(set)
   for path in workdir.glob("events.out.tfevents.*"):

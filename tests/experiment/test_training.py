@@ -1,6 +1,7 @@
 """A tiny run from end to end, in this process, on eight devices."""
 
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -51,7 +52,7 @@ def fine_tuned(finished, tiny_config, two_classes, tmp_path_factory):
   return van_jax.load_bundle(bundle), van_jax.load_bundle(workdir / "bundle")
 
 
-def flat(bundle):
+def flat(bundle) -> dict[str, Any]:
   return traverse_util.flatten_dict(bundle.variables, sep="/")
 
 

@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def make_state(step=0, width=WIDTH):
+def make_state(step=0, width=WIDTH) -> Any:
   """Returns a state with all its parts, all different at each step."""
   numbers = np.random.default_rng(step)
 
@@ -38,7 +39,7 @@ def make_state(step=0, width=WIDTH):
     "batch_stats": {"norm": {"mean": random(width)}},
   }
   optimizer = optax.adamw(1e-3)
-  state = state_lib.create_state(variables, optimizer, ema=True)
+  state: Any = state_lib.create_state(variables, optimizer, ema=True)
   gradients = jax.tree.map(lambda x: 0.1 * x, variables["params"])
   _, opt_state = optimizer.update(gradients, state.opt_state, state.params)
   state = state.replace(

@@ -29,8 +29,8 @@ def test_one_changed_bit_changes_it(changes):
 
 
 def test_values_that_change_places_change_it():
-  one = {"a": np.float32([1]), "b": np.float32([2])}
-  other = {"a": np.float32([2]), "b": np.float32([1])}
+  one = {"a": jnp.float32(1), "b": jnp.float32(2)}
+  other = {"a": jnp.float32(2), "b": jnp.float32(1)}
   assert fingerprint.fingerprint(one) != fingerprint.fingerprint(other)
 
 

@@ -1,5 +1,7 @@
 """Fine-tuning's start: which weights are taken over, and which are not."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ def variables(value, classes=10, width=4, head=True):
   def full(*shape):
     return np.full(shape, value, np.float32)
 
-  tree = {
+  tree: dict[str, Any] = {
     "params": {"block1_0": {"kernel": full(3, width)}},
     "batch_stats": {"block1_0": {"mean": full(width)}},
   }
