@@ -10,8 +10,15 @@ from flax import traverse_util
 
 import van_jax
 
-# Few steps: AdamW divides by small numbers, and rounding would grow.
-SHORT = ("--config.schedule.epochs=0.5", "--config.schedule.warmup_epochs=0")
+SHORT = (
+  # Few steps: AdamW divides by small numbers, and rounding would grow.
+  "--config.schedule.epochs=0.5",
+  "--config.schedule.warmup_epochs=0",
+  # A batch is the same set of examples in another order: what depends on an
+  # example's place in it, its mixing partner or its dropped paths, must be off.
+  "--config.mixing.mixup_alpha=0",
+  "--config.model.drop_path_rate=0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +98,8 @@ def test_two_processes_learn_what_one_does(alone, together):
   )
   for name in theirs:
     # AdamW's first updates are learning rate x sign: a gradient near 0 may
-    # turn its sign by rounding, hence most entries, and not all; biases
-    # before a BatchNorm have no gradient but rounding.
-    if name.endswith("/kernel") or name.startswith("batch_stats/"):
+    # turn its sign by rounding, hence most entries, and not all. Biases before
+    # a BatchNorm have no gradient but rounding, and move the running means.
+    if name.endswith(("/kernel", "/var")):
       close = np.isclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
       assert close.mean() > 0.95, name
