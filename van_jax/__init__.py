@@ -10,3 +10,4 @@ from van_jax.models import (
   create_model as create_model,
   list_models as list_models,
 )
+from van_jax.prediction import predict as predict
