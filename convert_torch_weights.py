@@ -6,6 +6,8 @@ python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 
 from absl import app, flags
 
+from van_jax import command
+
 _INPUT = flags.DEFINE_string(
   "input", None, "Weights; with --to, a bundle or workdir."
 )
@@ -36,25 +38,33 @@ def _load_workdir(path):
   return experiment.load_weights(path)
 
 
-def main(_) -> None:
-  """Converts; what became of it is the last line, one line of JSON."""
-  from van_jax import command, conversion  # Not for --help: they import jax.
+def _convert():
+  from van_jax import conversion  # Not for --help: seconds.
 
   arguments = {
     "input": _INPUT.value,
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }
-  if to := _TO.value:
-    arguments |= {"to": to, "load": _load_workdir}
-    command.run(lambda: conversion.convert_back(**arguments))
-    return
-  arguments |= {name: flag.value for name, flag in _OPTIONS.items()}
+  options = {name: flag.value for name, flag in _OPTIONS.items()}
   given = {name: flag.value for name, flag in _PREPROCESSING.items()}
   given = {name: value for name, value in given.items() if value is not None}
-  command.run(lambda: conversion.convert(**arguments, preprocessing=given))
+  if not (to := _TO.value):
+    return conversion.convert(**arguments, **options, preprocessing=given)
+  for name, value in (options | given).items():
+    if value:
+      raise ValueError(
+        f"--{name}={value} has no meaning with --to={to}, which writes the "
+        "weights as they are; leave one of the two out."
+      )
+  return conversion.convert_back(**arguments, to=to, load=_load_workdir)
+
+
+def main(_) -> None:
+  """Converts; what became of it is the last line, one line of JSON."""
+  command.run(_convert)
 
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["input", "output"])
-  app.run(main)
+  app.run(main, flags_parser=command.parse_flags)

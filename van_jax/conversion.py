@@ -62,12 +62,19 @@ def convert(
     FileExistsError: if `output` exists and may not be replaced.
   """
   bundle_lib.check_destination(output, overwrite=overwrite)
+  if images is not None and not verify:
+    raise ValueError(
+      f"images={images} are what verify compares on; ask for it too, or leave "
+      "them out."
+    )
   photos = {}
   if verify:  # What is missing for it should be known before the work.
     torch_door.check()
     photos = photographs.read(images)
   names = None if labels is None else class_names.read(labels)
   bundle = read_weights(input, labels=names, **options)
+  if verify:
+    verification.check(bundle.model)
   logging.info("Writing %s.", output)
   bundle_lib.save_bundle(
     output,
@@ -220,6 +227,7 @@ def _plan(
   try:
     weights = state_dicts.find(contents.tree, averaged=averaged)
     plan = mapping.plan(weights)
+    mapping.check_bytes(plan, os.path.getsize(path))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
   model = plan.model

@@ -112,6 +112,11 @@ def test_state_cannot_be_forced_on_what_pickles_name(code):
   assert [dict(vars(name)) for name in names] == before
 
 
+def test_a_memo_with_gaps_is_refused_before_room_is_made(tmp_path):
+  (tmp_path / "w").write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")  # 64 GB.
+  refuse(tmp_path / "w", "damaged.*memo")
+
+
 def test_an_object_array_is_refused(tmp_path):
   value = {"patch_embed1.norm._mean": np.array([{}], dtype=object)}
   pickled(tmp_path / "w", value)
@@ -137,6 +142,35 @@ def test_a_tensor_stays_inside_its_storage(shape, strides, tmp_path):
     archive.writestr("archive/data.pkl", hostile)
     archive.writestr("archive/data/0", bytes(32))
   refuse(tmp_path / "w", "damaged.*a tensor")
+
+
+def test_arrays_that_share_their_numbers_are_refused(tmp_path):
+  arrays = published.official(
+    published.Size(widths=(64, 64, 64, 64), depths=(9, 9, 9, 9))
+  )
+  state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+  for name in [name for name in state if "fc" in name]:
+    first = re.sub(r"\.\d+\.", ".0.", name)
+    state[name] = state[first]
+  torch.save({"state_dict": state}, tmp_path / "w")
+  refuse(tmp_path / "w", "share numbers")
+
+
+def test_a_stage_without_width_is_said(tmp_path):
+  state = {
+    name: torch.zeros(0, *array.shape[1:])
+    if re.match("(block|patch_embed|norm)1", name)
+    else torch.from_numpy(array)
+    for name, array in published.official().items()
+  }
+  torch.save({"state_dict": state}, tmp_path / "w")
+  refuse(tmp_path / "w", "how wide stage 1 is")
+
+
+def test_numbers_of_numpy_are_read(tmp_path):
+  torch.save({"metric": np.float64(75.4)}, tmp_path / "w")
+  with weight_files.open_weights(tmp_path / "w") as contents:
+    assert contents.tree == {"metric": 75.4}
 
 
 def test_a_namespace_is_only_its_fields(tmp_path):
@@ -192,6 +226,16 @@ def test_truncated_pdparams_are_said(part, tmp_path):
 def test_a_changed_byte_is_found(good):
   data = bytearray(good.read_bytes())
   data[len(data) // 2] ^= 1  # Inside some tensor.
+  good.write_bytes(data)
+  refuse(good, "damaged")
+
+
+@pytest.mark.parametrize("flag", [0x01, 0x20, 0x40])
+def test_an_encrypted_archive_is_said(flag, good):
+  data = bytearray(good.read_bytes())
+  for head, place in ((b"PK\x01\x02", 8), (b"PK\x03\x04", 6)):
+    for found in re.finditer(re.escape(head), bytes(data)):
+      data[found.start() + place] = flag
   good.write_bytes(data)
   refuse(good, "damaged")
 

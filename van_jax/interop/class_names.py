@@ -36,8 +36,17 @@ def choose(
 
 
 def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
-  """Returns the names in a text file, one a line."""
-  text = pathlib.Path(path).read_text(encoding="utf-8")
+  """Returns the names in a text file, one a line.
+
+  Raises:
+    ValueError: if it cannot be read, or is not text.
+  """
+  try:
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f"labels={path} must be a text file with one class name a line: {error}."
+    ) from error
   return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
@@ -54,7 +63,7 @@ def _hugging_face(path: pathlib.Path) -> tuple[str, ...]:
   try:
     names = json.loads(path.read_text(encoding="utf-8"))["id2label"]
     ordered = [names[str(i)] for i in range(len(names))]
-  except (OSError, ValueError, KeyError, TypeError):
+  except (OSError, ValueError, KeyError, TypeError, RecursionError):
     return ()  # It is not theirs, and not ours to judge.
   placeholders = [f"LABEL_{i}" for i in range(len(ordered))]
   return () if ordered == placeholders else _names(ordered)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -71,6 +72,20 @@ def plan(weights: state_dicts.StateDict) -> Plan:
   return Plan(model, entries, kept, dropped)
 
 
+def check_bytes(plan: Plan, file_bytes: int) -> None:
+  """Raises ValueError when the arrays hold more numbers than the file does.
+
+  A small file could ask for any amount of memory by naming one storage often.
+  """
+  used = [plan.tensors[entry.key] for entry in plan.entries.values()]
+  total = sum(math.prod(t.shape) * tensors.item_size(t.dtype) for t in used)
+  if total > file_bytes:
+    raise ValueError(
+      f"its arrays take {total} bytes and the file has {file_bytes}: they "
+      "share numbers, as no VAN's do; save a state_dict without sharing."
+    )
+
+
 def non_finite(variables: Mapping[str, Any]) -> list[str]:
   """Returns the paths of arrays that have NaN or infinity in them."""
   flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
@@ -82,7 +97,7 @@ def batches_seen(plan: Plan) -> int:
   counts = {
     int(tensor.read())
     for key, tensor in plan.tensors.items()
-    if keys.is_counter(key) and tensor.shape == ()
+    if keys.is_counter(key) and (tensor.shape, tensor.dtype) == ((), "int64")
   }
   return counts.pop() if len(counts) == 1 else 0
 

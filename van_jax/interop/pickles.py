@@ -8,13 +8,15 @@ be changed through them.
 """
 
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from van_jax.interop import tensors
 
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 _DTYPES = "f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1"
 
 
@@ -117,9 +119,9 @@ def load(
     RefusedError: at the first name that is not in the tables.
     ValueError: if the pickle is damaged.
   """
-  reader = _Reader(file, _PLAIN | dict(names), persistent_load)
   try:
-    return reader.load()
+    _check_memo(file)
+    return _Reader(file, _PLAIN | dict(names), persistent_load).load()
   except RefusedError as error:
     raise RefusedError(
       f"refused: the file wants to call {error}, and only tensors, numbers, "
@@ -150,6 +152,19 @@ class _Reader(pickle.Unpickler):
     if self._persistent_load is None:
       raise pickle.UnpicklingError("a reference to another file")
     return self._persistent_load(pid)
+
+
+def _check_memo(file: IO[bytes]) -> None:
+  """Raises UnpicklingError for a memo with gaps, as no program writes it.
+
+  The unpickler makes room up to the largest index: nine bytes could ask for
+  all of the memory.
+  """
+  start = file.tell()
+  for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+    if opcode.name in _PUTS and cast(int, argument) > count:
+      raise pickle.UnpicklingError(f"a memo with an index of {argument}")
+  file.seek(start)
 
 
 def _encode(text: str, encoding: str = "latin1") -> bytes:

@@ -87,6 +87,7 @@ def _image_size(tree: Mapping[str, Any]) -> int:
   args = tree.get("args")
   fields = args.fields if isinstance(args, pickles.Namespace) else {}
   size = fields.get("input_size")
-  if isinstance(size, int) and size >= 32:  # The smallest that VAN takes.
+  # From the smallest that VAN takes to the largest that is no mistake.
+  if isinstance(size, int) and 32 <= size <= 1024:
     return size
   return IMAGENET.image_size

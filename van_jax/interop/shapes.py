@@ -80,6 +80,7 @@ def _width(shapes: Shapes, stage: int) -> int:
       if entry.stage == stage
       and "norm" in entry.module  # All of them are as wide as the stage.
       and len(shape) == 1
+      and shape[0]
     ),
     f"how wide stage {stage} is",
   )

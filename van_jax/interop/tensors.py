@@ -29,6 +29,11 @@ class Tensor:
     raise ValueError(f"state for a tensor: {type(state).__name__}")
 
 
+def item_size(dtype: str) -> int:
+  """Returns the bytes that one number takes."""
+  return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
 def from_bytes(
   data: bytes, dtype: str, *, big_endian: bool = False
 ) -> np.ndarray:

@@ -41,9 +41,13 @@ class _File:
     for _ in range(3):
       pickles.load(self._file, names={})
     tree = pickles.load(
-      self._file, names=torch_tensors.names(), persistent_load=self._storage
+      self._file,
+      names=torch_tensors.names() | pickles.numpy_names(),
+      persistent_load=self._storage,
     )
     keys = pickles.load(self._file, names={})
+    if not isinstance(keys, list) or not {*map(type, keys)} <= {str}:
+      raise ValueError("its list of storages is damaged; fetch the file again.")
     position = self._file.tell()
     size = self._file.seek(0, io.SEEK_END)
     for key in keys:
@@ -74,7 +78,7 @@ class _File:
         f"the file is cut short or damaged at storage {key}; fetch it again."
       )
     self._offsets[key] = position + 8
-    end = position + 8 + storage.count * torch_tensors.item_size(storage.dtype)
+    end = position + 8 + storage.count * tensors.item_size(storage.dtype)
     if end > size:
       raise ValueError(
         f"the file is cut short in storage {key}; fetch it again."
@@ -83,5 +87,5 @@ class _File:
 
   def _numbers(self, key: str, dtype: str, count: int) -> np.ndarray:
     self._file.seek(self._offsets[key])
-    data = self._file.read(count * torch_tensors.item_size(dtype))
+    data = self._file.read(count * tensors.item_size(dtype))
     return tensors.from_bytes(data, dtype)

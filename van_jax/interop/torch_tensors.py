@@ -33,6 +33,8 @@ class Storage(pickles.Inert):
   """
 
   def __init__(self, dtype: str, count: int, read: Callable[[], np.ndarray]):
+    if not isinstance(count, int) or not 0 <= count < 1 << 63:
+      raise pickle.UnpicklingError(f"a storage of {count!r} numbers")
     self.dtype = dtype
     self.count = count
     self.read = read
@@ -53,17 +55,12 @@ def dtype_of(storage_type: pickles.Name) -> str:
   return _DTYPES[storage_type.name]
 
 
-def item_size(dtype: str) -> int:
-  """Returns the bytes that one number takes."""
-  return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
-
-
 def _tensor(storage: Storage, offset, shape, strides, *_) -> tensors.Tensor:
   """Returns a window of a storage, having checked that it is inside."""
   if not isinstance(storage, Storage) or len(shape) != len(strides):
     raise pickle.UnpicklingError("a tensor without a storage")
-  if min((offset, *shape, *strides)) < 0:
-    raise pickle.UnpicklingError("a tensor with negative sizes")
+  if not all(isinstance(n, int) and n >= 0 for n in (offset, *shape, *strides)):
+    raise pickle.UnpicklingError("a tensor with impossible sizes")
   size = math.prod(shape)
   last = offset + sum(
     (n - 1) * step for n, step in zip(shape, strides, strict=True)

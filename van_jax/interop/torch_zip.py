@@ -23,12 +23,11 @@ def read(file: IO[bytes]) -> Any:
     ValueError: if the archive is damaged, refused, or not torch's.
   """
   try:
-    archive = zipfile.ZipFile(file)
-  except zipfile.BadZipFile as error:
+    return _Archive(zipfile.ZipFile(file)).tree()
+  except (zipfile.BadZipFile, RuntimeError) as error:  # Encrypted, or newer.
     raise ValueError(
       f"the archive is cut short or damaged ({error}); fetch the file again."
     ) from error
-  return _Archive(archive).tree()
 
 
 class _Archive:
@@ -57,7 +56,9 @@ class _Archive:
   def tree(self) -> Any:
     with self._archive.open(f"{self._folder}data.pkl") as file:
       return pickles.load(
-        file, names=torch_tensors.names(), persistent_load=self._storage
+        file,
+        names=torch_tensors.names() | pickles.numpy_names(),
+        persistent_load=self._storage,
       )
 
   def _storage(self, pid: Any) -> torch_tensors.Storage:
@@ -66,7 +67,7 @@ class _Archive:
       raise pickle.UnpicklingError(f"a reference to a {kind!r}")
     dtype = torch_tensors.dtype_of(storage_type)
     entry = self._entries[f"{self._folder}data/{key}"]
-    if entry.file_size != count * torch_tensors.item_size(dtype):
+    if entry.file_size != count * tensors.item_size(dtype):
       raise pickle.UnpicklingError(f"storage {key} of another length")
     return torch_tensors.Storage(
       dtype, count, lambda: self._numbers(entry, dtype)
@@ -75,7 +76,7 @@ class _Archive:
   def _numbers(self, entry: zipfile.ZipInfo, dtype: str) -> np.ndarray:
     try:
       data = self._archive.read(entry)  # Checks its CRC-32.
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
       raise ValueError(
         f"{entry.filename} in the archive is damaged ({error}); fetch the file "
         "again."

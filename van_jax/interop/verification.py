@@ -53,6 +53,16 @@ class _Difference:
     return {"max": self.largest, "mean": self.total / self.count}
 
 
+def check(model: models.VAN) -> None:
+  """Raises ValueError unless the PyTorch VAN can be what the model is."""
+  convs = tuple(models.VAN.lka_convs)
+  if tuple(model.lka_convs) != convs:
+    raise ValueError(
+      f"verify: the weights have lka_convs={tuple(model.lka_convs)}, and the "
+      f"PyTorch VAN has {convs} built in; convert without verify."
+    )
+
+
 def verify(
   model: models.VAN,
   variables: Mapping[str, Any],

@@ -43,7 +43,12 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[Contents]:
   if path.is_dir():
     raise ValueError(
       f"{path} is a folder; give the file of weights in it, such as "
-      "model.safetensors."
+      "model.safetensors. Of a bundle or a training workdir, say which format "
+      "to write (--to)."
+    )
+  if not path.exists():
+    raise FileNotFoundError(
+      f"{path}: No such file; give the path of a file of weights."
     )
   with path.open("rb") as file:
     head = file.read(_HEAD_BYTES)
