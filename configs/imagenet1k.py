@@ -4,9 +4,10 @@ The argument is the variant, van_b0 when left out:
 
   python train.py --config=configs/imagenet1k.py:van_b2 --workdir=runs/b2
 
-The data set must be prepared first: README, "ImageNet". 310 epochs of 1,251
-steps at 1,024 images. Authors report top-1 (%): B0 75.4, B1 81.1, B2 82.8,
-B3 83.9; B4 to B6 were pretrained on ImageNet-22k. Ours: not run.
+TensorFlow Datasets' imagenet2012 must be prepared first; its page says how.
+310 epochs of 1,251 steps at 1,024 images. Authors report top-1 (%): B0 75.4,
+B1 81.1, B2 82.8, B3 83.9; B4 to B6 were pretrained on ImageNet-22k. Ours: not
+run.
 """
 
 from configs import default

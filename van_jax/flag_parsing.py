@@ -68,7 +68,10 @@ def _load_config(arguments: Sequence[str]) -> Any:
   try:
     config = flags.FLAGS["config"].parser.parse(given)
   except Exception as error:  # Whatever the file raised.
-    raise ValueError(f"--config={given}: {_origin(error)}") from error
+    hint = f"; the head of {path} says what may follow the colon"
+    raise ValueError(
+      f"--config={given}: {_origin(error)}{hint if ':' in given else ''}."
+    ) from error
   if not hasattr(config, "get_type"):
     raise ValueError(
       f"--config={given}: get_config() must return a ConfigDict, and returns "

@@ -73,6 +73,15 @@ def test_more_classes_than_there_are_is_refused(bundle, jpeg):
     prediction.predict(bundle, Image.open(io.BytesIO(jpeg)), top=8)
 
 
+@pytest.mark.parametrize(
+  ("image", "message"),
+  [(5, "type int"), (np.zeros((0, 0, 3), np.uint8), "not empty")],
+)
+def test_what_is_no_image_is_said(bundle, image, message):
+  with pytest.raises(ValueError, match=message):
+    prediction.predict(bundle, image)
+
+
 def test_features_are_no_classes(bundle, jpeg):
   model = dataclasses.replace(bundle.model, num_classes=0)
   headless = bundle_lib.Bundle(

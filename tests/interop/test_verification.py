@@ -134,6 +134,12 @@ def test_a_folder_of_photographs_is_read(tmp_path, photos):
   assert list(photographs.read(tmp_path)) == ["sub/a.JPG"]
 
 
+def test_a_photograph_that_is_none_is_named(tmp_path):
+  (tmp_path / "a.jpg").write_bytes(b"not a photograph")
+  with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image"):
+    photographs.read(tmp_path)
+
+
 def test_a_folder_without_photographs_is_refused(tmp_path):
   with pytest.raises(ValueError, match="has no"):
     photographs.read(tmp_path)

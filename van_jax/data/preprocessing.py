@@ -123,13 +123,18 @@ def _resized(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
 def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
   if isinstance(image, Image.Image):
     return image
+  if not isinstance(image, np.ndarray | str | os.PathLike):
+    raise ValueError(
+      f"image is of type {type(image).__name__}, and must be a path, a PIL "
+      "image or a NumPy array."
+    )
   if not isinstance(image, np.ndarray):
     try:
       with Image.open(image) as opened:
         return opened.convert("RGB")
     except FileNotFoundError:
       raise
-    except OSError as error:
+    except (OSError, Image.DecompressionBombError) as error:
       raise ValueError(
         f"{os.fspath(image)} cannot be read as an image: {error}"
       ) from error
@@ -140,9 +145,11 @@ def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
     )
   if image.ndim == 3 and image.shape[-1] == 1:
     image = image[..., 0]
-  if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+  colours = image.ndim == 3 and image.shape[2] == 3
+  if not (image.ndim == 2 or colours) or not image.size:
     raise ValueError(
-      f"image.shape={image.shape} must be [H, W], [H, W, 1] or [H, W, 3]."
+      f"image.shape={image.shape} must be [H, W], [H, W, 1] or [H, W, 3], and "
+      "not empty."
     )
   return Image.fromarray(image)
 

@@ -18,7 +18,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
       scikit-learn ships, whole and in quarters.
 
   Raises:
-    ValueError: if there are none.
+    ValueError: if there are none, or one cannot be read.
   """
   if folder is None:
     return _built_in()
@@ -32,7 +32,21 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
       f"images={folder} has no {', '.join(_SUFFIXES)} files; give a folder of "
       "photographs, or none for the built-in ones."
     )
-  return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+  return {str(path.relative_to(folder)): _checked(path) for path in paths}
+
+
+def _checked(path: pathlib.Path) -> bytes:
+  """Returns a file's bytes, having decoded them."""
+  encoded = path.read_bytes()
+  try:
+    with Image.open(io.BytesIO(encoded)) as image:
+      image.load()
+  except (OSError, Image.DecompressionBombError) as error:
+    raise ValueError(
+      f"{path} cannot be read as an image: {error}; remove it, or name another "
+      "folder."
+    ) from error
+  return encoded
 
 
 def _built_in() -> dict[str, bytes]:
