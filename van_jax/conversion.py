@@ -213,8 +213,7 @@ def convert_back(
       labels=bundle.labels,
       batches_seen=bundle.source.get("batches_seen", 0),
     )
-    _remove(output)
-    draft.rename(output)
+    _move_into_place(draft, output)
   finally:
     _remove(draft)
   logging.info("Wrote %s.", output)
@@ -248,6 +247,17 @@ def _plan(
 def _progress(done: int, total: int) -> None:
   if done == total or done * 10 // total > (done - 1) * 10 // total:
     logging.info("Read %d of %d arrays.", done, total)
+
+
+def _move_into_place(draft: pathlib.Path, path: pathlib.Path) -> None:
+  """Renames; at every moment the old weights or the new ones are on disk."""
+  if not path.is_dir():
+    draft.replace(path)
+    return
+  replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+  path.rename(replaced)
+  draft.rename(path)
+  shutil.rmtree(replaced)
 
 
 def _remove(path: pathlib.Path) -> None:

@@ -76,6 +76,8 @@ def test_a_wrong_type_within_a_tuple(refuse):
     ({"logging.every_steps": 0}, ("config.logging.every_steps=0", "above 0")),
     ({"logging.profile_steps": -1}, ("logging.profile_steps=-1",)),
     ({"data.train_split": "trian"}, ("trian",)),
+    ({"seed": -1}, ("config.seed=-1", "from 0")),
+    ({"seed": 1 << 32}, ("config.seed=4294967296", "to 4294967295")),
   ],
 )
 def test_a_wrong_value_is_named_with_the_rule(refuse, tmp_path, changes, parts):
@@ -190,13 +192,14 @@ def test_scoring_a_folder_that_holds_no_weights(tiny_config, tmp_path):
     experiment.evaluate(tiny_config(), checkpoint=str(tmp_path))
 
 
-def test_a_pretrained_bundle_that_does_not_fit(refuse, finished):
+def test_a_pretrained_bundle_that_does_not_fit(refuse, finished, tmp_path):
   message = refuse(
     pretrained_bundle=str(finished[0] / "bundle"),
     **{"model.widths": (8, 8, 16, 24)},
   )
   assert "The pretrained bundle does not fit config.model" in message
   assert "bundle (16,), config (24,)" in message
+  assert not (tmp_path / "run").exists()
 
 
 def test_a_pretrained_bundle_that_is_not_there(refuse, tmp_path):

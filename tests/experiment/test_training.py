@@ -140,7 +140,7 @@ def test_what_the_config_says_of_preprocessing_does_not_count(
 
 
 def test_all_scores_can_be_written_to_a_file(finished, tiny_config, tmp_path):
-  output = tmp_path / "scores.json"
+  output = tmp_path / "new" / "scores.json"
   experiment.evaluate(
     tiny_config(), checkpoint=str(finished[0]), output=str(output)
   )

@@ -50,7 +50,7 @@ def check_config(config: Config) -> None:
   plain = config.to_dict()
   schema.check_keys(plain, sections=_SECTIONS, plain=_PLAIN_KEYS)
   with _naming("model"):
-    model = models.create_model(**config.model)
+    models.create_model(**config.model)
   with _naming("preprocessing"):
     data.Preprocessing(**config.preprocessing)
   with _naming("augmentation"):
@@ -71,13 +71,17 @@ def check_config(config: Config) -> None:
       **config.optimizer, schedule=schedule
     )
   if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
-    jax.eval_shape(lambda: optimizer.init(_params(config, model)))
+    jax.eval_shape(optimizer.init, abstract_variables(config)["params"])
   checkpoint.check_kept(
     config.checkpoint.keep_last, config.checkpoint.keep_best
   )
   profiling.check_window(
     config.logging.profile_first_step, config.logging.profile_steps
   )
+  if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
+    raise ValueError(
+      f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
+    )
   positive = {
     "batch_size": config.batch_size,
     "accumulation_steps": config.accumulation_steps,
@@ -116,9 +120,15 @@ def _mixed(config: Config) -> tuple[jax.Array, jax.Array]:
   )
 
 
-def _params(config: Config, model: models.VAN) -> Any:
-  size = config.augmentation.image_size
-  return model.init(jax.random.key(0), jnp.zeros((1, size, size, 3)))["params"]
+def abstract_variables(config: Config) -> Any:
+  """Returns the shapes of the model's variables; nothing is computed."""
+  plain = {**config.model, "conv_implementation": "xla"}  # Traced soonest.
+  model = models.create_model(**plain)
+  return jax.eval_shape(
+    lambda: model.init(
+      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
+    )
+  )
 
 
 def check_source(config: Config, source: data.Source) -> None:

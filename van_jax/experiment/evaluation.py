@@ -13,9 +13,7 @@ from van_jax import data, models
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts, weights
 from van_jax.experiment.checks import Config
-from van_jax.training import (
-  sharding,
-)
+from van_jax.training import sharding
 
 Scores = dict[str, Any]
 
@@ -51,6 +49,8 @@ def evaluate(
   """
   checks.check_config(config)
   weights.check_is_weights(checkpoint)
+  if output:
+    _make_room(epath.Path(output))
   source = data.open_source(**{**config.data, "train_split": None})
   checks.check_classes(config, source)
   parts.start_devices(config, distributed=distributed)
@@ -77,6 +77,19 @@ def evaluate(
     scores = {**scores, "class_names": source.class_names}
     epath.Path(output).write_text(json.dumps(scores, indent=2) + "\n")
   return parts.summary(scores)
+
+
+def _make_room(output: epath.Path) -> None:
+  """Makes the folder of a file, so that no scores are lost for want of it."""
+  if output.is_dir():
+    raise ValueError(f"output={output} is a folder; name a JSON file.")
+  try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise ValueError(
+      f"output={output} cannot be written: {error}; name a file in a folder "
+      "that can be."
+    ) from error
 
 
 def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:

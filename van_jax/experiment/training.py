@@ -18,6 +18,7 @@ from van_jax.training import (
   interruption,
   loop,
   optimizer as optimizer_lib,
+  pretrained,
   profiling,
   progress as progress_lib,
   schedule as schedule_lib,
@@ -61,7 +62,7 @@ def train(
     the whole evaluation split.
 
   Raises:
-    ValueError: bad input, before any device work.
+    ValueError: bad input, before anything is written.
     InterruptedRunError: after SIGTERM, with the state saved.
     NonFiniteError, CheckpointError: naming the step, or the folder.
   """
@@ -71,9 +72,9 @@ def train(
     workdir_lib.check_owner(workdir, plain, free=_FREE)
   source = data.open_source(**config.data)
   checks.check_source(config, source)
-  initial = _pretrained(config)
   parts.start_devices(config, distributed=distributed)
   checks.check_batch_sizes(config)
+  initial = _pretrained(config)  # On devices: after they have been joined.
   if jax.process_index() == 0:
     if start_over:
       workdir_lib.set_aside(workdir)
@@ -163,6 +164,7 @@ def _pretrained(config: Config) -> Mapping[str, Any] | None:
   if not config.pretrained_bundle:
     return None
   bundle = bundle_lib.load_bundle(config.pretrained_bundle)
+  pretrained.check(checks.abstract_variables(config), bundle.variables)
   for name in ("mean", "std"):
     theirs = getattr(bundle.preprocessing, name)
     ours = tuple(config.preprocessing[name])

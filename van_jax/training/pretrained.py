@@ -23,17 +23,25 @@ def merge(
   Raises:
     ValueError: listing the arrays that do not fit.
   """
+  check(fresh, pretrained)
   new, old = _flat(fresh), _flat(pretrained)
+  keep_head = not any(name.startswith(_HEAD) for name in _misfits(new, old))
+  if not keep_head:
+    logging.info("The head is initialised anew: its class count differs.")
+  merged = {
+    name: old[name] if keep_head or not name.startswith(_HEAD) else value
+    for name, value in new.items()
+  }
+  return traverse_util.unflatten_dict(merged, sep="/")
 
-  def fits(name):
-    return name in new and name in old and new[name].shape == old[name].shape
 
-  head = {name for name in new.keys() | old.keys() if name.startswith(_HEAD)}
-  keep_head = all(fits(name) for name in head)
+def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
+  """Raises the ValueError of `merge`; shapes are enough for it."""
+  new, old = _flat(fresh), _flat(pretrained)
   misfits = [
     f"{name}: bundle {_shape(old, name)}, config {_shape(new, name)}"
-    for name in sorted((new.keys() | old.keys()) - head)
-    if not fits(name)
+    for name in _misfits(new, old)
+    if not name.startswith(_HEAD)
   ]
   if misfits:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
@@ -42,13 +50,12 @@ def merge(
       f"{'; '.join(misfits[:_LISTED])}{more}. Set config.model to the "
       "bundle's architecture."
     )
-  if not keep_head:
-    logging.info("The head is initialised anew: its class count differs.")
-  merged = {
-    name: old[name] if name not in head or keep_head else value
-    for name, value in new.items()
-  }
-  return traverse_util.unflatten_dict(merged, sep="/")
+
+
+def _misfits(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+  """Returns the names that are not in both, or not of one shape."""
+  names = sorted(new.keys() | old.keys())
+  return [name for name in names if _shape(new, name) != _shape(old, name)]
 
 
 def _flat(tree: Any) -> dict[str, Any]:
