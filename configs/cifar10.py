@@ -6,7 +6,8 @@ the default) or `folder` (DIR/train/CLASS/*.jpg and DIR/test/CLASS/*.jpg):
   python train.py --config=configs/cifar10.py:folder --workdir=runs/cifar10 \
     --config.data.directory=DIR
 
-README has the score and what it cost.
+Top-1 77.5 % of the 10,000 test images after 10 epochs, an hour on two CPU
+cores; 32 x 32 pixels leave the last stage a single position.
 """
 
 from configs import default
