@@ -13,6 +13,7 @@ PACKAGE = ROOT / "van_jax"
 # Room: its floor. A room imports rooms of lower floors, and itself.
 FLOORS = {
   "ops": 0,
+  "paths": 0,
   "schema": 0,
   "flag_parsing": 1,
   "models": 1,

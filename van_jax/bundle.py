@@ -23,7 +23,7 @@ import numpy as np
 from etils import epath
 from flax import traverse_util
 
-from van_jax import models
+from van_jax import models, paths
 from van_jax.data import preprocessing as preprocessing_lib
 
 FORMAT = "van_jax bundle"
@@ -80,7 +80,7 @@ def save_bundle(
     ValueError: if the variables or labels do not fit the model.
     FileExistsError: if `path` is there and may not be replaced.
   """
-  path = epath.Path(path)
+  path = paths.absolute(path)
   check_destination(path, overwrite=overwrite)
   weights = _host_arrays(variables)
   _check_fit(weights, model)
@@ -123,7 +123,7 @@ def load_bundle(path: str | os.PathLike[str], **model_overrides: Any) -> Bundle:
     ValueError: if the bundle is damaged, of another format version, or an
       override would change the architecture.
   """
-  path = epath.Path(path)
+  path = paths.absolute(path)
   description = _read_description(path)
   architecture = description["architecture"]
   if fixed := sorted(model_overrides.keys() & architecture.keys()):
@@ -153,7 +153,7 @@ def load_bundle(path: str | os.PathLike[str], **model_overrides: Any) -> Bundle:
 
 def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
   """Raises FileExistsError unless a bundle may be written at `path`."""
-  path = epath.Path(path)
+  path = paths.absolute(path)
   if not path.exists():
     return
   if not overwrite:

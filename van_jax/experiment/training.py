@@ -1,15 +1,15 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
-import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import optax
 from absl import logging
+from etils import epath
 
-from van_jax import bundle as bundle_lib, data, models
+from van_jax import bundle as bundle_lib, data, models, paths
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts
 from van_jax.experiment.checks import Config
@@ -79,12 +79,12 @@ def train(
     if start_over:
       workdir_lib.set_aside(workdir)
     workdir_lib.claim(workdir, plain)
-  return _train(config, pathlib.Path(workdir), source, initial)
+  return _train(config, paths.absolute(workdir), source, initial)
 
 
 def _train(
   config: Config,
-  workdir: pathlib.Path,
+  workdir: epath.Path,
   source: data.Source,
   initial: Mapping[str, Any] | None,
 ) -> Scores:
@@ -219,7 +219,7 @@ def _evaluation(
 
 
 @contextlib.contextmanager
-def _metric_writer(workdir: pathlib.Path) -> Iterator[Any]:
+def _metric_writer(workdir: epath.Path) -> Iterator[Any]:
   """Yields clu's writer of scalars: to TensorBoard and to the log."""
   from clu import metric_writers  # Imports TensorFlow: seconds.
 
@@ -233,7 +233,7 @@ def _metric_writer(workdir: pathlib.Path) -> Iterator[Any]:
 
 def _export(
   config: Config,
-  workdir: pathlib.Path,
+  workdir: epath.Path,
   model: Any,
   state: state_lib.TrainState,
   source: data.Source,

@@ -1,13 +1,12 @@
 """Trained weights as a bundle: a bundle's own, or a training run's."""
 
 import os
-import pathlib
 from typing import Any
 
 import ml_collections
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, models
+from van_jax import bundle as bundle_lib, data, models, paths
 from van_jax.experiment import parts
 from van_jax.experiment.checks import Config
 from van_jax.training import (
@@ -17,8 +16,6 @@ from van_jax.training import (
   sharding,
   workdir as workdir_lib,
 )
-
-_BUNDLE = "bundle.json"
 
 
 def load_weights(
@@ -41,19 +38,18 @@ def load_weights(
     CheckpointError: when the checkpoint is missing or damaged.
   """
   check_is_weights(checkpoint)
-  if (epath.Path(checkpoint) / _BUNDLE).exists():
+  if bundle_lib.is_bundle(checkpoint):
     return bundle_lib.load_bundle(checkpoint, **model_overrides)
   return _load_run(checkpoint, step, averaged, model_overrides)
 
 
 def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
   """Raises ValueError unless the folder is a bundle or a workdir."""
-  path = epath.Path(checkpoint)
-  names = (_BUNDLE, workdir_lib.CONFIG)
-  if not any((path / name).exists() for name in names):
+  is_run = (paths.absolute(checkpoint) / workdir_lib.CONFIG).exists()
+  if not is_run and not bundle_lib.is_bundle(checkpoint):
     raise ValueError(
-      f"checkpoint={checkpoint} must be a bundle (a folder with {names[0]}) "
-      f"or a training workdir (with {names[1]}), and is neither."
+      f"checkpoint={checkpoint} must be a bundle (a folder with bundle.json) "
+      f"or a training workdir (with {workdir_lib.CONFIG}), and is neither."
     )
 
 
@@ -72,7 +68,7 @@ def _load_run(
   )
   create = parts.state_creator(config, model, optimizer)
   like = parts.abstract_state(create, None, sharding.create_mesh())
-  directory = pathlib.Path(workdir) / workdir_lib.CHECKPOINTS
+  directory = paths.absolute(workdir) / workdir_lib.CHECKPOINTS
   number = _step_number(directory, step)
   state = checkpoint_lib.restore(directory, number, like)
   return bundle_lib.Bundle(
@@ -84,7 +80,7 @@ def _load_run(
   )
 
 
-def _step_number(directory: pathlib.Path, step: str) -> int:
+def _step_number(directory: epath.Path, step: str) -> int:
   """Returns the number that "latest" or "best" stands for."""
   if step == "best":
     return checkpoint_lib.best_step(directory)

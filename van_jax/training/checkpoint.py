@@ -1,16 +1,17 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
+from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from van_jax import paths
 from van_jax.training import fingerprint as fingerprint_lib, state as state_lib
 
 _LISTED = 8  # Misfits that one error spells out.
@@ -46,7 +47,7 @@ class Checkpointer:
       ValueError: when a count is too small.
     """
     check_kept(keep_last, keep_best)
-    self._directory = pathlib.Path(directory).absolute()
+    self._directory = paths.absolute(directory)
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
     ]
@@ -141,7 +142,7 @@ class Checkpointer:
       )
     return None
 
-  def _set_aside(self, step: int) -> pathlib.Path:
+  def _set_aside(self, step: int) -> epath.Path:
     """Renames a checkpoint to the first free `damaged-STEP`, `.1`, ..."""
     aside, number = self._directory / f"damaged-{step}", 0
     while aside.exists():
@@ -165,7 +166,7 @@ def check_kept(keep_last: int, keep_best: int) -> None:
 
 def steps(directory: str | os.PathLike[str]) -> list[int]:
   """Returns the steps of the finished checkpoints in a folder, ascending."""
-  directory = pathlib.Path(directory).absolute()
+  directory = paths.absolute(directory)
   if not directory.is_dir():
     return []
   return sorted(ocp.utils.checkpoint_steps(directory))
@@ -177,7 +178,7 @@ def best_step(directory: str | os.PathLike[str]) -> int:
   Raises:
     CheckpointError: when no checkpoint was saved with scores.
   """
-  directory = pathlib.Path(directory).absolute()
+  directory = paths.absolute(directory)
   with ocp.CheckpointManager(
     directory, options=ocp.CheckpointManagerOptions(read_only=True)
   ) as manager:
@@ -205,7 +206,7 @@ def restore(
     CheckpointError: when it is missing or damaged.
     ValueError: when it is of another architecture or optimizer.
   """
-  path = pathlib.Path(directory).absolute() / str(step)
+  path = paths.absolute(directory) / str(step)
   if not path.is_dir():
     raise CheckpointError(
       f"There is no checkpoint {path}; steps there: {steps(directory)}."
@@ -240,7 +241,7 @@ def restore(
   return items.state
 
 
-def _damaged(path: pathlib.Path, error: Exception) -> CheckpointError:
+def _damaged(path: epath.Path, error: Exception) -> CheckpointError:
   # TensorStore appends a kilobyte of its settings.
   reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
   return CheckpointError(
@@ -249,7 +250,7 @@ def _damaged(path: pathlib.Path, error: Exception) -> CheckpointError:
   )
 
 
-def _check_architecture(path: pathlib.Path, saved: Any, like: Any):
+def _check_architecture(path: epath.Path, saved: Any, like: Any):
   """Raises a ValueError that lists what a checkpoint has and `like` has not."""
 
   def shapes(tree):

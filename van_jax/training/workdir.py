@@ -2,12 +2,13 @@
 
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
 from flax import traverse_util
+
+from van_jax import paths
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -32,7 +33,7 @@ def check_owner(
   """
   if not os.fspath(workdir):
     raise ValueError("workdir='' must name a folder; pass --workdir=DIR.")
-  workdir = pathlib.Path(workdir)
+  workdir = paths.absolute(workdir)
   if workdir.exists() and not workdir.is_dir():
     raise ValueError(f"workdir={workdir} must be a folder, and is a file.")
   path = workdir / CONFIG
@@ -58,7 +59,7 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
   Raises:
     ValueError: when the folder holds no run, or its config is damaged.
   """
-  path = pathlib.Path(workdir) / CONFIG
+  path = paths.absolute(workdir) / CONFIG
   try:
     return json.loads(path.read_text())
   except FileNotFoundError:
@@ -74,7 +75,7 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
 
 def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
   """Creates the folder and writes the config into it, atomically."""
-  workdir = pathlib.Path(workdir)
+  workdir = paths.absolute(workdir)
   workdir.mkdir(parents=True, exist_ok=True)
   draft = workdir / f".{CONFIG}.{os.getpid()}"
   draft.write_text(json.dumps(config, indent=2) + "\n")
@@ -83,7 +84,7 @@ def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
 
 def set_aside(workdir: str | os.PathLike[str]) -> None:
   """Renames an existing folder to the first free `NAME.1`, `NAME.2`, ..."""
-  workdir = pathlib.Path(workdir)
+  workdir = paths.absolute(workdir)
   if not workdir.exists():
     return
   number = 1
