@@ -8,6 +8,7 @@ import jax
 import optax
 from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 
 from van_jax import bundle as bundle_lib, data, models, paths
 from van_jax.evaluation import evaluator
@@ -79,6 +80,7 @@ def train(
     if start_over:
       workdir_lib.set_aside(workdir)
     workdir_lib.claim(workdir, plain)
+  multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
   return _train(config, paths.absolute(workdir), source, initial)
 
 
