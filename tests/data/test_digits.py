@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 from sklearn import datasets
@@ -55,7 +56,7 @@ def test_preparing_accepts_another_process_having_been_faster(
 ):
   from van_jax.data.digits import digits_dataset_builder
 
-  prepare = digits_dataset_builder.Builder.download_and_prepare
+  prepare: Any = digits_dataset_builder.Builder.download_and_prepare
 
   def too_late(self):
     prepare(self)
