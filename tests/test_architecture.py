@@ -31,6 +31,7 @@ FLOORS = {
 
 # Library: the only files that import it; a folder is a room.
 DOORS = {
+  "numba": ("data", "ops"),
   "tensorflow": ("data",),
   "tensorflow_datasets": ("data",),
   "orbax": ("training/checkpoint.py", "bundle.py"),
