@@ -141,7 +141,7 @@ def test_order_of_two_epochs_is_unrelated():
     batch_size=size, start_step=0, process_index=0, process_count=1
   )
   epochs = split.shuffled(0, share).batch(size).take(2)
-  (_, one, _), (_, other, _) = epochs.as_numpy_iterator()
+  (_, _, one, _), (_, _, other, _) = epochs.as_numpy_iterator()
   assert len(set(one)) == size
   # Standard deviation 1 / sqrt(size) of uncorrelated orders; five of them.
   assert abs(np.corrcoef(one, other)[0, 1]) < 5 / size**0.5

@@ -5,6 +5,11 @@ epoch takes the permutation's positions s * batch_size up to (s + 1) *
 batch_size, process p the p-th equal part of them. The permutation is computed
 element by element (a small block cipher): it takes no memory, and starting in
 the middle of an epoch costs what starting at its beginning costs.
+
+Repeated augmentation (arXiv 1901.09335) shows every example of the permutation
+`repeats` times in a row, each time augmented by itself. An epoch keeps its
+number of steps, as in DeiT's recipe, and so shows a part of the examples only:
+1 / repeats of them, others in every epoch.
 """
 
 from __future__ import annotations
@@ -25,12 +30,14 @@ class Share:
     start_step: the first step to read, counted from 0.
     process_index: this process.
     process_count: all processes; divides batch_size.
+    repeats: how many times in a row an example comes, at least 1.
   """
 
   batch_size: int
   start_step: int
   process_index: int
   process_count: int
+  repeats: int = 1
 
   @property
   def examples_per_step(self) -> int:
@@ -56,7 +63,11 @@ class Split(abc.ABC):
 
   @abc.abstractmethod
   def shuffled(self, seed: int, share: Share) -> Any:
-    """Returns the endless tf.data.Dataset of (epoch, index, handle)."""
+    """Returns the endless tf.data.Dataset of what to show, in its order.
+
+    Its elements are (epoch, repetition, index, handle), int64 all but the
+    handle; 0 <= repetition < share.repeats.
+    """
 
   @abc.abstractmethod
   def sequence(self, start: int, stop: int) -> Any:
@@ -75,7 +86,7 @@ class IndexedSplit(Split):
   """A split of which any example can be read at any time: handle = index."""
 
   def shuffled(self, seed: int, share: Share) -> Any:
-    """Returns the endless tf.data.Dataset of (epoch, index, index).
+    """Returns the endless tf.data.Dataset of (epoch, repetition, index, index).
 
     An epoch has size // batch_size steps; the size % batch_size examples that
     come last in its permutation are left out (others in every epoch).
@@ -93,12 +104,12 @@ class IndexedSplit(Split):
       # permutations of two epochs are plainly alike (50,000 examples); from 8
       # on no test of ours sees a trace, and 16 cost next to nothing.
       index = tf.raw_ops.RandomIndexShuffle(
-        index=position,
+        index=position // share.repeats,
         seed=tf.stack([tf.constant(seed, tf.int64), epoch, 0]),
         max_index=tf.constant(self.size - 1, tf.int64),
         rounds=16,
       )
-      return epoch, index, index
+      return epoch, position % share.repeats, index, index
 
     first = share.start_step * mine
     return tf.data.Dataset.range(first, tf.int64.max).map(example)

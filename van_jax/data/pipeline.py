@@ -187,10 +187,10 @@ def _train_iterator(
   share: order.Share,
   how: augment.Augmentation,
 ) -> Iterator[Batch]:
-  def example(epoch, index, handle):
+  def example(epoch, repetition, index, handle):
     encoded, label = split.fetch(handle)
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
-    key = tf.random.fold_in(key, index)
+    key = tf.random.fold_in(tf.random.fold_in(key, index), repetition)
     return {"image": augment.augment(encoded, key, how), "label": label}
 
   def order_from(batches_done):

@@ -98,7 +98,10 @@ class RecordSplit(order.Split):
     return self._read(self.pieces.between(start, stop).stack())
 
   def shuffled(self, seed: int, share: order.Share) -> Any:
-    """Returns the endless tf.data.Dataset of (epoch, index, record)."""
+    """Returns the endless tf.data.Dataset of what to show, in its order.
+
+    Its elements are (epoch, repetition, index, record).
+    """
     stripes = stripe_count(share.batch_size, share.process_count)
     steps_per_epoch = self.size // share.batch_size
     first_epoch, step = divmod(share.start_step, steps_per_epoch)
@@ -114,8 +117,11 @@ class RecordSplit(order.Split):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         key = tf.random.fold_in(key, stripe)
         shift = stripe * WINDOW // stripes
-        records = self._read_shuffled(tables[stripe], key, shift, offset)
-        return records.take(steps_per_epoch * block - offset)
+        records = self._read_shuffled(
+          tables[stripe], key, shift, offset // share.repeats
+        )
+        shown = _repeated(records, share.repeats).skip(offset % share.repeats)
+        return shown.take(steps_per_epoch * block - offset)
 
       start = share.process_index * mine
       return (
@@ -127,7 +133,7 @@ class RecordSplit(order.Split):
           num_parallel_calls=tf.data.AUTOTUNE,
           deterministic=True,
         )
-        .map(lambda index, record: (epoch, index, record))
+        .map(lambda *example: (epoch, *example))
       )
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(read_epoch)
@@ -218,6 +224,16 @@ def stripe_count(batch_size: int, process_count: int) -> int:
       f"{process_count} must divide; choose a multiple of {MAX_STRIPES}."
     )
   return stripes
+
+
+def _repeated(records: Any, repeats: int) -> Any:
+  """Maps (index, record) to `repeats` times (repetition, index, record)."""
+  if repeats == 1:
+    return records.map(lambda *example: (tf.constant(0, tf.int64), *example))
+  times = tf.data.Dataset.range(repeats)
+  return records.flat_map(
+    lambda *example: times.map(lambda repetition: (repetition, *example))
+  )
 
 
 def _permutation(size: Any, key: Any) -> Any:
