@@ -44,6 +44,8 @@ def get_config() -> Any:
   config.data.directory = "~/tensorflow_datasets"  # Or the folder itself.
   config.data.train_split = "train"
   config.data.eval_split = "validation"
+  config.data.on_damaged = "raise"  # Or "skip": log it, show another instead.
+  config.data.shuffle_megabytes = 512  # Of large TFDS sets; all processes.
 
   config.augmentation = config_dict.ConfigDict()
   config.augmentation.image_size = 224  # Pixels a side, in training.
@@ -70,6 +72,13 @@ def get_config() -> Any:
   config.mixing.switch_probability = 0.5  # Of CutMix, when both are on.
   config.mixing.probability = 1.0  # Of mixing a batch at all.
   config.mixing.label_smoothing = 0.1
+
+  config.erasing = config_dict.ConfigDict()  # After mixing and normalising.
+  config.erasing.probability = 0.25  # Of an image; 0 for no erasing.
+  config.erasing.mode = "pixel"  # Noise a pixel; or "rand" (a box), "const".
+  config.erasing.count = 1  # The most boxes an image.
+  config.erasing.area = (0.02, 1 / 3)  # Of the image's, all boxes together.
+  config.erasing.min_aspect = 0.3  # Height / width; at most its inverse.
 
   config.schedule = config_dict.ConfigDict()
   config.schedule.name = "official"  # Or "cosine", "constant".

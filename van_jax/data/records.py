@@ -45,8 +45,16 @@ class MemorySplit(order.IndexedSplit):
     return f"example {index} of {self.title}"
 
 
-def opener(name: str, directory: str) -> Callable[[str], order.Split]:
-  """Returns the function that opens a split of a TFDS data set by name."""
+def opener(
+  name: str, directory: str, shuffle_megabytes: int
+) -> Callable[[str], order.Split]:
+  """Returns the function that opens a split of a TFDS data set by name.
+
+  Args:
+    name: of the data set.
+    directory: TFDS' `data_dir`.
+    shuffle_megabytes: see `stripes.RecordSplit`; of splits too large to hold.
+  """
   builder = prepare.prepared_builder(name, directory)
   features = dict(builder.info.features.items())
   if not isinstance(features.get("image"), tfds.features.Image) or not (
@@ -56,10 +64,12 @@ def opener(name: str, directory: str) -> Callable[[str], order.Split]:
       f"name={name!r} has the features {sorted(features)}; an image data set "
       f"for classification has an Image 'image' and a ClassLabel 'label'."
     )
-  return lambda split: _open(builder, name, split)
+  return lambda split: _open(builder, name, split, shuffle_megabytes)
 
 
-def _open(builder: Any, name: str, split: str) -> order.Split:
+def _open(
+  builder: Any, name: str, split: str, shuffle_megabytes: int
+) -> order.Split:
   try:
     info = builder.info.splits[split]
   except (KeyError, ValueError, AssertionError) as error:
@@ -82,8 +92,15 @@ def _open(builder: Any, name: str, split: str) -> order.Split:
   class_names = tuple(builder.info.features["label"].names)
   title = f"split {split!r} of {name!r} in {builder.data_path}"
   if num_bytes > MAX_BYTES_IN_MEMORY:
+    sizes = {piece.filename: piece.examples_in_shard for piece in pieces}
     return stripes.RecordSplit(
-      title, tuple(files), _pieces(pieces, files), parser(builder), class_names
+      title,
+      tuple(files),
+      _pieces(pieces, files),
+      parser(builder),
+      class_names,
+      record_bytes=num_bytes / sum(sizes.values()),
+      shuffle_megabytes=shuffle_megabytes,
     )
   encoded, labels = _load(pieces, parser(builder))
   return MemorySplit(title, encoded, labels, class_names)

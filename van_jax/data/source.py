@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
-from van_jax.data import folder, records
+from van_jax.data import checks, folder, records
 from van_jax.data.order import Split
+
+ON_DAMAGED = ("raise", "skip")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,12 +19,14 @@ class Source:
     class_names: [K], in the order of the labels.
     train: the training split, or None when it was not asked for.
     evaluation: the evaluation split, or None when it was not asked for.
+    on_damaged: what a damaged training image does, "raise" or "skip".
   """
 
   name: str
   class_names: tuple[str, ...]
   train: Split | None
   evaluation: Split | None
+  on_damaged: str = "raise"
 
   @property
   def num_train(self) -> int:
@@ -46,6 +50,8 @@ def open_source(
   directory: str,
   train_split: str | None,
   eval_split: str | None,
+  on_damaged: str = "raise",
+  shuffle_megabytes: int = 512,
 ) -> Source:
   """Opens a data set; images are read later.
 
@@ -58,6 +64,11 @@ def open_source(
     train_split: a TFDS split ("train", "train[:99%]") or a folder's name;
       None opens for evaluation only.
     eval_split: the same for evaluation; None opens for training only.
+    on_damaged: "raise" makes a damaged training image an error that names it;
+      "skip" shows another one of its batch instead, and logs it. In evaluation
+      it is always an error.
+    shuffle_megabytes: what the shuffle of a TFDS training split that is too
+      large to hold in memory may hold, 10^6 bytes each, over all processes.
 
   Raises:
     ValueError: the data set, a split or a class is missing or damaged.
@@ -66,19 +77,21 @@ def open_source(
     raise ValueError(
       "train_split=None and eval_split=None leave nothing to open; name one."
     )
+  checks.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
+  checks.check_whole("shuffle_megabytes", shuffle_megabytes, 1)
   if not directory:
     raise ValueError(f"directory={directory!r} must name a folder.")
   open_split = (
     folder.opener(directory)
     if name == "folder"
-    else records.opener(name, directory)
+    else records.opener(name, directory, shuffle_megabytes)
   )
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
   if train and evaluation:
     _check_same_classes(train, evaluation)
   opened = [split for split in (train, evaluation) if split]
-  return Source(name, opened[0].class_names, train, evaluation)
+  return Source(name, opened[0].class_names, train, evaluation, on_damaged)
 
 
 def _check_same_classes(train: Split, evaluation: Split) -> None:

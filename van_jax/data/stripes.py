@@ -6,20 +6,26 @@ stripe, and a process reads whole stripes: no record is read by two processes,
 and the batches are the same sets for any number of them.
 
 Within a stripe, epoch e permutes the pieces (its files, or parts of them) and
-then the records of every window of 256, both drawn from (seed, e, stripe).
-Windows of different stripes begin at different times, so that reading is even.
-Neighbours in a window stay near each other: TFDS has shuffled the records
-once, when it wrote them, and the stripes mix far places into each batch.
+then the records of every window, both drawn from (seed, e, stripe). Windows of
+different stripes begin at different times, so that reading is even. Neighbours
+in a window stay near each other: TFDS has shuffled the records once, when it
+wrote them, and the stripes mix far places into each batch.
 
-Memory: one window a stripe, 64 x 256 records over all processes (ImageNet:
-1.8 GB). Starting in the middle of an epoch skips whole files; each stripe
-reads, without decoding, at most one file and one window to find its place.
+Memory: one window a stripe, `shuffle_megabytes` in all windows of all
+processes, at the average size of the split's records (ImageNet, 512 MB: about
+70 records a window). A stripe that fills its window has it twice for a moment,
+and one batch of records waits to be decoded. The order depends on
+`shuffle_megabytes`.
+
+Starting in the middle of an epoch skips whole files; each stripe reads, without
+decoding, at most one file and one window to find its place.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +35,6 @@ from van_jax.data import order
 from van_jax.data.host import tf
 
 MAX_STRIPES = 64
-WINDOW = 256  # Records.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +75,8 @@ class RecordSplit(order.Split):
     pieces: what of them belongs to the split.
     parse: from a record, [] string, to (encoded, label).
     class_names: of the labels.
+    record_bytes: of a record, on average.
+    shuffle_megabytes: what the windows of all stripes hold, 10^6 bytes each.
   """
 
   title: str
@@ -77,6 +84,8 @@ class RecordSplit(order.Split):
   pieces: Pieces
   parse: Callable[[Any], tuple[Any, Any]]
   class_names: tuple[str, ...]
+  record_bytes: float
+  shuffle_megabytes: int
 
   @property
   def size(self) -> int:
@@ -103,6 +112,7 @@ class RecordSplit(order.Split):
     Its elements are (epoch, repetition, index, record).
     """
     stripes = stripe_count(share.batch_size, share.process_count)
+    window = self.window(share.batch_size, stripes)
     steps_per_epoch = self.size // share.batch_size
     first_epoch, step = divmod(share.start_step, steps_per_epoch)
     block = share.batch_size // stripes
@@ -116,9 +126,12 @@ class RecordSplit(order.Split):
       def read_stripe(stripe):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         key = tf.random.fold_in(key, stripe)
-        shift = stripe * WINDOW // stripes
         records = self._read_shuffled(
-          tables[stripe], key, shift, offset // share.repeats
+          tables[stripe],
+          key,
+          window=window,
+          shift=stripe * window // stripes,
+          offset=offset // share.repeats,
         )
         shown = _repeated(records, share.repeats).skip(offset % share.repeats)
         return shown.take(steps_per_epoch * block - offset)
@@ -138,6 +151,18 @@ class RecordSplit(order.Split):
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(read_epoch)
 
+  def window(self, batch_size: int, stripes: int) -> int:
+    """Returns the records that each of `stripes` stripes shuffles at a time."""
+    held = self.shuffle_megabytes * 1e6 / self.record_bytes
+    if held < min(batch_size, self.size):
+      raise ValueError(
+        f"shuffle_megabytes={self.shuffle_megabytes} must hold a batch of "
+        f"{batch_size} records, of {self.record_bytes:.0f} bytes on average in "
+        f"{self.title}; raise it to "
+        f"{math.ceil(batch_size * self.record_bytes / 1e6)} or more."
+      )
+    return max(int(min(held, self.size + stripes)) // stripes, 1)
+
   def _tables(self, stripes: int) -> Any:
     """Returns the pieces of every stripe, [stripes, 4, P], padded by takes 0.
 
@@ -153,29 +178,32 @@ class RecordSplit(order.Split):
       np.stack([np.pad(t, [(0, 0), (0, most - t.shape[1])]) for t in tables])
     )
 
-  def _read_shuffled(self, table: Any, key: Any, shift: Any, offset: Any):
+  def _read_shuffled(
+    self, table: Any, key: Any, *, window: int, shift: Any, offset: Any
+  ) -> Any:
     """Reads a stripe from its `offset`-th shuffled record on.
 
     Args:
       table: [4, P], the stripe's pieces.
       key: [2] int64, of the stripe in this epoch.
-      shift: [] int64, how much shorter than WINDOW the first window is.
+      window: records that are shuffled together.
+      shift: [] int64, how much shorter than `window` the first window is.
       offset: [] int64.
     """
     table = tf.gather(table, _permutation(tf.shape(table)[1], key), axis=1)
-    window = (offset + shift) // WINDOW
+    number = (offset + shift) // window
     # Records before `first` are in windows that are over.
-    first = tf.maximum(window * WINDOW - shift, 0)
+    first = tf.maximum(number * window - shift, 0)
     take = table[2]
     over = tf.clip_by_value(first - tf.cumsum(take, exclusive=True), 0, take)
     table += tf.stack([tf.zeros_like(over), over, -over, over])
     # Fillers make the first window shorter; they have the index -1.
-    fillers = tf.data.Dataset.range(tf.where(window == 0, shift, 0)).map(
+    fillers = tf.data.Dataset.range(tf.where(number == 0, shift, 0)).map(
       lambda _: (tf.constant(-1, tf.int64), "")
     )
 
-    def shuffle(number, window):
-      index, record = window
+    def shuffle(number, records):
+      index, record = records
       order_ = _permutation(
         tf.shape(index)[0], tf.random.fold_in(key, 1 + number)
       )
@@ -183,8 +211,8 @@ class RecordSplit(order.Split):
 
     return (
       fillers.concatenate(self._read(table))
-      .batch(WINDOW)
-      .enumerate(window)
+      .batch(window)
+      .enumerate(number)
       .map(shuffle)
       .unbatch()
       .filter(lambda index, _: index >= 0)
