@@ -33,6 +33,7 @@ def get_config(source="tfds"):
   config.mixing.mixup_alpha = 0.0
   config.mixing.cutmix_alpha = 0.0
   config.mixing.label_smoothing = 0.1
+  config.erasing.probability = 0.0
 
   config.schedule.name = "cosine"
   config.schedule.learning_rate = 2e-3

@@ -31,6 +31,7 @@ def get_config(variant="van_b0"):
   config.augmentation.crop_scale = (0.25, 1.0)
   config.mixing.mixup_alpha = 0.0
   config.mixing.cutmix_alpha = 0.0
+  config.erasing.probability = 0.0
 
   config.schedule.name = "cosine"
   config.schedule.learning_rate = 5e-4

@@ -76,6 +76,7 @@ def test_a_wrong_type_within_a_tuple(refuse):
     ({"logging.every_steps": 0}, ("config.logging.every_steps=0", "above 0")),
     ({"logging.profile_steps": -1}, ("logging.profile_steps=-1",)),
     ({"data.train_split": "trian"}, ("trian",)),
+    ({"erasing.probability": 1.5}, ("erasing.probability=1.5", "[0, 1]")),
     ({"seed": -1}, ("config.seed=-1", "from 0")),
     ({"seed": 1 << 32}, ("config.seed=4294967296", "to 4294967295")),
   ],

@@ -11,6 +11,7 @@ from van_jax import data, models, schema
 from van_jax.data import augment
 from van_jax.training import (
   checkpoint,
+  erasing,
   mixing,
   optimizer as optimizer_lib,
   profiling,
@@ -27,6 +28,7 @@ _SECTIONS = {
   "augmentation": (augment.Augmentation, ()),
   "preprocessing": (data.Preprocessing, ()),
   "mixing": (mixing.mix, ("key", "images", "labels", "num_classes")),
+  "erasing": (erasing.erase, ("key", "images")),
   "schedule": (schedule_lib.create_schedule, ("steps_per_epoch",)),
   "optimizer": (optimizer_lib.create_optimizer, ("schedule",)),
 }
@@ -57,6 +59,8 @@ def check_config(config: Config) -> None:
     augment.Augmentation(**config.augmentation)
   with _naming("mixing"):
     jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
+  with _naming("erasing"):
+    jax.eval_shape(lambda: _erased(config))
   if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
     raise ValueError(
       f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
@@ -118,6 +122,11 @@ def _mixed(config: Config) -> tuple[jax.Array, jax.Array]:
     num_classes=config.model.num_classes,
     **config.mixing,
   )
+
+
+def _erased(config: Config) -> jax.Array:
+  images = jnp.zeros((2, 32, 32, 3))
+  return erasing.erase(jax.random.key(0), images, **config.erasing)
 
 
 def abstract_variables(config: Config) -> Any:

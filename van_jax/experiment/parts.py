@@ -16,6 +16,7 @@ from van_jax.evaluation import evaluator
 from van_jax.experiment.checks import Config
 from van_jax.training import (
   ema as ema_lib,
+  erasing,
   mixing,
   optimizer as optimizer_lib,
   pretrained,
@@ -113,18 +114,6 @@ def train_step(
 ) -> step_lib.Step:
   """Returns the jitted step `(state, batch) -> (state, metrics)`."""
 
-  def prepare(key, images, labels):
-    images = normalization.normalize(
-      images, mean=config.preprocessing.mean, std=config.preprocessing.std
-    )
-    return mixing.mix(
-      key,
-      images,
-      labels,
-      num_classes=config.model.num_classes,
-      **config.mixing,
-    )
-
   def average(ema, variables, step):
     decay = config.ema.decay
     if config.ema.warmup:
@@ -135,7 +124,7 @@ def train_step(
     apply=model.apply,
     optimizer=optimizer,
     schedule=schedule,
-    prepare=prepare,
+    prepare=functools.partial(prepare, config),
     root_key=jax.random.key(config.seed),
     mesh=mesh,
     accumulation_steps=config.accumulation_steps,
@@ -144,6 +133,36 @@ def train_step(
     ),
     average=None if config.ema.decay is None else average,
   )
+
+
+def prepare(
+  config: Config, key: jax.Array, images: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Returns what the network sees of a training batch, and its targets.
+
+  Normalises, mixes, then erases: the order of timm's loader.
+
+  Args:
+    config: of the run.
+    key: [], typed random key.
+    images: uint8 [B, H, W, 3].
+    labels: [B], integers in [0, K).
+
+  Returns:
+    Images float32 [B, H, W, 3] and soft targets float32 [B, K].
+  """
+  images = normalization.normalize(
+    images, mean=config.preprocessing.mean, std=config.preprocessing.std
+  )
+  images, targets = mixing.mix(
+    key,
+    images,
+    labels,
+    num_classes=config.model.num_classes,
+    **config.mixing,
+  )
+  erasing_key = randomness.stream(key, "erasing", 0)
+  return erasing.erase(erasing_key, images, **config.erasing), targets
 
 
 def train_batches(

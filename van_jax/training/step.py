@@ -1,6 +1,6 @@
 """The training step: one update from one batch, pure and jitted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -11,6 +11,25 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from van_jax.training import losses, randomness, sharding, state
 
 Step = Callable[..., tuple[state.TrainState, dict[str, jax.Array]]]
+Prepare = Callable[..., tuple[jax.Array, jax.Array]]
+
+
+def prepared(
+  prepare: Prepare,
+  root_key: jax.Array,
+  batch: Mapping[str, jax.Array],
+  step: jax.Array | int,
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the images and targets that a step trains on.
+
+  Args:
+    prepare: see `make_train_step`.
+    root_key: see `make_train_step`.
+    batch: image uint8 [B, H, W, 3] and label [B].
+    step: [], updates done before this one.
+  """
+  key = randomness.stream(root_key, "mixing", step)
+  return prepare(key, batch["image"], batch["label"])
 
 
 def make_train_step(
@@ -18,7 +37,7 @@ def make_train_step(
   apply: Callable[..., Any],
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
-  prepare: Callable[..., tuple[jax.Array, jax.Array]],
+  prepare: Prepare,
   root_key: jax.Array,
   mesh: Mesh,
   accumulation_steps: int = 1,
@@ -39,7 +58,7 @@ def make_train_step(
     optimizer: maps gradients to updates.
     schedule: learning rate by number of updates done; for the metrics.
     prepare: `(key, images uint8 [B, H, W, 3], labels [B]) -> (images float
-      [B, H, W, 3], targets [B, K])`: normalisation and mixing.
+      [B, H, W, 3], targets [B, K])`: normalisation, mixing, erasing.
     root_key: all randomness of a step is a function of it and `state.step`.
     mesh: devices that share the batch; the state is held whole by each.
     accumulation_steps: micro-batches a batch is cut into.
@@ -100,9 +119,8 @@ def make_train_step(
   compute = accumulated if accumulation_steps > 1 else gradients
 
   def train_step(current, batch):
-    mixing_key = randomness.stream(root_key, "mixing", current.step)
     dropout_key = randomness.stream(root_key, "dropout", current.step)
-    images, targets = prepare(mixing_key, batch["image"], batch["label"])
+    images, targets = prepared(prepare, root_key, batch, current.step)
     grads, batch_stats, metrics = compute(current, images, targets, dropout_key)
     updates, opt_state = optimizer.update(
       grads, current.opt_state, current.params

@@ -1,0 +1,60 @@
+"""What the network sees of a training batch."""
+
+import jax
+import numpy as np
+import pytest
+
+from van_jax.data import normalization
+from van_jax.experiment import parts
+from van_jax.training import mixing
+
+IMAGES = np.random.default_rng(0).integers(
+  0, 256, (16, 32, 32, 3), dtype=np.uint8
+)
+LABELS = np.arange(16, dtype=np.int32) % 10
+
+
+@pytest.fixture
+def prepared(tiny_config):
+  """Returns a function that prepares a batch with a config's keys changed."""
+
+  def prepared(**changes):
+    config = tiny_config(**{"mixing.cutmix_alpha": 1.0, **changes})
+    return parts.prepare(config, jax.random.key(0), IMAGES, LABELS)
+
+  return prepared
+
+
+def mixed(config):
+  """Returns what normalising and mixing with the key itself give."""
+  images = normalization.normalize(
+    IMAGES, mean=config.preprocessing.mean, std=config.preprocessing.std
+  )
+  return mixing.mix(
+    jax.random.key(0), images, LABELS, num_classes=10, **config.mixing
+  )
+
+
+def test_without_erasing_it_is_mixing_with_the_key_itself(
+  prepared, tiny_config
+):
+  images, targets = prepared()
+  expected = mixed(tiny_config(**{"mixing.cutmix_alpha": 1.0}))
+  np.testing.assert_array_equal(images, expected[0])
+  np.testing.assert_array_equal(targets, expected[1])
+
+
+def test_erasing_changes_no_draw_of_mixing(prepared):
+  images, targets = prepared()
+  erased, erased_targets = prepared(**{"erasing.probability": 0.5})
+  np.testing.assert_array_equal(erased_targets, targets)
+  changed = np.any(np.asarray(erased != images), axis=-1)  # [16, 32, 32]
+  assert 0 < changed.any((1, 2)).sum() < 16
+  assert changed.mean((1, 2)).max() < 0.5  # Boxes are of a third at most.
+
+
+def test_boxes_are_erased_after_mixing(prepared):
+  # Zeros of `const` stay zeros; a partner blended in later would show.
+  changes = {"erasing.probability": 1.0, "erasing.mode": "const"}
+  images = np.asarray(prepared(**changes)[0])
+  assert ((images == 0).all(-1).mean((1, 2)) > 0.01).all()
