@@ -55,7 +55,15 @@ def get_config() -> Any:
   config.augmentation.pad_pixels = 4  # A side, for crop = "pad".
   config.augmentation.pad_mode = "reflect"  # Or "zero".
   config.augmentation.flip_probability = 0.5
-  config.augmentation.interpolation = "bicubic"
+  config.augmentation.interpolation = "random"  # Bilinear or bicubic.
+  config.augmentation.policy = "randaugment"  # "three_augment" or "none".
+  config.augmentation.randaugment_ops = 2  # An image.
+  config.augmentation.randaugment_magnitude = 9.0  # Of 10.
+  config.augmentation.randaugment_std = 0.5  # Of the magnitude.
+  config.augmentation.randaugment_probability = 0.5  # Of each operation.
+  config.augmentation.color_jitter = 0.4  # Not applied beside RandAugment.
+  config.augmentation.fill_color = (128, 128, 128)  # 255 times the mean.
+  config.augmentation.repeats = 1  # Times that an example comes in a row.
 
   # Of evaluation; mean and std of training too. Stored with the weights.
   config.preprocessing = config_dict.ConfigDict()

@@ -27,6 +27,8 @@ def get_config():
   config.augmentation.crop_ratio = (0.8, 1.25)
   config.augmentation.flip_probability = 0.0
   config.augmentation.interpolation = "bilinear"
+  config.augmentation.policy = "none"
+  config.augmentation.color_jitter = 0.0
   config.preprocessing.image_size = 32
   config.preprocessing.resize_size = 32
   config.preprocessing.interpolation = "bilinear"

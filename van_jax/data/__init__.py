@@ -1,5 +1,6 @@
 """Images for training and evaluation; needs TensorFlow only once it reads."""
 
+from van_jax.data.augmentation import Augmentation as Augmentation
 from van_jax.data.pipeline import (
   EvalBatches as EvalBatches,
   eval_batches as eval_batches,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from van_jax.data import augment, checks, decode, order, readable
+from van_jax.data.augmentation import Augmentation
 from van_jax.data.host import tf
 from van_jax.data.preprocessing import Preprocessing
 from van_jax.data.source import Source
@@ -19,19 +20,12 @@ Batch = dict[str, np.ndarray]
 def train_batches(
   source: Source,
   *,
+  augmentation: Augmentation,
   batch_size: int,
-  image_size: int,
   seed: int,
   start_step: int = 0,
   process_index: int = 0,
   process_count: int = 1,
-  crop: str = "random_resized",
-  crop_scale: tuple[float, float] = (0.08, 1.0),
-  crop_ratio: tuple[float, float] = (3 / 4, 4 / 3),
-  pad_pixels: int = 4,
-  pad_mode: str = "reflect",
-  flip_probability: float = 0.5,
-  interpolation: str = "bicubic",
 ) -> Iterator[Batch]:
   """Returns the endless training batches from `start_step` on.
 
@@ -43,43 +37,26 @@ def train_batches(
 
   Args:
     source: opened with a training split.
+    augmentation: what is done to each image.
     batch_size: examples a step, over all processes.
-    image_size: pixels a side, >= 32.
     seed: of order and augmentation, >= 0.
     start_step: the first step to return, from 0: the number of steps done.
     process_index: this process.
     process_count: all processes; divides batch_size.
-    crop: "random_resized" (a random part, see crop_scale and crop_ratio),
-      "pad" (resize, pad, crop back at a random place) or "none" (resize).
-    crop_scale: lowest and highest area of the crop, as parts of the image's.
-    crop_ratio: lowest and highest width / height of the crop.
-    pad_pixels: on each side, for crop="pad".
-    pad_mode: "reflect" or "zero", for crop="pad".
-    flip_probability: of mirroring left to right.
-    interpolation: "bicubic", "bilinear" or "lanczos", antialiased.
 
   Yields:
-    {"image": uint8 [B / process_count, image_size, image_size, 3],
+    {"image": uint8 [B / process_count, S, S, 3], S = image_size,
     "label": int32 [B / process_count]}
   """
-  how = augment.Augmentation(
-    image_size=image_size,
-    crop=crop,
-    crop_scale=crop_scale,
-    crop_ratio=crop_ratio,
-    pad_pixels=pad_pixels,
-    pad_mode=pad_mode,
-    flip_probability=flip_probability,
-    interpolation=interpolation,
-  )
   share = order.Share(
     batch_size=batch_size,
     start_step=start_step,
     process_index=process_index,
     process_count=process_count,
+    repeats=augmentation.repeats,
   )
   split = _checked_training(source, share, seed)
-  return _train_iterator(split, seed, share, how)
+  return _train_iterator(split, seed, share, augmentation)
 
 
 def eval_batches(
@@ -185,13 +162,15 @@ def _train_iterator(
   split: order.Split,
   seed: int,
   share: order.Share,
-  how: augment.Augmentation,
+  how: Augmentation,
 ) -> Iterator[Batch]:
+  augment_image = augment.augmenter(how)
+
   def example(epoch, repetition, index, handle):
     encoded, label = split.fetch(handle)
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
     key = tf.random.fold_in(tf.random.fold_in(key, index), repetition)
-    return {"image": augment.augment(encoded, key, how), "label": label}
+    return {"image": augment_image(encoded, key), "label": label}
 
   def order_from(batches_done):
     start = share.start_step + batches_done
@@ -204,12 +183,16 @@ def _train_iterator(
 
 
 def _batched(dataset: Any, example: Any, batch_size: int) -> Any:
+  options = tf.data.Options()
+  # Examples are enough to keep all cores busy.
+  options.threading.max_intra_op_parallelism = 1
   return (
     dataset.map(
       example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     .batch(batch_size)
     .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
+    .with_options(options)
   )
 
 

@@ -1,7 +1,7 @@
 """How an image becomes a network's input: the description, and PIL's way.
 
-The same pixels come out of `decode.py` (TensorFlow, for whole data sets); this
-way needs PIL only and serves single images, notebooks and tests.
+The same pixels, bit for bit, come out of `decode.py` (for whole data sets);
+this way needs PIL only and serves single images, notebooks and tests.
 """
 
 import dataclasses
@@ -69,6 +69,17 @@ class Preprocessing:
         f"pixels are divided by it."
       )
 
+  def resized(self, height: int, width: int) -> tuple[int, int]:
+    """Returns an image's size before the crop, (height, width)."""
+    if self.resize_mode == "warp":
+      return self.resize_size, self.resize_size
+    short = min(height, width)
+    # The long side is rounded down, as torchvision and timm do.
+    return (
+      height * self.resize_size // short,
+      width * self.resize_size // short,
+    )
+
   def to_json(self) -> dict[str, Any]:
     """Returns the fields as plain JSON values."""
     fields = dataclasses.asdict(self)
@@ -100,7 +111,7 @@ def preprocess_image(
   """
   rgb = _to_pil(image).convert("RGB")
   width, height = rgb.size
-  new_height, new_width = _resized(height, width, preprocessing)
+  new_height, new_width = preprocessing.resized(height, width)
   # Two calls, width first: in one, Pillow 13 chooses the order by the sizes
   # (up to 24 levels apart); those before it, and the published scores, did not.
   resample = _FILTERS[preprocessing.interpolation]
@@ -109,15 +120,6 @@ def preprocess_image(
   size = preprocessing.image_size
   top, left = round((new_height - size) / 2), round((new_width - size) / 2)
   return np.asarray(rgb.crop((left, top, left + size, top + size)))
-
-
-def _resized(height: int, width: int, to: Preprocessing) -> tuple[int, int]:
-  """Returns the size before the crop, (height, width)."""
-  if to.resize_mode == "warp":
-    return to.resize_size, to.resize_size
-  short = min(height, width)
-  # The long side is rounded down, as torchvision and timm do.
-  return height * to.resize_size // short, width * to.resize_size // short
 
 
 def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:

@@ -68,7 +68,7 @@ def _culprit(dataset: Any, split: Split) -> str | None:
     except tf.errors.OpError as error:
       return f"{name} cannot be read: {_reason(error)}"
     try:
-      decode.decode(encoded, accurate=True)
+      decode.decode(encoded)
     except tf.errors.OpError as error:
       return (
         f"{name} is damaged or not an image ({len(encoded.numpy())} bytes): "
