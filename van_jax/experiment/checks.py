@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 
 from van_jax import data, models, schema
-from van_jax.data import augment
 from van_jax.training import (
   checkpoint,
   erasing,
@@ -25,7 +24,7 @@ Config = Any  # A ConfigDict: type checkers do not know its attributes.
 _SECTIONS = {
   "model": (models.create_model, ()),
   "data": (data.open_source, ()),
-  "augmentation": (augment.Augmentation, ()),
+  "augmentation": (data.Augmentation, ()),
   "preprocessing": (data.Preprocessing, ()),
   "mixing": (mixing.mix, ("key", "images", "labels", "num_classes")),
   "erasing": (erasing.erase, ("key", "images")),
@@ -56,7 +55,7 @@ def check_config(config: Config) -> None:
   with _naming("preprocessing"):
     data.Preprocessing(**config.preprocessing)
   with _naming("augmentation"):
-    augment.Augmentation(**config.augmentation)
+    data.Augmentation(**config.augmentation)
   with _naming("mixing"):
     jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
   with _naming("erasing"):

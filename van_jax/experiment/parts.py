@@ -171,7 +171,7 @@ def train_batches(
   """Returns this process's training batches, from `start_step` on."""
   return data.train_batches(
     source,
-    **config.augmentation,
+    augmentation=data.Augmentation(**config.augmentation),
     batch_size=config.batch_size,
     seed=config.seed,
     start_step=start_step,
