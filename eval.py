@@ -1,4 +1,4 @@
-"""Scores a bundle, or a training workdir, on a config's evaluation split.
+"""Scores a bundle or a workdir on a config's evaluation split, or on suites.
 
 python eval.py --config=configs/digits.py --checkpoint=runs/digits
 """
@@ -12,13 +12,16 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "checkpoint",
-  None,
-  "A bundle's folder, or a training workdir.",
-  required=True,
+  "checkpoint", None, "A bundle's folder, or a workdir.", required=True
 )
 _STEP = flags.DEFINE_string(
   "step", "latest", "Of a workdir: latest, best, or a number."
+)
+_SUITE = flags.DEFINE_string(
+  "suite", None, "Instead of the split: val, real, v2, a, r, sketch, c[,...]."
+)
+_SUITE_DIRECTORY = flags.DEFINE_string(
+  "suite_directory", None, "Holds the suites; config.data.directory if absent."
 )
 _OUTPUT = flags.DEFINE_string(
   "output", None, "JSON file for all scores, per-class accuracy too."
@@ -37,6 +40,8 @@ def main(_) -> None:
       _CONFIG.value,
       checkpoint=_CHECKPOINT.value,
       step=_STEP.value,
+      suite=_SUITE.value,
+      suite_directory=_SUITE_DIRECTORY.value,
       overridden=config_flags.get_override_values(flags.FLAGS["config"]),
       output=_OUTPUT.value,
       distributed=_DISTRIBUTED.value,

@@ -38,6 +38,38 @@ def make_eval_step(
   )
 
 
+def make_logits_step(
+  *,
+  apply: Callable[..., jax.Array],
+  prepare: Callable[[jax.Array], jax.Array],
+  mesh: Mesh,
+) -> Callable[..., jax.Array]:
+  """Builds `(variables, images) -> logits [B, K]`, jitted, split like images.
+
+  One network, compiled once, for data sets that are scored in other ways; see
+  `make_sums_step`. Arguments as of `make_eval_step`.
+  """
+  whole = NamedSharding(mesh, PartitionSpec())
+  by_example = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+  return jax.jit(
+    lambda variables, images: apply(variables, prepare(images), train=False),
+    in_shardings=(whole, by_example),
+    out_shardings=by_example,
+  )
+
+
+def make_sums_step(
+  sums: Callable[..., dict[str, jax.Array]], mesh: Mesh
+) -> Callable[..., dict[str, jax.Array]]:
+  """Jits `(logits, labels, mask) -> sums` over a batch that is split."""
+  by_example = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+  return jax.jit(
+    sums,
+    in_shardings=by_example,
+    out_shardings=NamedSharding(mesh, PartitionSpec()),
+  )
+
+
 def evaluate(
   eval_step: Callable[..., dict[str, jax.Array]],
   variables: Mapping[str, Any],
@@ -46,7 +78,7 @@ def evaluate(
   """Returns the metrics of a pass over all batches.
 
   Args:
-    eval_step: from `make_eval_step`.
+    eval_step: from `make_eval_step`: `(variables, batch) -> sums`.
     variables: `{"params": ..., "batch_stats": ...}`.
     batches: device batches with image, label and mask.
 

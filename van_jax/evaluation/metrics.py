@@ -92,7 +92,8 @@ def finalize(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """Returns the metrics as plain Python values that JSON can hold.
 
   Args:
-    totals: from `accumulate` (or the sums of a single batch).
+    totals: from `accumulate` (or the sums of a single batch). Loss and the
+      sums by class may be absent; what is made of them is then absent too.
 
   Returns:
     "top1", "top5": fractions in [0, 1]; "loss": mean over examples; "count":
@@ -105,6 +106,19 @@ def finalize(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
       "count=0 examples were evaluated and must be 1 or more; the split is "
       "empty, check its name and folder."
     )
+  result = {
+    "top1": int(totals["top1"]) / count,
+    "top5": int(totals["top5"]) / count,
+  }
+  if "loss" in totals:
+    result["loss"] = float(totals["loss"]) / count
+  return result | {"count": count} | _by_class(totals)
+
+
+def _by_class(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Returns the accuracy of each class and their mean, if there are sums."""
+  if "class_count" not in totals:
+    return {}
   class_count = [int(n) for n in totals["class_count"]]
   class_right = [int(n) for n in totals["class_right"]]
   per_class = [
@@ -113,10 +127,6 @@ def finalize(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
   ]
   seen = [accuracy for accuracy in per_class if accuracy is not None]
   return {
-    "top1": int(totals["top1"]) / count,
-    "top5": int(totals["top5"]) / count,
-    "loss": float(totals["loss"]) / count,
-    "count": count,
     "mean_per_class_accuracy": sum(seen) / len(seen),
     "per_class_accuracy": per_class,
   }

@@ -1,0 +1,29 @@
+"""A model's answers among some of its classes, as ImageNet-A and -R ask."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def restrict(
+  logits: jax.Array, labels: jax.Array, classes: np.ndarray
+) -> tuple[jax.Array, jax.Array]:
+  """Returns the logits of some classes, and the labels' places among these.
+
+  The other classes' logits have no influence: they are left out, not ranked
+  last.
+
+  Args:
+    logits: [B, K].
+    labels: [B], integers in [0, K).
+    classes: [S], rising integers in [0, K).
+
+  Returns:
+    [B, S] logits and [B] int32 labels in [0, S); -1 for a label that is not
+    among the classes, which no answer meets.
+  """
+  if not (np.diff(classes) > 0).all():
+    raise ValueError(f"classes={classes} must rise; sort them.")
+  place = jnp.searchsorted(jnp.asarray(classes), labels)
+  found = jnp.asarray(classes)[jnp.minimum(place, len(classes) - 1)] == labels
+  return logits[:, classes], jnp.where(found, place, -1).astype(jnp.int32)

@@ -1,0 +1,86 @@
+"""What all scoring of weights shares: loading, checking, preprocessing."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from van_jax import bundle as bundle_lib, data, models
+from van_jax.experiment import weights
+from van_jax.experiment.checks import Config
+from van_jax.training import sharding
+
+
+def load(config: Config, checkpoint: str, step: str) -> bundle_lib.Bundle:
+  """Returns the weights to score, once devices and config suit them.
+
+  Raises:
+    ValueError: when they do not.
+    CheckpointError: a checkpoint that is missing or damaged.
+  """
+  sharding.check_batch_size(
+    "evaluation.batch_size", config.evaluation.batch_size
+  )
+  bundle = weights.load_weights(
+    checkpoint,
+    step=step,
+    averaged=config.evaluation.averaged_weights,
+    dtype=config.model.dtype,
+    conv_implementation=config.model.conv_implementation,
+  )
+  _check_same_model(config, checkpoint, bundle.model)
+  return bundle
+
+
+def make_room(output: epath.Path) -> None:
+  """Makes the folder of a file, so that no scores are lost for want of it."""
+  if output.is_dir():
+    raise ValueError(f"output={output} is a folder; name a JSON file.")
+  try:
+    output.parent.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise ValueError(
+      f"output={output} cannot be written: {error}; name a file in a folder "
+      "that can be."
+    ) from error
+
+
+def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
+  """Raises ValueError when a checkpoint holds another network."""
+  theirs = models.architecture(model)
+  ours = models.architecture(models.create_model(**config.model))
+  misfits = [
+    f"{name} {theirs[name]} there, {ours[name]} here"
+    for name in ("widths", "depths", "ffn_ratios", "num_classes")
+    if theirs[name] != ours[name]
+  ]
+  if misfits:
+    raise ValueError(
+      f"checkpoint={checkpoint} is of another architecture than config.model "
+      f"({config.model.name}): {'; '.join(misfits)}. Name the config that "
+      "belongs to it."
+    )
+
+
+def overridden_preprocessing(
+  own: data.Preprocessing, overridden: Mapping[str, Any]
+) -> data.Preprocessing:
+  """Returns the weights' own preprocessing but for what was overridden."""
+  prefix = "preprocessing."
+  changes = {
+    key.removeprefix(prefix): value
+    for key, value in overridden.items()
+    if key.startswith(prefix)
+  }
+  for name, value in changes.items():
+    logging.warning(
+      "preprocessing.%s=%s overrides the weights' own, %s.",
+      name,
+      value,
+      getattr(own, name),
+    )
+  result = dataclasses.replace(own, **changes)
+  logging.info("Preprocessing: %s", result)
+  return result
