@@ -134,10 +134,11 @@ def test_what_is_left_over_differs_between_epochs(open_folder):
 
 def test_order_of_two_epochs_is_unrelated():
   """At 4 rounds of the permutation's cipher this fails by far."""
-  from van_jax.data import folder as folder_, order
+  from van_jax.data import folder as folder_, names, order
 
   size = 20_000
-  split = folder_.FileSplit("", ("x",) * size, np.zeros(size), ())
+  files = names.pack(["a"], [["x"] * size])
+  split = folder_.FileSplit("", files, np.zeros(size), ())
   share = order.Share(
     batch_size=size, start_step=0, process_index=0, process_count=1
   )
