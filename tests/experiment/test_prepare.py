@@ -1,5 +1,7 @@
 """What the network sees of a training batch."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -8,10 +10,10 @@ from van_jax.data import normalization
 from van_jax.experiment import parts
 from van_jax.training import mixing
 
-IMAGES = np.random.default_rng(0).integers(
+IMAGES: Any = np.random.default_rng(0).integers(
   0, 256, (16, 32, 32, 3), dtype=np.uint8
 )
-LABELS = np.arange(16, dtype=np.int32) % 10
+LABELS: Any = np.arange(16, dtype=np.int32) % 10
 
 
 @pytest.fixture

@@ -212,3 +212,18 @@ def test_saving_counts_as_a_pause_like_evaluating():
   )
   # 4 images in each second of training; writes of scores have no speed.
   assert speeds == [4.0, None, 4.0, None]
+
+
+def test_each_step_is_followed_before_its_metrics_are_waited_for(
+  journal, monkeypatch
+):
+  monkeypatch.setattr(
+    progress.Progress,
+    "follow",
+    lambda self, metrics: journal.events.append(("follow", metrics["loss"])),
+  )
+  journal.losses = {1: 10.0, 2: math.nan}
+  with pytest.raises(loop.NonFiniteError):
+    journal.run(total=2)
+  kinds = [event[0] for event in journal.events if event[0] != "observe"]
+  assert kinds == ["train", "follow", "train", "follow"]

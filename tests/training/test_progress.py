@@ -1,5 +1,7 @@
 """Progress, by a clock that is set by hand."""
 
+import threading
+
 import pytest
 
 from van_jax.training import progress
@@ -75,6 +77,64 @@ def test_waiting_is_a_fraction_of_the_time(meter, clock):
   with meter.waiting_for_data():
     clock.advance(1)
   assert meter.report(20)["progress/data_wait"] == 1 / 4
+
+
+class Metric:
+  """A number that the device is still computing."""
+
+  def __init__(self):
+    self.finished = threading.Event()
+    self.waited_for = threading.Event()
+
+  def block_until_ready(self):
+    """Waits, as an array does."""
+    self.waited_for.set()
+    assert self.finished.wait(30)
+    return self
+
+
+def finish(meter, metric):
+  """Ends the step, and lets the meter see it."""
+  metric.finished.set()
+  meter._finished.result()
+
+
+def test_waiting_while_the_device_is_busy_is_not_lost(meter, clock):
+  metric = Metric()
+  meter.follow({"loss": metric})
+  clock.advance(1)
+  with meter.waiting_for_data():
+    clock.advance(3)
+  finish(meter, metric)
+  assert meter.report(20)["progress/data_wait"] == 0
+
+
+def test_waiting_counts_from_where_the_device_has_finished(meter, clock):
+  metric = Metric()
+  meter.follow({"loss": metric})
+  with meter.waiting_for_data():
+    clock.advance(3)
+    finish(meter, metric)
+    clock.advance(1)
+  assert meter.report(20)["progress/data_wait"] == 1 / 4
+
+
+def test_an_idle_device_before_the_wait_is_not_blamed_on_data(meter, clock):
+  metric = Metric()
+  meter.follow({"loss": metric})
+  finish(meter, metric)
+  clock.advance(3)
+  with meter.waiting_for_data():
+    clock.advance(1)
+  assert meter.report(20)["progress/data_wait"] == 1 / 4
+
+
+def test_following_does_not_wait(meter):
+  metric = Metric()
+  meter.follow({"loss": metric})  # Or this line would fail after 30 s.
+  assert metric.waited_for.wait(30)
+  assert not metric.finished.is_set()
+  finish(meter, metric)
 
 
 def test_a_clock_that_stands_still_gives_finite_numbers(meter):

@@ -118,11 +118,11 @@ def _draw_box(
   """Returns a box [4], the first of ten that is smaller than the image."""
   area_key, aspect_key, top_key, left_key = jax.random.split(key, 4)
   low, high = pixels
-  area = jax.random.uniform(area_key, _ATTEMPTS, minval=low, maxval=high)
+  area = jax.random.uniform(area_key, (_ATTEMPTS,), minval=low, maxval=high)
   area /= number
   log_aspect = jax.random.uniform(
     aspect_key,
-    _ATTEMPTS,
+    (_ATTEMPTS,),
     minval=math.log(min_aspect),
     maxval=-math.log(min_aspect),
   )

@@ -72,6 +72,7 @@ def run(
     with progress.waiting_for_data():
       batch = next(batches)
     state, metrics = train_step(state, batch)
+    progress.follow(metrics)
     if unchecked:
       _finite(*unchecked)  # One step behind: the device never waits for it.
     unchecked = (step, metrics)

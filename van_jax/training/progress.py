@@ -3,7 +3,10 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
 
+import jax
 from absl import logging
 
 
@@ -29,18 +32,38 @@ class Progress:
     self._total_steps = total_steps
     self._batch_size = batch_size
     self._clock = clock
+    self._watcher = futures.ThreadPoolExecutor(1, "progress")
+    self._finished: futures.Future[float] | None = None
     self._begin(first_step)
 
   def _begin(self, step: int):
     self._step, self._start = step, self._clock()
     self._waited = self._paused = 0.0
 
+  def follow(self, metrics: Any) -> None:
+    """Watches for the device to finish a step that was just started.
+
+    Args:
+      metrics: arrays that the step computes.
+    """
+    self._finished = self._watcher.submit(
+      lambda: (jax.block_until_ready(metrics), self._clock())[1]
+    )
+
   @contextlib.contextmanager
   def waiting_for_data(self) -> Iterator[None]:
-    """Counts the time within as waiting for input."""
+    """Counts the time within as waiting for input, if the device is idle.
+
+    While the device is at the step that is followed, a batch that is late
+    costs nothing.
+    """
     start = self._clock()
     yield
-    self._waited += self._clock() - start
+    stop = self._clock()
+    if self._finished is not None:
+      idle_since = self._finished.result() if self._finished.done() else stop
+      start = min(max(start, idle_since), stop)
+    self._waited += stop - start
 
   @contextlib.contextmanager
   def paused(self) -> Iterator[None]:
@@ -56,7 +79,8 @@ class Progress:
       step: steps done, all finished on the device.
 
     Returns:
-      images_per_second, data_wait (fraction of the time), seconds_left.
+      images_per_second, data_wait (fraction of the time in which the device
+      had nothing to do for want of data), seconds_left.
     """
     seconds = max(self._clock() - self._start - self._paused, 1e-9)
     rate = (step - self._step) / seconds

@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -46,16 +47,30 @@ def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
 def prefetch(
   batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, *, depth: int = 2
 ) -> Iterator[dict[str, Any]]:
-  """Yields device batches, keeping `depth` of them on their way.
+  """Yields device batches, keeping `depth` more of them on their way.
 
-  Transfers are asynchronous: a batch travels while the step before it runs.
+  A thread reads and sends them, so that one that is there is handed out at
+  once, and the device has its next step, while the one after it is read.
+
+  Args:
+    batches: this process's parts of batches; read by the thread alone.
+    mesh: of `create_mesh`.
+    depth: batches read ahead of the one that is handed out, at least 1.
   """
-  queue = collections.deque()
-  for batch in batches:
-    queue.append(shard_batch(batch, mesh))
-    if len(queue) >= depth:
-      yield queue.popleft()
-  yield from queue
+  iterator = iter(batches)
+
+  def send():
+    batch = next(iterator, None)
+    return None if batch is None else shard_batch(batch, mesh)
+
+  pool = futures.ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+  try:
+    queue = collections.deque(pool.submit(send) for _ in range(depth))
+    while (batch := queue.popleft().result()) is not None:
+      queue.append(pool.submit(send))
+      yield batch
+  finally:  # Also when the run stops early: nothing more is read.
+    pool.shutdown(cancel_futures=True)
 
 
 def check_batch_size(name: str, batch_size: int, *, accumulation: int = 1):
