@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data import augment, checks, decode, order, readable
+from van_jax.data import augment, checks, decode, order, readable, skipping
 from van_jax.data.augmentation import Augmentation
 from van_jax.data.host import tf
 from van_jax.data.preprocessing import Preprocessing
@@ -56,7 +56,8 @@ def train_batches(
     repeats=augmentation.repeats,
   )
   split = _checked_training(source, share, seed)
-  return _train_iterator(split, seed, share, augmentation)
+  skip = source.on_damaged == "skip"
+  return _train_iterator(split, seed, share, augmentation, skip=skip)
 
 
 def eval_batches(
@@ -123,7 +124,7 @@ class EvalBatches:
       return {"image": image, "label": label, "mask": True}
 
     dataset = _batched(
-      self.split.sequence(start, stop), example, self.batch_size
+      _mapped(self.split.sequence(start, stop), example), self.batch_size
     )
     done = 0
     for batch in readable.batches(
@@ -163,6 +164,8 @@ def _train_iterator(
   seed: int,
   share: order.Share,
   how: Augmentation,
+  *,
+  skip: bool,
 ) -> Iterator[Batch]:
   augment_image = augment.augmenter(how)
 
@@ -177,20 +180,27 @@ def _train_iterator(
     return split.shuffled(seed, dataclasses.replace(share, start_step=start))
 
   size = share.examples_per_step
-  return readable.batches(
-    _batched(order_from(0), example, size), order_from, split, size
+  dataset = (
+    skipping.map_marking(order_from(0), example, how.image_size)
+    if skip
+    else _mapped(order_from(0), example)
+  )
+  batches = readable.batches(_batched(dataset, size), order_from, split, size)
+  return skipping.repaired(batches, split) if skip else batches
+
+
+def _mapped(dataset: Any, example: Any) -> Any:
+  return dataset.map(
+    example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
 
 
-def _batched(dataset: Any, example: Any, batch_size: int) -> Any:
+def _batched(dataset: Any, batch_size: int) -> Any:
   options = tf.data.Options()
   # Examples are enough to keep all cores busy.
   options.threading.max_intra_op_parallelism = 1
   return (
-    dataset.map(
-      example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    .batch(batch_size)
+    dataset.batch(batch_size)
     .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
     .with_options(options)
   )

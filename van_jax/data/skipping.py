@@ -1,0 +1,109 @@
+"""Training that goes on past damaged images: others take their places.
+
+A damaged example becomes a copy of the next good one of its batch (the first
+one after the last), so that a batch still is a function of (seed, step). With
+several processes each does so in its part of the batch. This costs some time
+on every image, and is done only where it was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from van_jax.data.host import tf
+from van_jax.data.order import Split
+
+# Images in work at a time: some that wait, so that no core does.
+_AT_ONCE = 4 * (os.cpu_count() or 1)
+
+
+def map_marking(
+  dataset: Any, example: Callable[..., dict[str, Any]], image_size: int
+) -> Any:
+  """Maps `example` over a dataset, and marks where it fails.
+
+  Args:
+    dataset: a tf.data.Dataset of (..., index, handle).
+    example: from these to {"image": uint8 [image_size, image_size, 3],
+      "label": int32 []}.
+    image_size: pixels.
+
+  Returns:
+    The tf.data.Dataset of what `example` returns, and "index": int64 [] and
+    "damaged": bool []; black images where it failed.
+  """
+
+  def good(*arguments):
+    index = arguments[-2]
+    return example(*arguments) | {"index": index, "damaged": False}
+
+  def damaged(*arguments):
+    return {
+      "image": tf.zeros([image_size, image_size, 3], tf.uint8),
+      "label": tf.constant(0, tf.int32),
+      "index": arguments[-2],
+      "damaged": True,
+    }
+
+  def one(*arguments):
+    alone = tf.data.Dataset.from_tensors(arguments)
+    tried = alone.map(good).ignore_errors()
+    return tried.concatenate(alone.map(damaged)).take(1)
+
+  return dataset.interleave(
+    one,
+    cycle_length=_AT_ONCE,
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
+  )
+
+
+def repaired(
+  batches: Iterator[dict[str, np.ndarray]], split: Split
+) -> Iterator[dict[str, np.ndarray]]:
+  """Replaces the damaged examples of batches; logs each once, with its name.
+
+  Args:
+    batches: of what `map_marking` returns.
+    split: what they are read from.
+
+  Yields:
+    {"image": [B, S, S, 3], "label": [B]}
+
+  Raises:
+    ValueError: a batch has no good example.
+  """
+  known = set()
+  for batch in batches:
+    damaged = batch["damaged"]
+    for index in batch["index"][damaged].tolist():
+      if index not in known:
+        known.add(index)
+        logging.warning(
+          "%s is damaged, and skipped; %d so far.",
+          split.describe(index),
+          len(known),
+        )
+    yield {name: _replaced(batch, name, split) for name in ("image", "label")}
+
+
+def _replaced(
+  batch: dict[str, np.ndarray], name: str, split: Split
+) -> np.ndarray:
+  damaged, values = batch["damaged"], batch[name]
+  if not damaged.any():
+    return values
+  good = np.flatnonzero(~damaged)
+  if not len(good):
+    raise ValueError(
+      f"none of the {len(damaged)} images of a batch can be read, among them "
+      f"{split.describe(int(batch['index'][0]))}; on_damaged='skip' needs one "
+      f"that can. Look at the data set."
+    )
+  place = np.searchsorted(good, np.arange(len(damaged)))
+  return values[good[place % len(good)]]
