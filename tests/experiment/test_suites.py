@@ -1,14 +1,12 @@
 """The suites, whole, in miniature: every score against one computed anew."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
 import suite_folders
 from suite_folders import IDS
 
-import van_jax
 from van_jax import experiment
 from van_jax.evaluation import corruption
 

@@ -5,7 +5,6 @@ is). Images without any label are not counted.
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -73,6 +72,8 @@ def parse(text: str, *, name: str, num_classes: int) -> np.ndarray:
         f"{name}: entry {number}, {str(labels)[:60]}, must be a list of labels "
         f"from 0 to {num_classes - 1}; download the file again."
       )
+  if not any(lists):
+    raise ValueError(f"{name} has no label at all; download it again.")
   table = np.full((NUM_IMAGES, max(map(len, lists))), -1, np.int32)
   for row, labels in zip(table, lists, strict=True):
     row[: len(labels)] = labels
@@ -80,6 +81,6 @@ def parse(text: str, *, name: str, num_classes: int) -> np.ndarray:
 
 
 def _are_labels(labels: Any, num_classes: int) -> bool:
-  return isinstance(labels, Sequence) and all(
+  return isinstance(labels, list) and all(
     type(label) is int and 0 <= label < num_classes for label in labels
   )
