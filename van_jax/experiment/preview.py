@@ -1,0 +1,156 @@
+"""A picture of a step's training images, as the network sees them."""
+
+import functools
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from van_jax import data, paths
+from van_jax.data import grid, normalization
+from van_jax.experiment import checks, parts
+from van_jax.experiment.checks import Config
+from van_jax.interop import imagenet
+from van_jax.training import step as step_lib
+
+_COUNT = 64
+_SMALLEST = 0.005  # Weights below it would be captioned as 0.00.
+
+
+def draw_preview(
+  config: Config,
+  *,
+  output: str,
+  count: int | None = None,
+  step: int = 0,
+  overwrite: bool = False,
+) -> dict[str, Any]:
+  """Draws the first images of a step's batch with their targets below.
+
+  The images went through all that training does to them, mixing and erasing
+  too, with the draws of that very step; only normalisation is undone, and
+  noise beyond black and white is clipped. A caption has the weights that
+  mixing gave to the classes, without label smoothing's part.
+
+  Args:
+    config: as `configs/default.py` describes; its model is not built.
+    output: a PNG file; its folder is made.
+    count: of the images, at most `config.batch_size`; None draws 64, or the
+      whole batch if it is smaller.
+    step: updates done before, from 0.
+    overwrite: whether `output` may be there already.
+
+  Returns:
+    output, count and step.
+
+  Raises:
+    ValueError: bad input, before any image is read.
+  """
+  checks.check_config(config)
+  if count is None:
+    count = min(_COUNT, config.batch_size)
+  _check_counts(config, count, step)
+  path = _checked_output(output, overwrite)
+  source = data.open_source(**{**config.data, "eval_split": None})
+  checks.check_source(config, source)
+  parts.start_devices(config, distributed=False)
+  images, targets = _prepared(config, source, count, step)
+  names = readable_names(source.class_names)
+  smoothing = config.mixing.label_smoothing
+  captions = [caption(target, names, smoothing) for target in targets]
+  content = io.BytesIO()
+  grid.draw(images, captions).save(content, "PNG")
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_bytes(content.getvalue())
+  return {"output": output, "count": count, "step": step}
+
+
+def caption(target: np.ndarray, names: Sequence[str], smoothing: float) -> str:
+  """Returns classes by falling weight: "0.73 tench + 0.27 goldfish".
+
+  Args:
+    target: [K], smoothed and mixed; sums to 1.
+    names: [K].
+    smoothing: the part of the target that is spread over all classes.
+  """
+  weights = (target - smoothing / len(target)) / (1 - smoothing)
+  shown = [k for k in np.argsort(-weights) if weights[k] >= _SMALLEST]
+  return " + ".join(f"{weights[k]:.2f} {names[k]}" for k in shown)
+
+
+def readable_names(names: Sequence[str]) -> list[str]:
+  """Returns each name's first synonym; WordNet's ids are looked up."""
+  table = dict(zip(imagenet.wordnet_ids(), imagenet.labels(), strict=True))
+  return [table.get(name, name).split(",")[0].strip() for name in names]
+
+
+def _prepared(
+  config: Config, source: data.Source, count: int, step: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns images uint8 [count, H, W, 3] and targets [count, K]."""
+  batch = next(iter(parts.train_batches(config, source, step)))
+
+  @jax.jit
+  def prepare(batch):  # All of it: partners come from its other end.
+    images, targets = step_lib.prepared(
+      functools.partial(parts.prepare, config),
+      jax.random.key(config.seed),
+      batch,
+      step,
+    )
+    images = normalization.denormalize(
+      images[:count],
+      mean=config.preprocessing.mean,
+      std=config.preprocessing.std,
+    )
+    return images, targets[:count]
+
+  images, targets = jax.device_get(prepare(batch))
+  return images, targets
+
+
+def _check_counts(config: Config, count: int, step: int) -> None:
+  if not 1 <= count <= config.batch_size:
+    raise ValueError(
+      f"count={count} must be from 1 to batch_size={config.batch_size}, the "
+      "images of one step."
+    )
+  if not 0 <= step < 1 << 31:
+    raise ValueError(
+      f"step={step} must be from 0 to {(1 << 31) - 1}: the updates done before "
+      "the one whose images are drawn."
+    )
+
+
+def _checked_output(output: str, overwrite: bool) -> epath.Path:
+  """Returns where to write, or raises ValueError; writes nothing."""
+  if not output.lower().endswith(".png"):
+    raise ValueError(f"output={output!r} must name a PNG file, such as x.png.")
+  path = paths.absolute(output)
+  if path.is_dir():
+    raise ValueError(f"output={output} is a folder; name a PNG file.")
+  if path.exists() and not overwrite:
+    raise ValueError(
+      f"output={output} is there already; name another file, or allow it with "
+      "--overwrite."
+    )
+  if "://" not in output:
+    _check_writable(output, path)
+  return path
+
+
+def _check_writable(output: str, path: epath.Path) -> None:
+  """Raises ValueError where a local file or its folder cannot be made."""
+  nearest = path
+  while not nearest.exists():
+    nearest = nearest.parent
+  kind_fits = nearest == path or nearest.is_dir()
+  if not kind_fits or not os.access(nearest, os.W_OK):
+    raise ValueError(
+      f"output={output} cannot be written: {nearest} is not a folder that you "
+      "may write to; name a file in one that is."
+    )
