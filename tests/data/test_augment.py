@@ -4,27 +4,15 @@ import io
 import math
 
 import numpy as np
+import plain
 import pytest
 from PIL import Image
+from sklearn import datasets
 
-from van_jax.data import augment
+from van_jax.data import augment, crop, render
 from van_jax.data.host import tf
 
-DRAWS = 4000
-
-
-def _how(**options):
-  defaults = {
-    "image_size": 32,
-    "crop": "none",
-    "crop_scale": (0.08, 1.0),
-    "crop_ratio": (3 / 4, 4 / 3),
-    "pad_pixels": 4,
-    "pad_mode": "reflect",
-    "flip_probability": 0.0,
-    "interpolation": "bicubic",
-  }
-  return augment.Augmentation(**(defaults | options))
+DRAWS = 10_000
 
 
 def _png(pixels) -> bytes:
@@ -34,11 +22,16 @@ def _png(pixels) -> bytes:
 
 
 def _augmented(encoded, draws, **options):
-  how = _how(**options)
-  seeds = tf.data.Dataset.range(draws).map(
-    lambda i: augment.augment(encoded, tf.stack([i, 7]), how)
+  augmented = augment.augmenter(plain.augmentation(**options))
+  images = tf.data.Dataset.range(draws).map(
+    lambda i: augmented(encoded, tf.stack([i, 7]))
   )
-  return np.stack(list(seeds.as_numpy_iterator())).astype(int)
+  return np.stack(list(images.as_numpy_iterator())).astype(int)
+
+
+def _box(height, width, seed, scale=(0.08, 1.0)):
+  draws = tf.random.stateless_uniform([crop.DRAWS], seed)
+  return crop.draw_box(height, width, draws, scale=scale, ratio=(3 / 4, 4 / 3))
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +43,8 @@ def noise() -> np.ndarray:
 @pytest.fixture(scope="module")
 def boxes() -> np.ndarray:
   """Returns (top, left, height, width) of crops of 400 x 500, [DRAWS, 4]."""
-  how = _how(crop="random_resized")
   drawn = tf.data.Dataset.range(DRAWS).map(
-    lambda i: augment.crop_box(400, 500, tf.stack([i, 7]), how)
+    lambda i: _box(400, 500, tf.stack([i, 7]))
   )
   return np.stack(list(drawn.as_numpy_iterator())).astype(float)
 
@@ -86,31 +78,48 @@ def test_crop_ratio_is_log_uniform(boxes):
 
 
 def test_crop_that_never_fits_is_central_and_in_ratio():
-  how = _how(crop="random_resized", crop_scale=(1.0, 1.0))
-  box = augment.crop_box(1000, 20, tf.constant([0, 1], tf.int64), how)
+  box = _box(1000, 20, tf.constant([0, 1], tf.int64), scale=(1.0, 1.0))
   # 20 wide, 20 / (3 / 4) = 27 high, in the middle of 1000.
   assert box.numpy().tolist() == [487, 0, 27, 20]
 
 
 def test_one_pixel_has_a_crop():
-  how = _how(crop="random_resized")
-  box = augment.crop_box(1, 1, tf.constant([0, 1], tf.int64), how)
+  box = _box(1, 1, tf.constant([0, 1], tf.int64))
   assert box.numpy().tolist() == [0, 0, 1, 1]
 
 
-def test_jpeg_crop_equals_the_crop_of_the_decoded_image(noise):
-  """Training decodes JPEGs by libjpeg's fast method: some levels off."""
-  smooth = Image.fromarray(noise[:8, :8]).resize(
-    (160, 120), Image.Resampling.BICUBIC
-  )
+@pytest.mark.parametrize("subsampling", [0, 1, 2])
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "lanczos"])
+def test_jpeg_crop_is_pils_crop_and_resize(subsampling, interpolation):
+  """Decoding no more than the crop changes no pixel of it."""
+  photograph = datasets.load_sample_images().images[0]
   file = io.BytesIO()
-  smooth.save(file, "JPEG", quality=95, subsampling=0)
-  decoded = np.asarray(Image.open(io.BytesIO(file.getvalue())))
+  Image.fromarray(photograph).save(file, "JPEG", subsampling=subsampling)
+  options = {"crop": "random_resized", "interpolation": interpolation}
+  found = _augmented(file.getvalue(), 20, image_size=64, **options)
+  decoded = Image.open(io.BytesIO(file.getvalue())).convert("RGB")
+  how = Image.Resampling[interpolation.upper()]
+  for i, image in enumerate(found):
+    count = crop.DRAWS + render.draws(plain.augmentation())
+    draws = tf.random.stateless_uniform([count], [i, 7])[: crop.DRAWS]
+    top, left, h, w = crop.draw_box(
+      427, 640, draws, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)
+    ).numpy()
+    cut = decoded.crop((left, top, left + w, top + h))
+    expected = np.asarray(cut.resize((64, h), how).resize((64, 64), how))
+    np.testing.assert_array_equal(image, expected)
+
+
+def test_random_interpolation_is_bilinear_or_bicubic(noise):
+  encoded = _png(noise)
+  images = _augmented(encoded, 400, image_size=40, interpolation="random")
   ways = [
-    _augmented(encoded, 5, crop="random_resized")
-    for encoded in (file.getvalue(), _png(decoded))
+    _augmented(encoded, 1, image_size=40, interpolation=way)[0]
+    for way in ("bilinear", "bicubic")
   ]
-  assert abs(ways[0] - ways[1]).mean() < 1.5  # A pixel off gives about 4.
+  bilinear, bicubic = ((images == way).all((1, 2, 3)) for way in ways)
+  assert (bilinear | bicubic).all()
+  assert abs(bicubic.mean() - 0.5) < 5 * math.sqrt(0.25 / 400)
 
 
 def test_no_crop_leaves_the_pixels_alone(noise):

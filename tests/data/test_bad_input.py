@@ -4,6 +4,7 @@ import itertools
 import pathlib
 import shutil
 
+import plain
 import pytest
 
 from van_jax import data
@@ -11,7 +12,12 @@ from van_jax.data import records
 
 
 def _train(source, steps=4):
-  batches = data.train_batches(source, batch_size=42, image_size=32, seed=0)
+  batches = data.train_batches(
+    source,
+    augmentation=plain.augmentation(crop="random_resized"),
+    batch_size=42,
+    seed=0,
+  )
   return list(itertools.islice(batches, steps))
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import plain
 import pytest
 
 
@@ -16,18 +17,19 @@ def _run(code: str) -> str:
   "code",
   [
     "import van_jax.data",
-    # Listing a folder and refusing a configuration need no TensorFlow either.
+    # Listing a folder and refusing a configuration need none either.
     "from van_jax import data\n"
     "source = data.open_source(name='folder', directory={folder!r},\n"
     "  train_split='train', eval_split='test')\n"
-    "try: data.train_batches(source, batch_size=0, image_size=32, seed=0)\n"
+    "try: data.train_batches(source, batch_size=0, seed=0,\n"
+    "  augmentation=data.Augmentation(**{options}))\n"
     "except ValueError: pass",
   ],
 )
-def test_tensorflow_is_not_imported(folder, code):
-  code = code.format(folder=str(folder)) + (
+def test_heavy_libraries_are_not_imported(folder, code):
+  code = code.format(folder=str(folder), options=plain.OPTIONS) + (
     "\nimport sys"
-    "\nprint({'tensorflow', 'tensorflow_datasets'} & set(sys.modules))"
+    "\nprint({'tensorflow', 'tensorflow_datasets', 'numba'} & set(sys.modules))"
   )
   assert _run(code) == "set()\n"
 

@@ -4,17 +4,11 @@ import itertools
 from typing import Any
 
 import numpy as np
+import plain
 import pytest
 
 from van_jax import data
 from van_jax.data import records, stripes
-
-OPTIONS: dict[str, Any] = {
-  "batch_size": 96,
-  "image_size": 32,
-  "seed": 3,
-  "crop": "pad",
-}
 
 
 @pytest.fixture(params=["memory", "stripes", "files"])
@@ -38,9 +32,16 @@ def _batch_size(source):
   return 12 if source.name == "folder" else 96
 
 
+def _options(source, **options):
+  """Returns the arguments of train_batches, with these options changed."""
+  chosen: dict[str, Any] = {"seed": 3, "batch_size": _batch_size(source)}
+  image = {key: options.pop(key) for key in plain.OPTIONS.keys() & options}
+  how = plain.augmentation(**({"crop": "pad"} | image))
+  return {"augmentation": how, **chosen, **options}
+
+
 def _take(source, count, **options):
-  chosen: dict[str, Any] = {**OPTIONS, "batch_size": _batch_size(source)}
-  batches = data.train_batches(source, **{**chosen, **options})
+  batches = data.train_batches(source, **_options(source, **options))
   return list(itertools.islice(batches, count))
 
 
@@ -89,20 +90,20 @@ def test_processes_together_read_what_one_reads(source, count):
 
 def test_no_example_comes_twice_in_an_epoch(source):
   steps = source.num_train // _batch_size(source)
-  batches = _take(source, steps, crop="none", flip_probability=0.0)
+  batches = _take(source, steps, crop="none")
   rows = [row for batch in batches for row in _rows(batch)]
   assert len(set(rows)) == len(rows) == steps * _batch_size(source)
 
 
 def test_order_changes_from_epoch_to_epoch(source):
   steps = source.num_train // _batch_size(source)
-  batches = _take(source, steps + 1, crop="none", flip_probability=0.0)
+  batches = _take(source, steps + 1, crop="none")
   assert _rows(batches[0]) != _rows(batches[steps])
 
 
 def test_seed_changes_the_order(source):
-  plain = {"crop": "none", "flip_probability": 0.0}
-  (one,), (other,) = (_take(source, 1, seed=s, **plain) for s in (3, 4))
+  same = {"crop": "none"}
+  (one,), (other,) = (_take(source, 1, seed=s, **same) for s in (3, 4))
   assert _rows(one) != _rows(other)
 
 
@@ -126,8 +127,8 @@ def test_label_belongs_to_the_image(folder, open_folder):
 
 def test_what_is_left_over_differs_between_epochs(open_folder):
   """42 examples in batches of 20: two are left out an epoch."""
-  plain = {"crop": "none", "flip_probability": 0.0, "batch_size": 20}
-  batches = _take(open_folder(), 20, **plain)
+  same = {"crop": "none", "batch_size": 20}
+  batches = _take(open_folder(), 20, **same)
   seen = {row for batch in batches for row in _rows(batch)}
   assert len(seen) == 42  # Of 10 epochs; the same two each time leaves 40.
 
@@ -166,11 +167,20 @@ def test_order_of_two_epochs_is_unrelated():
     ({"flip_probability": 1.5}, "flip_probability=1.5"),
     ({"crop_scale": (0.0, 1.0)}, r"crop_scale=\(0.0, 1.0\)"),
     ({"crop_ratio": (2.0, 1.0)}, r"crop_ratio=\(2.0, 1.0\)"),
+    ({"policy": "autoaugment"}, "policy='autoaugment' .*three_augment"),
+    ({"randaugment_ops": 0}, "randaugment_ops=0"),
+    ({"randaugment_magnitude": 11}, "randaugment_magnitude=11 .*at most 10"),
+    ({"randaugment_std": -0.5}, "randaugment_std=-0.5"),
+    ({"randaugment_probability": 2}, "randaugment_probability=2"),
+    ({"color_jitter": -0.1}, "color_jitter=-0.1"),
+    ({"fill_color": (128, 300, 0)}, r"fill_color=\(128, 300, 0\)"),
+    ({"fill_color": (128.0, 128.0, 128.0)}, "fill_color="),
+    ({"repeats": 0}, "repeats=0"),
   ],
 )
 def test_bad_options_are_refused_at_the_call(digits, options, message):
   with pytest.raises(ValueError, match=message):
-    data.train_batches(digits, **(OPTIONS | options))
+    data.train_batches(digits, **_options(digits, **options))
 
 
 def test_training_needs_a_training_split(digits_directory):
@@ -181,4 +191,4 @@ def test_training_needs_a_training_split(digits_directory):
     eval_split="test",
   )
   with pytest.raises(ValueError, match="train_split=None"):
-    data.train_batches(source, **OPTIONS)
+    data.train_batches(source, **_options(source))

@@ -21,6 +21,8 @@ with epy.lazy_imports():
 
 # Libjpeg's default is fast and up to some levels off.
 _ACCURATE = "INTEGER_ACCURATE"
+# Columns beside a crop that its outermost colours are interpolated from.
+_MARGIN = 2
 
 
 def decode(encoded: Any) -> Any:
@@ -46,10 +48,16 @@ def decode_box(encoded: Any, box_of: Callable[[Any, Any], Any]) -> Any:
 
   def jpeg():
     shape = tf.io.extract_jpeg_shape(encoded)
-    box = box_of(shape[0], shape[1])
-    return tf.image.decode_and_crop_jpeg(
-      encoded, box, channels=3, dct_method=_ACCURATE
+    top, left, h, w = tf.unstack(box_of(shape[0], shape[1]))
+    before = tf.minimum(left, _MARGIN)
+    after = tf.minimum(shape[1] - left - w, _MARGIN)
+    image = tf.image.decode_and_crop_jpeg(
+      encoded,
+      [top, left - before, h, before + w + after],
+      channels=3,
+      dct_method=_ACCURATE,
     )
+    return image[:, before : before + w]
 
   def other():
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)

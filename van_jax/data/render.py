@@ -5,6 +5,7 @@ Importing this needs Numba.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ def draws(how: Augmentation) -> int:
   return _OWN_DRAWS + policies.DRAWS * max(how.randaugment_ops, 4)
 
 
+@functools.cache  # Compiling takes seconds.
 def compile_renderer(
   how: Augmentation,
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

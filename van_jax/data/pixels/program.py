@@ -2,8 +2,6 @@
 
 import enum
 
-import numpy as np
-
 from van_jax.data.pixels import filters, geometry, tones
 from van_jax.data.pixels.compiled import compiled
 
@@ -50,7 +48,6 @@ def run(image, steps, arguments, bicubic, fill):
 
 @compiled
 def _step(image, step, argument, bicubic, fill):
-  H, W, _ = image.shape
   if step == Step.AUTO_CONTRAST:
     return tones.autocontrast(image)
   if step == Step.EQUALIZE:

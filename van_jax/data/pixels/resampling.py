@@ -72,7 +72,7 @@ def _weights(length, resized, filter_, start, count):
   scale = length / resized
   stretch = max(scale, 1.0)
   support = _support(filter_) * stretch
-  most = int(math.ceil(support)) * 2 + 1
+  most = math.ceil(support) * 2 + 1
   first = np.empty(count, np.int32)
   number = np.empty(count, np.int32)
   fixed = np.zeros((count, most), np.int32)
