@@ -1,8 +1,8 @@
 """A data set that is a folder of class folders of image files.
 
-Listing looks at names only; no file is opened. Measured on ImageNet's names,
-300 in a folder, files take 32 bytes each for the listing and as many again
-once TensorFlow reads.
+Listing looks at names only; no file is opened. Measured on 2.1 million names as
+ImageNet's, a file takes 39 bytes for the listing and 36 for TensorFlow's copy
+once it reads: 1.1 GB a process for the 14 million of ImageNet-21k.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ class Names(Sequence):
   Attributes:
     folders: [F], in the order of their files.
     first: [F + 1] int64, number of each folder's first file; F ends the last.
-    text: all NAMEs, one after another, in UTF-8.
+    text: all NAMEs, one after another, encoded.
     ends: [N + 1] int64, where each NAME starts in `text`; N ends the last.
   """
 
@@ -41,7 +42,7 @@ class Names(Sequence):
     index = range(len(self))[index]  # Counts from the end, or IndexError.
     folder = bisect.bisect_right(self.first, index) - 1
     name = self.text[self.ends[index] : self.ends[index + 1]]
-    return f"{self.folders[folder]}/{name.decode()}"
+    return f"{self.folders[folder]}/{os.fsdecode(name)}"
 
   def __iter__(self) -> Iterator[str]:
     for folder, names in self.each():
@@ -64,7 +65,7 @@ class Names(Sequence):
     for i, folder in enumerate(self.folders):
       ends = self.ends[self.first[i] : self.first[i + 1] + 1].tolist()
       pairs = itertools.pairwise(ends)
-      yield folder, [self.text[a:b].decode() for a, b in pairs]
+      yield folder, [os.fsdecode(self.text[a:b]) for a, b in pairs]
 
   def tensors(self) -> tuple[Any, ...]:
     """Returns what `look_up` takes: a second copy, held by TensorFlow."""
@@ -82,7 +83,7 @@ def pack(
   """Packs each folder's names; reads them folder by folder."""
   text, first, sizes = bytearray(), [0], []
   for _, some in zip(folders, names, strict=True):
-    encoded = [name.encode() for name in some]
+    encoded = [os.fsencode(name) for name in some]
     text += b"".join(encoded)
     sizes.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     first.append(first[-1] + len(encoded))
@@ -92,7 +93,7 @@ def pack(
 
 
 def look_up(tensors: tuple[Any, ...], index: Any) -> Any:
-  """Returns "FOLDER/NAME" of an index, a [] string tensor."""
+  """Returns "FOLDER/NAME" of an index, [] int64, as a [] string."""
   folders, first, text, ends = tensors
   folder = tf.searchsorted(first, [index], side="right")[0] - 1
   begin, end = ends[index], ends[index + 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 
 import numpy as np
@@ -73,5 +74,5 @@ def _position(bound: str, size: int) -> int:
 
 
 def _key(name: str) -> int:
-  digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+  digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
   return int.from_bytes(digest, "little")
