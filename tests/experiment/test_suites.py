@@ -1,16 +1,23 @@
 """The suites, whole, in miniature: every score against one computed anew."""
 
+import io
 import json
+import pathlib
+import re
+import shutil
 
 import numpy as np
 import pytest
 import suite_folders
+import tensorflow_datasets as tfds
 from suite_folders import IDS
 
 from van_jax import experiment
 from van_jax.evaluation import corruption
+from van_jax.experiment import parts
 
 ALL = np.arange(1000)
+BATCH = 40  # Over eight devices.
 KNOWN = 150  # Images that lie in a class on purpose.
 # Any 200; their order is that of the 1000.
 CLASSES_OF = {"a": ALL[3::5], "r": ALL[2::5]}
@@ -82,7 +89,8 @@ def write_corruptions(folder, bundle):
 def config(tiny_config):
   """Returns the config of the network of the tests."""
   network = suite_folders.NETWORK.items()
-  return tiny_config(**{f"model.{key}": value for key, value in network})
+  changes = {f"model.{key}": value for key, value in network}
+  return tiny_config(**changes, **{"evaluation.batch_size": BATCH})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +110,7 @@ def scored(suites, bundle, config, tmp_path_factory):
 @pytest.mark.parametrize("name", ["val", "real", "v2", "a", "r", "sketch"])
 def test_every_image_counts_once_and_right(scored, suites, name):
   expected = suites[1][name]
-  assert expected["count"] % 16  # The last batch is not full.
+  assert expected["count"] % BATCH  # The last batch is not full.
   assert 0.05 < expected["top1"] < expected["top5"] < 0.6
   ours = scored[0][name]
   assert {key: ours[key] for key in expected} == expected
@@ -137,3 +145,180 @@ def test_classes_are_named_in_the_order_of_their_accuracies(scored, suites):
 
 def test_a_set_that_is_not_whole_is_said_to_be(scored):
   assert all(not of["complete"] for of in scored[0].values())
+
+
+def test_the_script_prints_a_table_and_ends_with_one_line(
+  run, last_json, suites, bundle, scored
+):
+  process = run(
+    "eval.py",  # On one device: others have eight.
+    f"--checkpoint={bundle[0]}",
+    "--suite=r,a",
+    f"--suite_directory={suites[0]}",
+    "--config.model.num_classes=1000",
+  )
+  result = last_json(process)
+  assert list(result) == ["r", "a"]
+  for name, of in result.items():
+    same = ("top1", "top5", "count", "mean_per_class_accuracy")
+    assert {k: of[k] for k in same} == {k: scored[0][name][k] for k in same}
+  table = process.stderr.split("Scores:\n")[1].splitlines()
+  assert table[0].split() == ["suite", "top-1", "%", "top-5", "%", "images"]
+  assert table[1].split()[:4] == [
+    "r",
+    f"{100 * result['r']['top1']:.2f}",
+    f"{100 * result['r']['top5']:.2f}",
+    str(result["r"]["count"]),
+  ]
+
+
+def test_validation_images_are_found_in_tfds_too(
+  suites, bundle, config, scored, tmp_path
+):
+  store_validation(suites[0] / "val", tmp_path)
+  shutil.copy(suites[0] / "real.json", tmp_path)
+  config = config.copy_and_resolve_references()
+  config.unlock()
+  config.data.update(name="imagenet2012", eval_split="validation")
+  config.data.directory = str(tmp_path)
+  scores = experiment.evaluate(
+    config.lock(), checkpoint=str(bundle[0]), suite="val,real"
+  )
+  for name, of in scores.items():
+    # Float32 sums of losses in another order.
+    assert of == pytest.approx(scored[0][name], rel=1e-5)
+
+
+def store_validation(folder, directory):
+  """Writes a folder of class folders as TFDS has ImageNet's validation set."""
+  files = sorted(folder.glob("*/*"))
+  tfds.dataset_builders.store_as_tfds_dataset(
+    name="imagenet2012",
+    version="5.1.0",
+    features=tfds.features.FeaturesDict(
+      {
+        "image": tfds.features.Image(encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=list(IDS)),
+        "file_name": tfds.features.Text(),
+      }
+    ),
+    split_datasets={
+      "validation": [
+        (
+          file.name,
+          {
+            "image": io.BytesIO(file.read_bytes()),
+            "label": file.parent.name,
+            "file_name": file.name,
+          },
+        )
+        for file in files
+      ]
+    },
+    data_dir=str(directory),
+  )
+
+
+@pytest.fixture
+def refuse(config, bundle, monkeypatch):
+  """Returns a function that scores, and gives the error's line."""
+
+  def touch(*arguments, **options):
+    raise AssertionError("devices were touched")
+
+  def refuse(changed=config, **arguments):
+    monkeypatch.setattr(parts, "start_devices", touch)
+    with pytest.raises(ValueError) as info:
+      experiment.evaluate(changed, checkpoint=str(bundle[0]), **arguments)
+    return str(info.value)
+
+  return refuse
+
+
+@pytest.fixture
+def copy(suites, tmp_path):
+  """Returns a function that copies one folder of the suites, to damage it."""
+
+  def copy(folder):
+    return pathlib.Path(shutil.copytree(suites[0] / folder, tmp_path / folder))
+
+  return copy
+
+
+@pytest.mark.parametrize(
+  ("suite", "folder"),
+  [
+    ("a,sketch", "sketch and .*imagenet-sketch"),
+    ("a,c", "imagenet-c and .*ImageNet-C"),
+    ("a,v2", V2),
+    ("a,r", "imagenet-r"),
+  ],
+)
+def test_all_suites_are_looked_for_before_any_is_scored(
+  refuse, copy, suite, folder
+):
+  root = copy("imagenet-a").parent
+  message = refuse(suite=suite, suite_directory=str(root))
+  assert re.search(f"looked for {root}/{folder}", message)
+
+
+def test_validation_images_that_are_nowhere(refuse, tmp_path):
+  message = refuse(suite="real", suite_directory=str(tmp_path))
+  assert f"looked for {tmp_path}/val and {tmp_path}/validation" in message
+  assert "split 'test[:42]' of 'digits'" in message
+
+
+@pytest.mark.parametrize(
+  ("suite", "folder", "some_class", "count"),
+  [
+    ("a", "imagenet-a", IDS[8], "199"),
+    ("val", "val", IDS[0], "999"),
+    ("v2", V2, "10", "999"),
+  ],
+)
+def test_a_suite_that_lacks_a_class(
+  refuse, copy, suite, folder, some_class, count
+):
+  path = copy(folder)
+  shutil.rmtree(path / some_class)
+  message = refuse(suite=suite, suite_directory=str(path.parent))
+  assert f"holds {count} classes" in message
+
+
+def test_a_suite_with_a_class_too_many(refuse, copy):
+  path = copy("imagenet-a")
+  shutil.copytree(path / IDS[3], path / IDS[4])
+  message = refuse(suite="a", suite_directory=str(path.parent))
+  assert "holds 201 classes, and ImageNet-A has exactly 200" in message
+
+
+def test_a_corruption_that_lacks_a_severity(refuse, copy):
+  path = copy("imagenet-c")
+  shutil.rmtree(path / "fog/3")
+  message = refuse(suite="c", suite_directory=str(path.parent))
+  assert "has no folder fog/3 (1 of 80 missing)" in message
+
+
+def test_a_severity_that_lacks_an_image(refuse, copy):
+  path = copy("imagenet-c")
+  lost = next((path / "snow/5").rglob("3.JPEG"))
+  lost.unlink()
+  message = refuse(suite="c", suite_directory=str(path.parent))
+  assert "snow/5 and " in message
+  assert f"differ in 1, such as {lost.parent.name}/3.JPEG" in message
+
+
+def test_validation_images_without_labels_of_reals(refuse, copy):
+  root = copy("val").parent
+  message = refuse(suite="real", suite_directory=str(root))
+  assert f"looked for {root}/real.json and {root}/reassessed" in message
+
+
+def test_a_network_of_other_classes(refuse, tiny_config, suites):
+  message = refuse(tiny_config(), suite="a", suite_directory=str(suites[0]))
+  assert "model.num_classes=10 must be 1000" in message
+
+
+def test_a_folder_of_suites_and_no_suite(refuse, suites):
+  message = refuse(suite_directory=str(suites[0]))
+  assert "no --suite is named" in message

@@ -65,7 +65,7 @@ def open_suites(
   root = pathlib.Path(os.path.expanduser(given))
   opened = {name: _open(name, root, config) for name in names}
   for parts in opened.values():
-    _warn_of_missing(parts)
+    _describe(parts[0])
   return opened
 
 
@@ -121,8 +121,8 @@ def _validation(
     assert source.evaluation is not None
     if source.class_names != imagenet.wordnet_ids():
       raise ValueError(
-        f"suite {name!r}: {source.evaluation.title} has other classes than "
-        "ImageNet-1k's 1000, named by their WordNet ids; name one that has."
+        f"{missing} The config's {source.evaluation.title} cannot stand in: it "
+        "has other classes than ImageNet-1k's 1000, named by WordNet ids."
       ) from missing
     return source.evaluation
   return _class_folders(suite, root, folder_name)
@@ -200,12 +200,15 @@ def _open_corruptions(suite: Suite, root: pathlib.Path) -> tuple[Part, ...]:
   return tuple(parts)
 
 
-def _warn_of_missing(parts: tuple[Part, ...]) -> None:
-  if not parts[0].complete:
+def _describe(part: Part) -> None:
+  """Logs what is read, and warns of a set that is not whole."""
+  size, title = part.split.size, part.split.title
+  logging.info("%s: %d images, %s", part.name, size, title)
+  if not part.complete:
     logging.warning(
       "%s holds %d images, and %s has %d: its scores are no published ones.",
-      parts[0].split.title,
-      parts[0].split.size,
-      parts[0].suite.title,
-      parts[0].suite.num_images,
+      title,
+      size,
+      part.suite.title,
+      part.suite.num_images,
     )
