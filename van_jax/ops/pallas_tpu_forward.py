@@ -1,0 +1,156 @@
+"""The TPU kernel of the convolution, and of its gradient for the input."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from van_jax.ops import pallas_tpu_rows as rows
+from van_jax.ops.pallas_tpu_plan import LANES, SUBLANES, Plan
+
+_TOLERATED = 1.05  # Work on rows of zeros that saves a loop over tap rows.
+
+
+def convolve(
+  plan: Plan, x: jax.Array, weights: jax.Array, *, interpret: bool
+) -> jax.Array:
+  """Returns the sum of x moved by each tap's offset, times its weight.
+
+  Args:
+    plan: the cut of x.
+    x: [H, W, S, L].
+    weights: [tiles, kh, kw, 8, 128], as `pallas_tpu_weights.spread` gives.
+    interpret: run without a TPU.
+
+  Returns:
+    [H, W, S, L] of x's dtype.
+  """
+  H, W, _, _ = plan.shape
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  block = (plan.rows, W, plan.sublanes, plan.lanes)
+  last = plan.row_blocks - 1
+  weight_block = (plan.tiles, *plan.taps.count, SUBLANES, LANES)
+  sums = (W, plan.groups, SUBLANES, LANES)
+  return pl.pallas_call(
+    functools.partial(_kernel, plan),
+    out_shape=jax.ShapeDtypeStruct(plan.shape, x.dtype),
+    grid=(*plan.blocks, plan.steps),
+    in_specs=[
+      pl.BlockSpec(block, lambda s, l, t: (jnp.minimum(t, last), 0, s, l)),
+      pl.BlockSpec(
+        weight_block,
+        (lambda s, l, t: (s, 0, 0, 0, 0))
+        if plan.channels_in_sublanes
+        else (lambda s, l, t: (l, 0, 0, 0, 0)),
+      ),
+    ],
+    out_specs=pl.BlockSpec(
+      block, lambda s, l, t: (jnp.maximum(t - plan.lag, 0), 0, s, l)
+    ),
+    scratch_shapes=[
+      pltpu.VMEM((plan.ring + 1, W, plan.groups, SUBLANES, LANES), wide),
+      pltpu.VMEM(sums, wide),
+    ],
+    compiler_params=pltpu.CompilerParams(
+      dimension_semantics=("parallel", "parallel", "arbitrary")
+    ),
+    interpret=interpret,
+    name="depthwise_forward",
+  )(x, weights)
+
+
+def _kernel(plan, x_ref, weights_ref, y_ref, ring_ref, sums_ref):
+  """Takes in a block of rows, and writes the block that it completes."""
+  step = pl.program_id(2)
+
+  def take_in(n):
+    slot = lax.rem(step * plan.rows + n, plan.ring)
+    rows.unpack_row(plan, n, x_ref, slot, ring_ref)
+
+  @pl.when(step == 0)
+  def _():
+    ring_ref[plan.ring] = jnp.zeros(ring_ref.shape[1:], ring_ref.dtype)
+
+  @pl.when(step < plan.row_blocks)
+  def _():
+    rows.for_each(plan.rows, take_in)
+
+  block = step - plan.lag
+  count = jnp.minimum(plan.rows, plan.shape[0] - block * plan.rows)
+
+  @pl.when(block >= 0)
+  def _():
+    rows.for_each(
+      count,
+      lambda n: _write_row(
+        plan, block * plan.rows + n, n, weights_ref, y_ref, ring_ref, sums_ref
+      ),
+    )
+
+
+def _write_row(plan, row, n, weights_ref, y_ref, ring_ref, sums_ref):
+  def sum_group(group):
+    for run in rows.runs(plan.shape[1]):
+      sums = _sums(plan, row, group, run, weights_ref, ring_ref)
+      for column, total in zip(run, sums, strict=True):
+        if plan.groups == 1:
+          rows.pack_pixel(plan, [total], y_ref, n, column)
+        else:
+          sums_ref[column, group] = total
+
+  if plan.groups == 1:
+    sum_group(0)
+    return
+  rows.for_each(plan.groups, sum_group)
+  for group, lanes, sublanes, to in rows.registers(plan):
+    y_ref[n, :, sublanes, to] = sums_ref[:, group, :, lanes].astype(y_ref.dtype)
+
+
+def _sums(plan, row, group, run, weights_ref, ring_ref):
+  """Returns the results, [8, 128] each, of a run of columns."""
+  tile = rows.tile_of(plan, group)
+  zeros = [jnp.zeros((SUBLANES, LANES), ring_ref.dtype)] * len(run)
+
+  def add_tap_row(tap_row, slot, sums):
+    sums, weights = list(sums), {}
+    for source, hits in rows.column_hits(plan, run):
+      x = ring_ref[slot, source, group]
+      for tap, column in hits:
+        if tap not in weights:
+          weights[tap] = weights_ref[tile, tap_row, tap]
+        sums[column - run[0]] += weights[tap] * x
+    return sums
+
+  def source_row(tap_row):
+    return row + plan.taps.first[0] + tap_row * plan.taps.step
+
+  if not unrolled(plan):
+    low, high = rows.live_taps(plan, row)
+    return lax.fori_loop(
+      low,
+      high,
+      lambda tap_row, sums: add_tap_row(
+        tap_row, lax.rem(source_row(tap_row), plan.ring), sums
+      ),
+      zeros,
+    )
+  sums = zeros
+  for tap_row in range(plan.taps.count[0]):
+    source = source_row(tap_row)
+    inside = (source >= 0) & (source < plan.shape[0])
+    slot = jnp.where(
+      inside, lax.rem(jnp.maximum(source, 0), plan.ring), plan.ring
+    )
+    sums = add_tap_row(tap_row, slot, sums)
+  return sums
+
+
+def unrolled(plan: Plan) -> bool:
+  """Returns whether tap rows are unrolled, and add zeros near the border."""
+  H, (first, _), step = plan.shape[0], plan.taps.first, plan.taps.step
+  offsets = [first + n * step for n in range(plan.taps.count[0])]
+  live = sum(max(0, H - abs(o)) for o in offsets)
+  return H * len(offsets) <= _TOLERATED * live

@@ -1,0 +1,126 @@
+"""The TPU kernel of the convolution's gradient for its kernel."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import tpu as pltpu
+
+from van_jax.ops import pallas_tpu_rows as rows
+from van_jax.ops.pallas_tpu_plan import LANES, SUBLANES, Plan
+
+_CHAINS = 2  # Sums a tap, so that an addition need not wait for the last one.
+
+
+def kernel_sums(
+  plan: Plan, x: jax.Array, gradient: jax.Array, *, interpret: bool
+) -> jax.Array:
+  """Returns the sums of gradient times x moved by each tap's offset.
+
+  Args:
+    plan: the cut of both.
+    x: [H, W, S, L].
+    gradient: [H, W, S, L], of the convolution's result.
+    interpret: run without a TPU.
+
+  Returns:
+    [blocks * tiles, kh, kw, 8, 128], to be added up by
+    `pallas_tpu_weights.gather`.
+  """
+  W = plan.shape[1]
+  wide = jnp.promote_types(x.dtype, jnp.float32)
+  block = (plan.rows, W, plan.sublanes, plan.lanes)
+  last = plan.row_blocks - 1
+  grid, order = plan.blocks, lambda s, b: (s, b)
+  if not plan.channels_in_sublanes:  # Channels first: their sums stay put.
+    grid, order = grid[::-1], lambda b, s: (s, b)
+  sums_block = (plan.tiles, *plan.taps.count, SUBLANES, LANES)
+  return pl.pallas_call(
+    functools.partial(_kernel, plan),
+    out_shape=jax.ShapeDtypeStruct(
+      (grid[0] * plan.tiles, *sums_block[1:]), wide
+    ),
+    grid=(*grid, plan.steps),
+    in_specs=[
+      pl.BlockSpec(
+        block, lambda a, b, t: (jnp.minimum(t, last), 0, *order(a, b))
+      ),
+      pl.BlockSpec(
+        block, lambda a, b, t: (jnp.maximum(t - plan.lag, 0), 0, *order(a, b))
+      ),
+    ],
+    out_specs=pl.BlockSpec(sums_block, lambda a, b, t: (a, 0, 0, 0, 0)),
+    scratch_shapes=[
+      pltpu.VMEM((plan.ring, W, plan.groups, SUBLANES, LANES), wide),
+      pltpu.VMEM((plan.rows, W, plan.groups, SUBLANES, LANES), wide),
+    ],
+    compiler_params=pltpu.CompilerParams(
+      dimension_semantics=("parallel", "arbitrary", "arbitrary")
+    ),
+    interpret=interpret,
+    name="depthwise_kernel_gradient",
+  )(x, gradient)
+
+
+def _kernel(plan, x_ref, gradient_ref, sums_ref, ring_ref, band_ref):
+  """Takes in a block of rows, and adds the products of the completed block."""
+  step = pl.program_id(2)
+
+  @pl.when((pl.program_id(1) == 0) & (step == 0))
+  def _():
+    sums_ref[...] = jnp.zeros(sums_ref.shape, sums_ref.dtype)
+
+  @pl.when(step < plan.row_blocks)
+  def _():
+    rows.for_each(
+      plan.rows,
+      lambda n: rows.unpack_row(
+        plan, n, x_ref, lax.rem(step * plan.rows + n, plan.ring), ring_ref
+      ),
+    )
+
+  block = step - plan.lag
+
+  @pl.when(block >= 0)
+  def _():
+    rows.for_each(
+      plan.rows,
+      lambda n: rows.unpack_row(plan, n, gradient_ref, n, band_ref),
+    )
+
+    def add(n):
+      group = lax.div(n, plan.taps.count[0])
+      tap_row = lax.rem(n, plan.taps.count[0])
+      _add(plan, block, group, tap_row, sums_ref, ring_ref, band_ref)
+
+    rows.for_each(plan.groups * plan.taps.count[0], add)
+
+
+def _add(plan, block, group, tap_row, sums_ref, ring_ref, band_ref):
+  """Adds a block's products of one group with one row of taps."""
+  H, W, _, _ = plan.shape
+  start = block * plan.rows
+  offset = plan.taps.first[0] + tap_row * plan.taps.step
+  low = jnp.maximum(start, -offset)
+  high = jnp.minimum(jnp.minimum(start + plan.rows, H - offset), H)
+  taps = plan.taps.count[1]
+
+  def add_row(row, sums):
+    slot = lax.rem(row + offset, plan.ring)
+    sums, gradients = list(sums), {}
+    for source, hits in rows.column_hits(plan, range(W)):
+      x = ring_ref[slot, source, group]
+      for tap, column in hits:
+        if column not in gradients:
+          gradients[column] = band_ref[row - start, column, group]
+        chain = tap + taps * (column % _CHAINS)
+        sums[chain] += gradients[column] * x
+    return sums
+
+  zeros = [jnp.zeros((SUBLANES, LANES), sums_ref.dtype)] * (taps * _CHAINS)
+  sums = lax.fori_loop(low, high, add_row, zeros)
+  tile = rows.tile_of(plan, group)
+  for tap in range(taps):
+    sums_ref[tile, tap_row, tap] += sum(sums[tap::taps])

@@ -1,0 +1,201 @@
+"""How the TPU kernels cut a map of [H, W, S, L] into blocks.
+
+H and W are free to move along in memory, S lies in the sublanes of a register
+and L in its lanes; (S, L) is (batch, channels) or (channels, batch), whichever
+fills registers better. A tap then reads whole registers: nothing rotates.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+LANES = 128
+SUBLANES = 8
+_LEAST_LANES = 16  # Of the groups that share a register.
+_BUDGET = 13 * 2**20  # Bytes; the compiler grants a kernel 16 MiB of VMEM.
+_REGISTER = 4 * SUBLANES * LANES  # Bytes of one in float32.
+
+
+@dataclasses.dataclass(frozen=True)
+class Taps:
+  """Where a kernel's taps look, an axis: first, first + step, ...
+
+  Attributes:
+    first: offset of the first tap, an axis.
+    step: distance between neighbouring taps.
+    count: taps, an axis.
+  """
+
+  first: tuple[int, int]
+  step: int
+  count: tuple[int, int]
+
+  def negated(self) -> "Taps":
+    """Returns the taps that look the other way, in reverse order."""
+    last = tuple(
+      first + self.step * (count - 1)
+      for first, count in zip(self.first, self.count, strict=True)
+    )
+    return dataclasses.replace(self, first=(-last[0], -last[1]))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """What a step of the grid (S blocks, L blocks, row blocks) holds.
+
+  A block is `rows` rows, all columns, `sublanes` of S, `lanes` of L. A pixel
+  of it fills `groups` registers: 8 sublanes of `full` tiles of 128 lanes each,
+  and of a tail of fewer lanes, where `packs` groups of sublanes share one.
+
+  Attributes:
+    shape: (H, W, S, L).
+    taps: of the convolution.
+    channels_in_sublanes: S is channels and L batch; or the other way round.
+    sublanes: S of a block.
+    lanes: L of a block.
+    packs: groups of 8 sublanes side by side in a register of the tail.
+    rows: H of a block.
+    ring: rows of input kept at a time.
+    lag: steps between a block of input and the output that it completes.
+  """
+
+  shape: tuple[int, int, int, int]
+  taps: Taps
+  channels_in_sublanes: bool
+  sublanes: int
+  lanes: int
+  packs: int
+  rows: int
+  ring: int
+  lag: int
+
+  @property
+  def full(self) -> int:
+    """Tiles of 128 lanes."""
+    return self.lanes // LANES
+
+  @property
+  def tail(self) -> int:
+    """Lanes beyond them."""
+    return self.lanes % LANES
+
+  @property
+  def stack(self) -> int:
+    """Registers that 8 lanes of the tail, or `packs` of a tile, fill."""
+    return self.sublanes // (SUBLANES * self.packs)
+
+  @property
+  def groups(self) -> int:
+    """Registers a pixel."""
+    return self.stack * (self.full * self.packs + bool(self.tail))
+
+  @property
+  def tiles(self) -> int:
+    """Groups of a block that differ in channels, so in weights."""
+    if self.channels_in_sublanes:
+      return self.groups
+    return self.full + bool(self.tail)
+
+  @property
+  def row_blocks(self) -> int:
+    """Blocks along H, the last one perhaps cut off."""
+    return -(-self.shape[0] // self.rows)
+
+  @property
+  def blocks(self) -> tuple[int, int]:
+    """Blocks along S and L."""
+    return self.shape[2] // self.sublanes, -(-self.shape[3] // self.lanes)
+
+  @property
+  def steps(self) -> int:
+    """Steps along H."""
+    return self.row_blocks + self.lag
+
+
+def channels_go_to_sublanes(batch: int, channels: int) -> bool:
+  """Returns whether [.., C, B] fills tiles of (8, 128) better than [.., B, C].
+
+  This is also what XLA's layouts on TPU come to, so that the transposition
+  before a kernel moves nothing.
+  """
+
+  def padded(sublanes, lanes):
+    return -(-sublanes // SUBLANES) * SUBLANES * -(-lanes // LANES) * LANES
+
+  return padded(channels, batch) < padded(batch, channels)
+
+
+def make_plan(
+  shape: Sequence[int],
+  taps: Taps,
+  *,
+  channels_in_sublanes: bool,
+  itemsize: int,
+  maps: int,
+) -> Plan:
+  """Returns the largest blocks that fit a kernel's share of VMEM.
+
+  Args:
+    shape: (H, W, S, L), S a multiple of 8.
+    taps: of the convolution.
+    channels_in_sublanes: S is channels, L is batch.
+    itemsize: bytes of a number of the maps.
+    maps: how many come and go beside the scratch (x and y: 2).
+  """
+  H, W, S, L = shape
+  tail = L % LANES
+  packs = 1
+  while (
+    tail >= _LEAST_LANES
+    and (channels_in_sublanes is False or L < LANES)
+    and tail * packs * 2 <= LANES
+    and S % (SUBLANES * packs * 2) == 0
+  ):
+    packs *= 2
+  lanes = L if packs > 1 or L < LANES else LANES
+  plans = [
+    _plan((H, W, S, L), taps, channels_in_sublanes, lanes, packs, stack, rows)
+    for rows in range(H, 0, -1)
+    for stack in _stacks(S // (SUBLANES * packs), whole=rows == H)
+  ]
+  for plan in plans:
+    if _bytes(plan, itemsize, maps) <= _BUDGET:
+      return plan
+  return plans[-1]
+
+
+def _stacks(most, whole):
+  """Returns how many registers deep a block may be, the deepest first."""
+  if not whole:
+    return [1]
+  return [n for n in range(min(most, 8), 0, -1) if most % n == 0]
+
+
+def _plan(shape, taps, channels_in_sublanes, lanes, packs, stack, rows):
+  H = shape[0]
+  lag, ring = 0, H
+  if rows < H:
+    first, last = taps.first[0], taps.first[0] + taps.step * (taps.count[0] - 1)
+    lag = -(-max(0, last) // rows)
+    ring = (lag + 1) * rows + max(0, -first)
+  return Plan(
+    shape=shape,
+    taps=taps,
+    channels_in_sublanes=channels_in_sublanes,
+    sublanes=SUBLANES * packs * stack,
+    lanes=lanes,
+    packs=packs,
+    rows=rows,
+    ring=ring,
+    lag=lag,
+  )
+
+
+def _bytes(plan, itemsize, maps):
+  """Returns the VMEM of the blocks, twice each, and of the scratch."""
+  W = plan.shape[1]
+  padded = -(-plan.lanes // LANES) * LANES
+  blocks = plan.rows * W * plan.sublanes * padded * itemsize
+  # The kernel gradient keeps its gradient's rows in scratch, too.
+  kept = plan.ring + (plan.rows if maps == 3 else 0)
+  weights = plan.taps.count[0] * plan.taps.count[1] * plan.tiles
+  return 2 * 2 * blocks + (kept * W * plan.groups + 2 * weights) * _REGISTER
