@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import shifted_sum, xla
+from van_jax.ops import pallas_tpu, shifted_sum, xla
 
 _IMPLEMENTATIONS = {
+  "pallas_tpu": pallas_tpu.depthwise_conv,
   "shifted_sum": shifted_sum.depthwise_conv,
   "xla": xla.depthwise_conv,
 }

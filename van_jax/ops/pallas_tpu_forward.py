@@ -28,7 +28,7 @@ def convolve(
   Returns:
     [H, W, S, L] of x's dtype.
   """
-  H, W, _, _ = plan.shape
+  W = plan.shape[1]
   wide = jnp.promote_types(x.dtype, jnp.float32)
   block = (plan.rows, W, plan.sublanes, plan.lanes)
   last = plan.row_blocks - 1
@@ -39,16 +39,16 @@ def convolve(
     out_shape=jax.ShapeDtypeStruct(plan.shape, x.dtype),
     grid=(*plan.blocks, plan.steps),
     in_specs=[
-      pl.BlockSpec(block, lambda s, l, t: (jnp.minimum(t, last), 0, s, l)),
+      pl.BlockSpec(block, lambda s, c, t: (jnp.minimum(t, last), 0, s, c)),
       pl.BlockSpec(
         weight_block,
-        (lambda s, l, t: (s, 0, 0, 0, 0))
+        (lambda s, c, t: (s, 0, 0, 0, 0))
         if plan.channels_in_sublanes
-        else (lambda s, l, t: (l, 0, 0, 0, 0)),
+        else (lambda s, c, t: (c, 0, 0, 0, 0)),
       ),
     ],
     out_specs=pl.BlockSpec(
-      block, lambda s, l, t: (jnp.maximum(t - plan.lag, 0), 0, s, l)
+      block, lambda s, c, t: (jnp.maximum(t - plan.lag, 0), 0, s, c)
     ),
     scratch_shapes=[
       pltpu.VMEM((plan.ring + 1, W, plan.groups, SUBLANES, LANES), wide),

@@ -111,19 +111,6 @@ class Plan:
     return self.row_blocks + self.lag
 
 
-def channels_go_to_sublanes(batch: int, channels: int) -> bool:
-  """Returns whether [.., C, B] fills tiles of (8, 128) better than [.., B, C].
-
-  This is also what XLA's layouts on TPU come to, so that the transposition
-  before a kernel moves nothing.
-  """
-
-  def padded(sublanes, lanes):
-    return -(-sublanes // SUBLANES) * SUBLANES * -(-lanes // LANES) * LANES
-
-  return padded(channels, batch) < padded(batch, channels)
-
-
 def make_plan(
   shape: Sequence[int],
   taps: Taps,
@@ -176,7 +163,7 @@ def _plan(shape, taps, channels_in_sublanes, lanes, packs, stack, rows):
   if rows < H:
     first, last = taps.first[0], taps.first[0] + taps.step * (taps.count[0] - 1)
     lag = -(-max(0, last) // rows)
-    ring = (lag + 1) * rows + max(0, -first)
+    ring = min(H, (lag + 1) * rows + max(0, -first))
   return Plan(
     shape=shape,
     taps=taps,

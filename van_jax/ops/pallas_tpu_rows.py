@@ -1,5 +1,6 @@
 """Rows of a map in VMEM: unpacked into full float32 registers, and back."""
 
+import itertools
 from collections.abc import Callable
 
 import jax
@@ -49,7 +50,7 @@ def unpack_row(plan: Plan, row: int | jax.Array, block, slot, scratch) -> None:
 
 
 def pack_pixel(plan: Plan, values, block, row, column) -> None:
-  """Writes a pixel's registers, values[group], to block[row, column], [S, L]."""
+  """Writes a pixel's registers to block[row, column], [S, L]."""
   for group, lanes, sublanes, to in registers(plan):
     block[row, column, sublanes, to] = values[group][:, lanes].astype(
       block.dtype
@@ -76,7 +77,7 @@ def runs(width: int) -> list[range]:
   """Returns the columns in runs of about equal length."""
   count = -(-width // _WIDEST_RUN)
   ends = [width * n // count for n in range(count + 1)]
-  return [range(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+  return [range(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def column_hits(plan: Plan, columns: range):

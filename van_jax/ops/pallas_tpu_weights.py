@@ -18,7 +18,7 @@ def spread(plan: Plan, kernel: jax.Array, dtype) -> jax.Array:
     [blocks * tiles, kh, kw, 8, 128].
   """
   kernel = kernel.astype(dtype)
-  kh, kw, C = kernel.shape
+  kh, kw, _ = kernel.shape
   if plan.channels_in_sublanes:
     groups = jnp.moveaxis(
       kernel.reshape(kh, kw, -1, plan.packs, SUBLANES), (2, 4), (0, 3)
@@ -33,9 +33,7 @@ def spread(plan: Plan, kernel: jax.Array, dtype) -> jax.Array:
     registers = jnp.stack(tiles)[:, :, :, None]
   missing = LANES - registers.shape[-1]
   registers = jnp.pad(registers, ((0, 0),) * 4 + ((0, missing),))
-  return jnp.broadcast_to(
-    registers, (*registers.shape[:3], SUBLANES, LANES)
-  )
+  return jnp.broadcast_to(registers, (*registers.shape[:3], SUBLANES, LANES))
 
 
 def _pieces(plan, kernel):
@@ -59,13 +57,12 @@ def gather(plan: Plan, sums: jax.Array) -> jax.Array:
   """
   count, kh, kw = sums.shape[:3]
   if plan.channels_in_sublanes:
-    L, packs = plan.shape[3], plan.packs
+    packs = plan.packs
     lanes = plan.tail or LANES
     # Whole batch tiles are one block after another that added up already.
     sums = sums[..., : packs * lanes].reshape(
       count, kh, kw, SUBLANES, packs, lanes
     )
-    del L
     totals = jnp.sum(sums, -1)  # [groups, kh, kw, 8, packs]
     return jnp.moveaxis(totals, (0, 4), (2, 3)).reshape(kh, kw, -1)
   totals = jnp.sum(sums, 3)  # [tiles, kh, kw, 128]
