@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -102,6 +103,37 @@ def run(start):
     )
 
   return run
+
+
+@pytest.fixture(scope="session")
+def run_two(start):
+  """Returns a function that runs a script as two processes."""
+
+  def run_two(script, *arguments):
+    with socket.socket() as free:
+      free.bind(("127.0.0.1", 0))
+      port = free.getsockname()[1]
+    processes = [
+      start(
+        script,
+        "--distributed",
+        *arguments,
+        JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
+        JAX_NUM_PROCESSES="2",
+        JAX_PROCESS_ID=str(i),
+      )
+      for i in range(2)
+    ]
+    try:
+      outputs = [process.communicate(timeout=200) for process in processes]
+    finally:
+      for process in processes:
+        process.kill()
+    for process, (_, err) in zip(processes, outputs, strict=True):
+      assert process.returncode == 0, err
+    return outputs
+
+  return run_two
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """Two processes train and score what one does."""
 
 import json
-import socket
 from typing import Any
 
 import numpy as np
@@ -26,37 +25,6 @@ def alone(run, last_json, tmp_path_factory):
   """Returns the workdir and the scores of one process."""
   workdir = tmp_path_factory.mktemp("alone") / "run"
   return workdir, last_json(run("train.py", f"--workdir={workdir}", *SHORT))
-
-
-@pytest.fixture(scope="module")
-def run_two(start):
-  """Returns a function that runs a script as two processes."""
-
-  def run_two(script, *arguments):
-    with socket.socket() as free:
-      free.bind(("127.0.0.1", 0))
-      port = free.getsockname()[1]
-    processes = [
-      start(
-        script,
-        "--distributed",
-        *arguments,
-        JAX_COORDINATOR_ADDRESS=f"127.0.0.1:{port}",
-        JAX_NUM_PROCESSES="2",
-        JAX_PROCESS_ID=str(i),
-      )
-      for i in range(2)
-    ]
-    try:
-      outputs = [process.communicate(timeout=200) for process in processes]
-    finally:
-      for process in processes:
-        process.kill()
-    for process, (_, err) in zip(processes, outputs, strict=True):
-      assert process.returncode == 0, err
-    return outputs
-
-  return run_two
 
 
 @pytest.fixture(scope="module")

@@ -172,6 +172,20 @@ def test_the_script_prints_a_table_and_ends_with_one_line(
   ]
 
 
+def test_two_processes_score_what_one_does(run_two, suites, bundle, scored):
+  (first, _), (second, _) = run_two(
+    "eval.py",
+    f"--checkpoint={bundle[0]}",
+    "--suite=real,a",
+    f"--suite_directory={suites[0]}",
+    "--config.model.num_classes=1000",
+  )
+  for name, of in json.loads(first.splitlines()[-1]).items():
+    # Float32 sums of losses in another order.
+    assert of == pytest.approx(scored[0][name], rel=1e-5)
+  assert "top1" not in second
+
+
 def test_validation_images_are_found_in_tfds_too(
   suites, bundle, config, scored, tmp_path
 ):
