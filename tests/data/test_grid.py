@@ -34,7 +34,7 @@ def test_small_images_are_enlarged_pixel_by_pixel():
 def test_each_image_has_its_caption_below_it():
   drawn = np.asarray(grid.draw(flat(200), ["", "words", ""]))
   below = drawn[8 + 200 : 8 + 200 + 17]
-  is_ink = (below < 128).all(-1).any(0)
+  is_ink = np.any(np.all(below < 128, axis=-1), axis=0)
   assert is_ink[216:416].any()  # The second cell's columns.
   assert not is_ink[:216].any()
   assert not is_ink[416:].any()

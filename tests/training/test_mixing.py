@@ -117,13 +117,13 @@ def test_labels_are_smoothed_before_they_are_mixed():
 
 @pytest.mark.parametrize("alpha", [0.2, 0.8])
 def test_mixup_share_is_beta(alpha):
-  _, share = draw_many({**MIXUP, "mixup_alpha": alpha}, count=4000)
+  _, share = draw_many({**MIXUP, "mixup_alpha": alpha}, count=10_000)
   # Kolmogorov-Smirnov; one key, so the test draws the same each time.
   assert scipy.stats.kstest(share, "beta", (alpha, alpha)).pvalue > 1e-3
 
 
 def test_cutmix_share_is_distributed_as_in_timm():
-  _, share = draw_many(CUTMIX, count=4000)
+  _, share = draw_many(CUTMIX, count=10_000)
   generator = np.random.default_rng(0)
   expected = [
     1
@@ -134,7 +134,7 @@ def test_cutmix_share_is_distributed_as_in_timm():
       generator.integers(12),
       generator.integers(20),
     ).mean()
-    for _ in range(4000)
+    for _ in range(10_000)
   ]
   # Rounded, since both are quotients by 240 in different precision.
   result: Any = scipy.stats.ks_2samp(
