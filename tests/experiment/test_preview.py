@@ -110,7 +110,8 @@ def test_the_file_is_the_grid(tiny_config, tmp_path, drawn):
   assert result == {"output": str(output), "count": 5, "step": 0}
   with Image.open(output) as image:
     assert image.format == "PNG"
-    assert np.array_equal(np.asarray(image), grid.draw(*drawn[0]))
+    expected = np.asarray(grid.draw(*drawn[0]))
+    assert np.array_equal(np.asarray(image), expected)
   assert len(drawn[0][1]) == 5
 
 
