@@ -2,7 +2,8 @@
 
   python -m van_jax.data.prepare NAME --directory=DIRECTORY
 
-NAME is "digits" or any TFDS name; TFDS may then download it.
+NAME is "digits" or any TFDS name; TFDS may then download it. Archives that must
+be fetched by hand (imagenet2012) lie in DIRECTORY/downloads/manual.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from etils import epy
 
+from van_jax.data import listing
 from van_jax.data.host import tf, tfds
 
 with epy.lazy_imports():
@@ -39,7 +41,7 @@ def prepared_builder(name: str, directory: str) -> Any:
     raise ValueError(
       f"name={name!r} is not prepared in directory={directory!r}; prepare it "
       f"with `python -m van_jax.data.prepare '{name}' "
-      f"--directory={directory}`."
+      f"--directory={directory}`{_other_versions(name, directory)}."
     ) from error
   except (ValueError, OSError, json_format.Error) as error:
     raise ValueError(
@@ -48,12 +50,24 @@ def prepared_builder(name: str, directory: str) -> Any:
     ) from error
 
 
+def _other_versions(name: str, directory: str) -> str:
+  """Returns what else there is of a data set, as the end of a sentence."""
+  folder = os.path.join(directory, name.split(":")[0])
+  versions = listing.folders(folder) if listing.is_folder(folder) else []
+  if not versions:
+    return ""
+  return f", or name what is there: {', '.join(versions)}"
+
+
 def prepare(name: str, directory: str) -> None:
   """Writes a data set below `directory`, unless it is there already.
 
   TFDS writes into a folder of its own and renames it at the end, so that a
   data set is there whole or not at all, and two processes may do it at once:
   the second to end finds the first one's.
+
+  Raises:
+    ValueError: the data set's archives must be put in place by hand first.
   """
   _hide_accelerators()
   builder = _builder(name, os.path.expanduser(directory))
@@ -61,6 +75,14 @@ def prepare(name: str, directory: str) -> None:
     return
   try:
     builder.download_and_prepare()
+  except AssertionError as error:  # TFDS' way to say that archives lack.
+    if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+      raise
+    manual = os.path.join(directory, "downloads", "manual")
+    raise ValueError(
+      f"name={name!r} is made of files that TFDS cannot download; put them "
+      f"into {manual}. {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
+    ) from error
   except (OSError, tf.errors.OpError):
     if not builder.is_prepared():
       raise
@@ -86,7 +108,10 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument("name", help="digits, or any TFDS name")
   parser.add_argument("--directory", required=True, help="where to write it")
   options = parser.parse_args(arguments)
-  prepare(options.name, options.directory)
+  try:
+    prepare(options.name, options.directory)
+  except ValueError as error:
+    parser.exit(1, f"{error}\n")
   print(f"{options.name} is ready in {options.directory}.", file=sys.stderr)
 
 
