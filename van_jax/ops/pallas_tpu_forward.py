@@ -11,8 +11,6 @@ from jax.experimental.pallas import tpu as pltpu
 from van_jax.ops import pallas_tpu_rows as rows
 from van_jax.ops.pallas_tpu_plan import LANES, SUBLANES, Plan
 
-_TOLERATED = 1.05  # Work on rows of zeros that saves a loop over tap rows.
-
 
 def convolve(
   plan: Plan, x: jax.Array, weights: jax.Array, *, interpret: bool
@@ -127,7 +125,7 @@ def _sums(plan, row, group, run, weights_ref, ring_ref):
   def source_row(tap_row):
     return row + plan.taps.first[0] + tap_row * plan.taps.step
 
-  if not unrolled(plan):
+  if not plan.unrolled:
     low, high = rows.live_taps(plan, row)
     return lax.fori_loop(
       low,
@@ -139,18 +137,6 @@ def _sums(plan, row, group, run, weights_ref, ring_ref):
     )
   sums = zeros
   for tap_row in range(plan.taps.count[0]):
-    source = source_row(tap_row)
-    inside = (source >= 0) & (source < plan.shape[0])
-    slot = jnp.where(
-      inside, lax.rem(jnp.maximum(source, 0), plan.ring), plan.ring
-    )
+    slot = rows.slot_of(plan, source_row(tap_row))
     sums = add_tap_row(tap_row, slot, sums)
   return sums
-
-
-def unrolled(plan: Plan) -> bool:
-  """Returns whether tap rows are unrolled, and add zeros near the border."""
-  H, (first, _), step = plan.shape[0], plan.taps.first, plan.taps.step
-  offsets = [first + n * step for n in range(plan.taps.count[0])]
-  live = sum(max(0, H - abs(o)) for o in offsets)
-  return H * len(offsets) <= _TOLERATED * live

@@ -11,7 +11,7 @@ from jax.experimental.pallas import tpu as pltpu
 from van_jax.ops import pallas_tpu_rows as rows
 from van_jax.ops.pallas_tpu_plan import LANES, SUBLANES, Plan
 
-_CHAINS = 2  # Sums a tap, so that an addition need not wait for the last one.
+_SUMS = 14  # At least; fewer, and an addition waits for the last one.
 
 
 def kernel_sums(
@@ -32,6 +32,7 @@ def kernel_sums(
   W = plan.shape[1]
   wide = jnp.promote_types(x.dtype, jnp.float32)
   block = (plan.rows, W, plan.sublanes, plan.lanes)
+  band = (1 if plan.plain else plan.rows, W, plan.groups, SUBLANES, LANES)
   last = plan.row_blocks - 1
   grid, order = plan.blocks, lambda s, b: (s, b)
   if not plan.channels_in_sublanes:  # Channels first: their sums stay put.
@@ -53,8 +54,8 @@ def kernel_sums(
     ],
     out_specs=pl.BlockSpec(sums_block, lambda a, b, t: (a, 0, 0, 0, 0)),
     scratch_shapes=[
-      pltpu.VMEM((plan.ring, W, plan.groups, SUBLANES, LANES), wide),
-      pltpu.VMEM((plan.rows, W, plan.groups, SUBLANES, LANES), wide),
+      pltpu.VMEM((plan.ring + 1, W, plan.groups, SUBLANES, LANES), wide),
+      pltpu.VMEM(band, wide),
     ],
     compiler_params=pltpu.CompilerParams(
       dimension_semantics=("parallel", "arbitrary", "arbitrary")
@@ -71,6 +72,7 @@ def _kernel(plan, x_ref, gradient_ref, sums_ref, ring_ref, band_ref):
   @pl.when((pl.program_id(1) == 0) & (step == 0))
   def _():
     sums_ref[...] = jnp.zeros(sums_ref.shape, sums_ref.dtype)
+    ring_ref[plan.ring] = jnp.zeros(ring_ref.shape[1:], ring_ref.dtype)
 
   @pl.when(step < plan.row_blocks)
   def _():
@@ -85,42 +87,56 @@ def _kernel(plan, x_ref, gradient_ref, sums_ref, ring_ref, band_ref):
 
   @pl.when(block >= 0)
   def _():
-    rows.for_each(
-      plan.rows,
-      lambda n: rows.unpack_row(plan, n, gradient_ref, n, band_ref),
-    )
+    if not plan.plain:
+      rows.for_each(
+        plan.rows,
+        lambda n: rows.unpack_row(plan, n, gradient_ref, n, band_ref),
+      )
 
-    def add(n):
-      group = lax.div(n, plan.taps.count[0])
-      tap_row = lax.rem(n, plan.taps.count[0])
-      _add(plan, block, group, tap_row, sums_ref, ring_ref, band_ref)
+    def gradient_at(n, column, group):
+      if plan.plain:
+        return gradient_ref[n, column].astype(ring_ref.dtype)
+      return band_ref[n, column, group]
 
-    rows.for_each(plan.groups * plan.taps.count[0], add)
+    kh = plan.taps.count[0]
+    add = functools.partial(_add, plan, block, sums_ref, ring_ref, gradient_at)
+    if plan.unrolled:
+      rows.for_each(plan.groups, lambda group: add(group, range(kh)))
+    else:
+      rows.for_each(
+        plan.groups * kh, lambda n: add(lax.div(n, kh), [lax.rem(n, kh)])
+      )
 
 
-def _add(plan, block, group, tap_row, sums_ref, ring_ref, band_ref):
-  """Adds a block's products of one group with one row of taps."""
+def _add(plan, block, sums_ref, ring_ref, gradient_at, group, tap_rows):
+  """Adds a block's products of one group with some rows of taps."""
   H, W, _, _ = plan.shape
   start = block * plan.rows
-  offset = plan.taps.first[0] + tap_row * plan.taps.step
-  low = jnp.maximum(start, -offset)
-  high = jnp.minimum(jnp.minimum(start + plan.rows, H - offset), H)
-  taps = plan.taps.count[1]
+  end = jnp.minimum(start + plan.rows, H)
+  taps = [(row, n) for row in tap_rows for n in range(plan.taps.count[1])]
+  chains = -(-_SUMS // len(taps))
 
   def add_row(row, sums):
-    slot = lax.rem(row + offset, plan.ring)
     sums, gradients = list(sums), {}
-    for source, hits in rows.column_hits(plan, range(W)):
-      x = ring_ref[slot, source, group]
-      for tap, column in hits:
-        if column not in gradients:
-          gradients[column] = band_ref[row - start, column, group]
-        chain = tap + taps * (column % _CHAINS)
-        sums[chain] += gradients[column] * x
+    for nth, tap_row in enumerate(tap_rows):
+      slot = rows.slot_of(
+        plan, row + plan.taps.first[0] + tap_row * plan.taps.step
+      )
+      for source, hits in rows.column_hits(plan, range(W)):
+        x = ring_ref[slot, source, group]
+        for tap, column in hits:
+          if column not in gradients:
+            gradients[column] = gradient_at(row - start, column, group)
+          at = (nth * plan.taps.count[1] + tap) * chains + column % chains
+          sums[at] += gradients[column] * x
     return sums
 
-  zeros = [jnp.zeros((SUBLANES, LANES), sums_ref.dtype)] * (taps * _CHAINS)
+  low, high = start, end
+  if not plan.unrolled:
+    offset = plan.taps.first[0] + tap_rows[0] * plan.taps.step
+    low, high = jnp.maximum(start, -offset), jnp.minimum(end, H - offset)
+  zeros = [jnp.zeros((SUBLANES, LANES), sums_ref.dtype)] * (len(taps) * chains)
   sums = lax.fori_loop(low, high, add_row, zeros)
   tile = rows.tile_of(plan, group)
-  for tap in range(taps):
-    sums_ref[tile, tap_row, tap] += sum(sums[tap::taps])
+  for n, (tap_row, tap) in enumerate(taps):
+    sums_ref[tile, tap_row, tap] += sum(sums[n * chains : (n + 1) * chains])

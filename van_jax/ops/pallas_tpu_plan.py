@@ -12,6 +12,7 @@ LANES = 128
 SUBLANES = 8
 _LEAST_LANES = 16  # Of the groups that share a register.
 _BUDGET = 13 * 2**20  # Bytes; the compiler grants a kernel 16 MiB of VMEM.
+_TOLERATED = 1.05  # Work on rows of zeros, over what is needed.
 _REGISTER = 4 * SUBLANES * LANES  # Bytes of one in float32.
 
 
@@ -89,6 +90,11 @@ class Plan:
     return self.stack * (self.full * self.packs + bool(self.tail))
 
   @property
+  def plain(self) -> bool:
+    """Whether a pixel of a block is a whole register already."""
+    return self.groups == 1 and self.full == 1
+
+  @property
   def tiles(self) -> int:
     """Groups of a block that differ in channels, so in weights."""
     if self.channels_in_sublanes:
@@ -104,6 +110,17 @@ class Plan:
   def blocks(self) -> tuple[int, int]:
     """Blocks along S and L."""
     return self.shape[2] // self.sublanes, -(-self.shape[3] // self.lanes)
+
+  @property
+  def unrolled(self) -> bool:
+    """Whether all rows of taps run everywhere, past the border on zeros.
+
+    A loop over those that meet the map spares work, and costs a loop.
+    """
+    H, first, step = self.shape[0], self.taps.first[0], self.taps.step
+    offsets = [first + n * step for n in range(self.taps.count[0])]
+    live = sum(max(0, H - abs(offset)) for offset in offsets)
+    return H * len(offsets) <= _TOLERATED * live
 
   @property
   def steps(self) -> int:
@@ -183,6 +200,6 @@ def _bytes(plan, itemsize, maps):
   padded = -(-plan.lanes // LANES) * LANES
   blocks = plan.rows * W * plan.sublanes * padded * itemsize
   # The kernel gradient keeps its gradient's rows in scratch, too.
-  kept = plan.ring + (plan.rows if maps == 3 else 0)
+  kept = plan.ring + 1 + (plan.rows if maps == 3 else 0)
   weights = plan.taps.count[0] * plan.taps.count[1] * plan.tiles
   return 2 * 2 * blocks + (kept * W * plan.groups + 2 * weights) * _REGISTER

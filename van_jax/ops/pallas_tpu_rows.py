@@ -73,6 +73,12 @@ def live_taps(plan: Plan, row: jax.Array) -> tuple[jax.Array, jax.Array]:
   return low, jnp.minimum(high, plan.taps.count[0])
 
 
+def slot_of(plan: Plan, row: jax.Array) -> jax.Array:
+  """Returns where the ring keeps a row: its last slot holds all zeros."""
+  inside = (row >= 0) & (row < plan.shape[0])
+  return jnp.where(inside, lax.rem(jnp.maximum(row, 0), plan.ring), plan.ring)
+
+
 def runs(width: int) -> list[range]:
   """Returns the columns in runs of about equal length."""
   count = -(-width // _WIDEST_RUN)
