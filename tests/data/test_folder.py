@@ -8,7 +8,7 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data import listing, names
+from van_jax.data import folder as folder_lib, listing, names
 from van_jax.data.host import tf
 
 
@@ -16,13 +16,19 @@ def _files(split):
   return [split.describe(i) for i in range(split.size)]
 
 
-def _open(directory, train_split, eval_split=None):
+def _open(directory, train_split, eval_split=None) -> data.Source:
   return data.open_source(
     name="folder",
     directory=str(directory),
     train_split=train_split,
     eval_split=eval_split,
   )
+
+
+def _split(directory, name) -> folder_lib.FileSplit:
+  split = _open(directory, name).train
+  assert isinstance(split, folder_lib.FileSplit)
+  return split
 
 
 @pytest.fixture
@@ -48,8 +54,8 @@ def large(tmp_path):
 )
 def test_slices_share_no_file_and_leave_none_out(large, parts):
   (large / "train" / "class3" / "image_000.jpg").unlink()  # 999 files.
-  whole = _files(_open(large, "train").train)
-  files = [file for part in parts for file in _files(_open(large, part).train)]
+  whole = _files(_split(large, "train"))
+  files = [file for part in parts for file in _files(_split(large, part))]
   assert len(files) == 999
   assert sorted(files) == whole
 
@@ -61,7 +67,7 @@ def test_per_cents_are_of_all_files(large):
 
 def test_slices_mix_the_classes(large):
   """100 of 1,000 files: 10 of each class, standard deviation 2.9."""
-  labels = _open(large, "train[:10%]").train.labels
+  labels = _split(large, "train[:10%]").labels
   counts = np.bincount(labels, minlength=10)
   assert counts.min() >= 1
   assert counts.max() <= 25
@@ -70,16 +76,16 @@ def test_slices_mix_the_classes(large):
 def test_a_slice_is_the_same_in_another_place(large, tmp_path_factory):
   other = tmp_path_factory.mktemp("other")
   (large / "train").rename(other / "train")
-  here = _files(_open(other, "train[:5%]").train)
+  here = _files(_split(other, "train[:5%]"))
   (other / "train").rename(large / "train")
-  there = _files(_open(large, "train[:5%]").train)
+  there = _files(_split(large, "train[:5%]"))
   assert [f.removeprefix(str(other)) for f in here] == [
     f.removeprefix(str(large)) for f in there
   ]
 
 
 def test_a_slice_keeps_labels_and_classes(large):
-  split = _open(large, "train[:13]").train
+  split = _split(large, "train[:13]")
   assert split.class_names == tuple(f"class{label}" for label in range(10))
   for file, label in zip(_files(split), split.labels, strict=True):
     assert f"/class{label}/" in file
@@ -128,7 +134,7 @@ def test_remote_folders_give_the_batches_of_local_ones(folder, remote):
 
 
 def test_remote_folders_are_named_in_full(remote):
-  split = _open(remote, "train").train
+  split = _split(remote, "train")
   assert split.describe(0) == f"{remote}/train/ant/00.jpg"
   with pytest.raises(ValueError, match=r"ram:///nowhere does not exist"):
     _open("ram:///nowhere", "train")

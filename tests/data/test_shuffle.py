@@ -72,7 +72,7 @@ def _met_again(split):
     for one, other in pairs
     if one in step_of and other in step_of
   ]
-  return np.mean(again)
+  return float(np.mean(again))
 
 
 def test_neighbours_of_a_batch_meet_again_no_more_than_the_window_says(split):
@@ -98,7 +98,7 @@ def test_a_record_comes_at_unrelated_steps_of_two_epochs(split):
   steps = [[epoch[index] for index in both] for epoch in (first, second)]
   # A stripe rotated by f has the correlation 1 - 6 f (1 - f): standard
   # deviation 0.45 of a stripe, 0.056 of the mean of 64. Five of them.
-  assert abs(np.corrcoef(steps)[0, 1]) < 0.28
+  assert abs(float(np.corrcoef(steps)[0, 1])) < 0.28
 
 
 def test_what_is_left_over_differs_between_epochs(split):
