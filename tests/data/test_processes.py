@@ -34,8 +34,8 @@ def image_folder(tmp_path_factory, digits_directory):
     resize_mode="short_side",
     resize_size=32,
     interpolation="bilinear",
-    mean=(0.5,) * 3,
-    std=(0.5,) * 3,
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
   )
   (batch,) = data.eval_batches(
     source, batch_size=SIZE, preprocessing=as_they_are

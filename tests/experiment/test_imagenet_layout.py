@@ -87,16 +87,18 @@ def config(imagenet, root, monkeypatch):
   config.augmentation.image_size = 32
   config.preprocessing.image_size = 32
   config.preprocessing.resize_size = 35
-  config.schedule.epochs = 2.0
-  config.schedule.warmup_epochs = 1.0
+  config.schedule.epochs = 1.0
+  config.schedule.warmup_epochs = 0.0
   config.schedule.cooldown_epochs = 0.0
   config.logging.every_steps = 1
   config.model.widths = (8, 8, 16, 16)
   config.model.depths = (1, 1, 1, 1)
+  config.model.ffn_ratios = (2, 2, 2, 2)
   config.model.conv_implementation = "xla"
   return config.lock()
 
 
+@pytest.mark.slow
 def test_the_recipe_trains_and_counts_every_image(config, tmp_path):
   scores = experiment.train(config, workdir=str(tmp_path / "run"))
   assert scores["count"] == NUM_EVAL
