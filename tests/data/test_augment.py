@@ -22,11 +22,13 @@ def _png(pixels) -> bytes:
 
 
 def _augmented(encoded, draws, **options):
-  augmented = augment.augmenter(plain.augmentation(**options))
-  images = tf.data.Dataset.range(draws).map(
-    lambda i: augmented(encoded, tf.stack([i, 7]))
+  how = plain.augmentation(**options)
+  decode_crop, finish = augment.decoder(how), render.compile_renderer(how)
+  parts = tf.data.Dataset.range(draws).map(
+    lambda i: decode_crop(encoded, tf.stack([i, 7]))
   )
-  return np.stack(list(images.as_numpy_iterator())).astype(int)
+  images = [finish(*part) for part in parts.as_numpy_iterator()]
+  return np.stack(images).astype(int)
 
 
 def _box(height, width, seed, scale=(0.08, 1.0)):

@@ -143,5 +143,17 @@ def test_resize_is_pillows(interpolation, size):
 def test_window_is_a_part_of_the_resized_image(interpolation):
   image, filter_ = images()["photograph"], pixels.FILTERS[interpolation]
   whole = pixels.resize(image, 90, 120, filter_)
-  window = pixels.resize_window(image, 90, 120, filter_, 7, 30, 50, 60)
+  place = (0, 0, *image.shape[:2])
+  window = pixels.resize_window(image, place, 90, 120, filter_, (7, 30, 50, 60))
   np.testing.assert_array_equal(window, whole[7:57, 30:90])
+
+
+def test_window_needs_no_more_of_the_image_than_it_depends_on():
+  image, filter_ = images()["photograph"], pixels.FILTERS["bicubic"]
+  H, W, _ = image.shape
+  whole = pixels.resize(image, H // 2, W // 2, filter_)
+  part = image[40:130, 50:140]  # 4 = 2 * 2 pixels more on either side.
+  window = pixels.resize_window(
+    part, (40, 50, H, W), H // 2, W // 2, filter_, (22, 27, 41, 41)
+  )
+  np.testing.assert_array_equal(window, whole[22:63, 27:68])

@@ -42,7 +42,7 @@ def test_evaluation_sees_pils_pixels(photographs, interpolation, mode, size):
   preprocessing = dataclasses.replace(mode, interpolation=interpolation)
   for pixels in photographs:
     encoded = _encoded(np.ascontiguousarray(pixels[: size[0], : size[1]]))
-    ours = decode.preprocess(encoded, preprocessing).numpy()
+    ours = decode.preprocess(encoded, preprocessing)
     pil = data.preprocess_image(Image.open(io.BytesIO(encoded)), preprocessing)
     assert ours.shape == pil.shape == (224, 224, 3)
     np.testing.assert_array_equal(ours, pil)

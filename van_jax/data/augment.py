@@ -1,4 +1,4 @@
-"""One training image from its encoded form and its own seed."""
+"""The part of a training image that is shown, from its own seed."""
 
 from __future__ import annotations
 
@@ -15,34 +15,31 @@ with epy.lazy_imports():
   from van_jax.data import render
 
 
-def augmenter(how: Augmentation) -> Callable[[Any, Any], Any]:
-  """Returns the function that decodes and augments one image in a graph.
+def decoder(how: Augmentation) -> Callable[[Any, Any], tuple[Any, Any]]:
+  """Returns the function that draws and decodes the crop of one image.
 
   It maps an encoded image, [] string, and a seed, [2] int64, of which the
-  image is a function, to uint8 [image_size, image_size, 3]. Random numbers are
-  TensorFlow's stateless ones; pixels after the decoder are `render.py`'s.
+  image is a function, to the crop, uint8 [h, w, 3], and the random numbers
+  that `render.py` finishes it with: TensorFlow's stateless ones.
   """
-  finish = render.compile_renderer(how)
-  count = render.draws(how)
+  count = crop.DRAWS + render.draws(how)
 
-  def augment(encoded, seed):
-    draws = tf.random.stateless_uniform([crop.DRAWS + count], seed)
+  def decode_crop(encoded, seed):
+    draws = tf.random.stateless_uniform([count], seed)
     image = _decode(encoded, draws[: crop.DRAWS], how)
-    image = tf.numpy_function(
-      finish, [image, draws[crop.DRAWS :]], tf.uint8, stateful=False
-    )
-    return tf.ensure_shape(image, [how.image_size, how.image_size, 3])
+    return image, draws[crop.DRAWS :]
 
-  return augment
+  return decode_crop
 
 
 def _decode(encoded: Any, draws: Any, how: Augmentation) -> Any:
   """Returns the part of the image that the crop takes, not yet resized."""
   if how.crop != "random_resized":
     return decode.decode(encoded)
-  return decode.decode_box(
+  image, _ = decode.decode_box(
     encoded,
     lambda height, width: crop.draw_box(
       height, width, draws, scale=how.crop_scale, ratio=how.crop_ratio
     ),
   )
+  return image

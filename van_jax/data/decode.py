@@ -6,7 +6,6 @@ resize Pillow's own arithmetic (`pixels/resampling.py`).
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,12 +37,18 @@ def decode(encoded: Any) -> Any:
   )
 
 
-def decode_box(encoded: Any, box_of: Callable[[Any, Any], Any]) -> Any:
+def decode_box(
+  encoded: Any, box_of: Callable[[Any, Any], Any]
+) -> tuple[Any, Any]:
   """Decodes a part of an image; of a JPEG it decodes little more than that.
 
   Args:
     encoded: as in `decode`.
     box_of: from height and width to the box (top, left, height, width), [4].
+
+  Returns:
+    the part, uint8 [h, w, 3], and its place: its first row and column, and the
+    image's height and width, int32 [4].
   """
 
   def jpeg():
@@ -57,34 +62,70 @@ def decode_box(encoded: Any, box_of: Callable[[Any, Any], Any]) -> Any:
       channels=3,
       dct_method=_ACCURATE,
     )
-    return image[:, before : before + w]
+    place = tf.stack([top, left, shape[0], shape[1]])
+    return image[:, before : before + w], place
 
   def other():
     image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
     shape = tf.shape(image)
     top, left, h, w = tf.unstack(box_of(shape[0], shape[1]))
-    return image[top : top + h, left : left + w]
+    place = tf.stack([top, left, shape[0], shape[1]])
+    return image[top : top + h, left : left + w], place
 
   return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
 
 
-def preprocess(encoded: Any, preprocessing: Preprocessing) -> Any:
+def preprocess(encoded: bytes, to: Preprocessing) -> np.ndarray:
   """Maps an encoded image to uint8 [image_size, image_size, 3]."""
-  image = tf.numpy_function(
-    functools.partial(_resize_and_crop, to=preprocessing),
-    [decode(encoded)],
-    tf.uint8,
-    stateful=False,
-  )
-  size = preprocessing.image_size
-  return tf.ensure_shape(image, [size, size, 3])
+  part, place = decode_centre(tf.constant(encoded), to)
+  return crop_centre(part.numpy(), place.numpy(), to=to)
 
 
-def _resize_and_crop(image: np.ndarray, *, to: Preprocessing) -> np.ndarray:
-  height, width = to.resized(*image.shape[:2])
+def decode_centre(encoded: Any, to: Preprocessing) -> tuple[Any, Any]:
+  """Decodes the part of an image that its centre crop depends on.
+
+  Returns:
+    as `decode_box`, for `crop_centre`.
+  """
+
+  def box(height, width):
+    short = tf.minimum(height, width)
+    rows, columns = _centre(height, short, to), _centre(width, short, to)
+    return tf.stack([rows[0], columns[0], rows[1], columns[1]])
+
+  return decode_box(encoded, box)
+
+
+def _centre(length: Any, short: Any, to: Preprocessing) -> tuple[Any, Any]:
+  """Returns the first of the pixels that a crop depends on, and their number.
+
+  Some more than needed on either side: the longest filter's, and two pixels
+  for the roundings of size and margin.
+  """
+  length = tf.cast(length, tf.float32)
+  side = length if to.resize_mode == "warp" else tf.cast(short, tf.float32)
+  scale = side / to.resize_size
+  half = to.image_size * scale / 2 + 3 * tf.maximum(scale, 1) + 2 * scale + 2
+  first = tf.floor(tf.maximum(length / 2 - half, 0))
+  last = tf.math.ceil(tf.minimum(length / 2 + half, length))
+  return tf.cast(first, tf.int32), tf.cast(last - first, tf.int32)
+
+
+def crop_centre(
+  part: np.ndarray, place: np.ndarray, *, to: Preprocessing
+) -> np.ndarray:
+  """Returns the resized and cropped image, uint8 [image_size, image_size, 3].
+
+  Args:
+    part: from `decode_centre`, as is `place`.
+    place: int32 [4].
+    to: what the weights expect.
+  """
+  top, left, H, W = place.tolist()
+  height, width = to.resized(H, W)
   size = to.image_size
-  top, left = round((height - size) / 2), round((width - size) / 2)
+  window = (round((height - size) / 2), round((width - size) / 2), size, size)
   filter_ = pixels.FILTERS[to.interpolation]
   return pixels.resize_window(
-    image, height, width, filter_, top, left, size, size
+    part, (top, left, H, W), height, width, filter_, window
   )

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from etils import epy
 
-from van_jax.data import augment, checks, decode, order, readable, skipping
+from van_jax.data import (
+  augment,
+  checks,
+  decode,
+  grouping,
+  order,
+  readable,
+  skipping,
+)
 from van_jax.data.augmentation import Augmentation
 from van_jax.data.host import tf
 from van_jax.data.preprocessing import Preprocessing
 from van_jax.data.source import Source
+
+with epy.lazy_imports():
+  from van_jax.data import render
 
 Batch = dict[str, np.ndarray]
 
@@ -120,11 +133,22 @@ class EvalBatches:
     def example(index, handle):
       del index
       encoded, label = self.split.fetch(handle)
-      image = decode.preprocess(encoded, self.preprocessing)
-      return {"image": image, "label": label, "mask": True}
+      part, place = decode.decode_centre(encoded, self.preprocessing)
+      return part, place, {"label": label, "mask": True}
 
+    def mapped(first, last, group):
+      return grouping.map_grouped(
+        self.split.sequence(first, last),
+        example,
+        functools.partial(decode.crop_centre, to=self.preprocessing),
+        self.preprocessing.image_size,
+        group,
+      )
+
+    rest = stop - (stop - start) % grouping.GROUP  # A group that is not full.
+    groups = mapped(start, rest, grouping.GROUP)
     dataset = _batched(
-      _mapped(self.split.sequence(start, stop), example), self.batch_size
+      groups.concatenate(mapped(rest, stop, 1)), self.batch_size
     )
     done = 0
     for batch in readable.batches(
@@ -167,40 +191,36 @@ def _train_iterator(
   *,
   skip: bool,
 ) -> Iterator[Batch]:
-  augment_image = augment.augmenter(how)
+  decode_crop = augment.decoder(how)
+  finish = render.compile_renderer(how)
 
   def example(epoch, repetition, index, handle):
     encoded, label = split.fetch(handle)
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
     key = tf.random.fold_in(tf.random.fold_in(key, index), repetition)
-    return {"image": augment_image(encoded, key), "label": label}
+    image, draws = decode_crop(encoded, key)
+    return image, draws, {"label": label}
 
   def order_from(batches_done):
     start = share.start_step + batches_done
     return split.shuffled(seed, dataclasses.replace(share, start_step=start))
 
   size = share.examples_per_step
-  dataset = (
-    skipping.map_marking(order_from(0), example, how.image_size)
-    if skip
-    else _mapped(order_from(0), example)
+  map_examples = skipping.map_marking if skip else grouping.map_grouped
+  dataset = map_examples(
+    order_from(0), example, finish, how.image_size, grouping.GROUP
   )
   batches = readable.batches(_batched(dataset, size), order_from, split, size)
   return skipping.repaired(batches, split) if skip else batches
 
 
-def _mapped(dataset: Any, example: Any) -> Any:
-  return dataset.map(
-    example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-  )
-
-
-def _batched(dataset: Any, batch_size: int) -> Any:
+def _batched(groups: Any, batch_size: int) -> Any:
   options = tf.data.Options()
   # Examples are enough to keep all cores busy.
   options.threading.max_intra_op_parallelism = 1
   return (
-    dataset.batch(batch_size)
+    groups.unbatch()  # Not rebatch(): it reads ahead, into damaged images.
+    .batch(batch_size)
     .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
     .with_options(options)
   )

@@ -9,12 +9,13 @@ on every image, and is done only where it was asked for.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from absl import logging
 
+from van_jax.data import grouping
 from van_jax.data.host import tf
 from van_jax.data.order import Split
 
@@ -23,24 +24,23 @@ _AT_ONCE = 4 * (os.cpu_count() or 1)
 
 
 def map_marking(
-  dataset: Any, example: Callable[..., dict[str, Any]], image_size: int
+  dataset: Any,
+  example: grouping.Example,
+  finish: grouping.Finish,
+  image_size: int,
+  group: int,
 ) -> Any:
-  """Maps `example` over a dataset, and marks where it fails.
+  """Maps the elements of a dataset, and marks where that fails.
 
-  Args:
-    dataset: a tf.data.Dataset of (..., index, handle).
-    example: from these to {"image": uint8 [image_size, image_size, 3],
-      "label": int32 []}.
-    image_size: pixels.
-
-  Returns:
-    The tf.data.Dataset of what `example` returns, and "index": int64 [] and
-    "damaged": bool []; black images where it failed.
+  Arguments and result as of `grouping.map_grouped`; the elements end with
+  index and handle, and the result has "index": int64 [group] and "damaged":
+  bool [group] too, with black images where it failed.
   """
 
   def good(*arguments):
-    index = arguments[-2]
-    return example(*arguments) | {"index": index, "damaged": False}
+    pixels, numbers, rest = example(*arguments)
+    images = grouping.finished([pixels], [numbers], finish, image_size)
+    return {"image": images[0], "index": arguments[-2], "damaged": False} | rest
 
   def damaged(*arguments):
     return {
@@ -60,7 +60,7 @@ def map_marking(
     cycle_length=_AT_ONCE,
     num_parallel_calls=tf.data.AUTOTUNE,
     deterministic=True,
-  )
+  ).batch(group)
 
 
 def repaired(

@@ -29,36 +29,41 @@ def resize(image, height, width, filter_):
     width: columns to make.
     filter_: one of FILTERS' values.
   """
-  return resize_window(image, height, width, filter_, 0, 0, height, width)
+  H, W, _ = image.shape
+  whole = (0, 0, H, W)
+  return resize_window(
+    image, whole, height, width, filter_, (0, 0, height, width)
+  )
 
 
 @compiled
-def resize_window(
-  image, height, width, filter_, top, left, window_height, window_width
-):
-  """Returns a window of the resized image, computing no more than it.
+def resize_window(part, place, height, width, filter_, window):
+  """Returns a window of a resized image, from the part of it that this takes.
 
   Args:
-    image: uint8 [H, W, 3].
+    part: uint8 [h, w, 3], of an image [H, W, 3]; it must have all pixels that
+      the window depends on.
+    place: (top, left, H, W), the part's first row and column, and the image's
+      size.
     height: rows of the whole resized image.
     width: columns of the whole resized image.
     filter_: one of FILTERS' values.
-    top: the window's first row.
-    left: the window's first column.
-    window_height: its rows.
-    window_width: its columns.
+    window: (top, left, rows, columns) of the resized image.
 
   Returns:
-    uint8 [window_height, window_width, 3].
+    uint8 [rows, columns, 3].
   """
-  H, W, _ = image.shape
+  part_top, part_left, H, W = place
+  top, left, window_height, window_width = window
   columns = _weights(W, width, filter_, left, window_width)
+  columns[0][:] -= part_left
   rows = _weights(H, height, filter_, top, window_height)
   first = rows[0][0]
-  last = rows[0][window_height - 1] + rows[1][window_height - 1]
-  image = image[first:last]  # What the vertical pass reads.
-  middle = _horizontal_pass(image, columns)
-  return _vertical_pass(middle, (rows[0] - first, rows[1], rows[2]))
+  last = rows[0][-1] + rows[1][-1]
+  rows[0][:] -= first
+  # The horizontal pass makes what the vertical one reads, and no more.
+  middle = _horizontal_pass(part[first - part_top : last - part_top], columns)
+  return _vertical_pass(middle, rows)
 
 
 @compiled
