@@ -52,7 +52,10 @@ def test_architecture_takes_overrides_of_how_to_run():
     ({"lka_convs": ()}, "lka_convs=.*must be some of"),
     ({"lka_convs": ("pointwise", "dilated")}, "in that order"),
     ({"lka_convs": ("dense", "pointwise")}, "in that order, or"),
-    ({"conv_implementation": "fft"}, "'fft'.*auto, shifted_sum, xla"),
+    (
+      {"conv_implementation": "fft"},
+      "'fft'.*auto, numba_cpu, pallas_tpu, shifted_sum, xla",
+    ),
     ({"drop_path_rate": 1.0}, "drop_path_rate=1.0.*below 1"),
     ({"num_classes": -1}, "num_classes=-1 must be at least 0"),
     ({"batch_norm_group_size": 0}, "batch_norm_group_size=0.*or None"),

@@ -224,7 +224,10 @@ def test_taps_outside_the_map_cost_nothing():
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    ({"implementation": "fft"}, "'fft'.*auto, shifted_sum, xla"),
+    (
+      {"implementation": "fft"},
+      "'fft'.*auto, numba_cpu, pallas_tpu, shifted_sum, xla",
+    ),
     ({"dilation": 0}, "dilation=0 must be at least 1"),
     ({"x": jnp.ones((4, 4, 2))}, r"\(4, 4, 2\)"),
     ({"kernel": jnp.ones((3, 3, 2, 2))}, r"last axes must be \(1, 2\)"),

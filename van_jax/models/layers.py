@@ -78,13 +78,13 @@ class Depthwise(nn.Module):
     shape = (self.kernel_size, self.kernel_size, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-    y = ops.depthwise_conv(
+    return ops.depthwise_conv(
       x.astype(self.dtype),
       kernel.astype(self.dtype),
+      bias=bias.astype(self.dtype),
       dilation=self.dilation,
       implementation=self.implementation,
     )
-    return y + bias.astype(self.dtype)[None, None, None]
 
 
 class DropPath(nn.Module):

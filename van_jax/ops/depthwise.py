@@ -6,19 +6,32 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import pallas_tpu, shifted_sum, xla
+from van_jax.ops import numba_cpu, pallas_tpu, shifted_sum, xla
+
+
+def _then_bias(convolve):
+  """Returns convolve(x, kernel, dilation) with a bias of None or [C]."""
+
+  def run(x, kernel, bias, dilation):
+    y = convolve(x, kernel, dilation)
+    return y if bias is None else y + bias.astype(y.dtype)[None, None, None]
+
+  return run
+
 
 _IMPLEMENTATIONS = {
+  "numba_cpu": numba_cpu.depthwise_conv,
   "pallas_tpu": pallas_tpu.depthwise_conv,
-  "shifted_sum": shifted_sum.depthwise_conv,
-  "xla": xla.depthwise_conv,
+  "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
+  "xla": _then_bias(xla.depthwise_conv),
 }
 
 # What "auto" means: the faster one on each platform that has been measured. On
-# two CPU cores VAN-B0's inference (224, batch 8) by the shifted sum is 8.8
-# times as fast as by XLA. On TPU v5e the shifted sum costs a B0 training step
-# twice the cycles of XLA's, by the compiler's own estimate.
-_AUTO_BY_PLATFORM = {"cpu": "shifted_sum"}
+# TPU v5e the shifted sum costs a B0 training step twice the cycles of XLA's,
+# by the compiler's own estimate. On CPUs the loops of numba_cpu win on every
+# shape of B0 to B6, in both directions, by benchmarks/lka.py; what Numba does
+# not know is left to the shifted sum, 8 times as fast as XLA's there.
+_AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
 _AUTO_ELSEWHERE = "xla"
 
 
@@ -31,6 +44,7 @@ def depthwise_conv(
   x: jax.Array,
   kernel: jax.Array,
   *,
+  bias: jax.Array | None = None,
   dilation: int = 1,
   implementation: str = "auto",
 ) -> jax.Array:
@@ -42,6 +56,7 @@ def depthwise_conv(
   Args:
     x: [B, H, W, C], floating.
     kernel: [kh, kw, 1, C], floating.
+    bias: [C], added to the result; None for none.
     dilation: distance between neighbouring taps, >= 1.
     implementation: one of `list_implementations()`. "auto" takes the fastest
       one for the platform that the program is compiled for.
@@ -52,30 +67,31 @@ def depthwise_conv(
   Raises:
     ValueError: on shapes, dilation or a name that make no such convolution.
   """
-  _check(x, kernel, dilation, implementation)
+  _check(x, kernel, bias, dilation, implementation)
   if implementation == "auto":
-    return _auto(x, kernel, dilation)
-  return _IMPLEMENTATIONS[implementation](x, kernel, dilation)
+    return _auto(x, kernel, bias, dilation)
+  return _IMPLEMENTATIONS[implementation](x, kernel, bias, dilation)
 
 
 # The platform is known when the program is lowered, not when it is traced (a
 # CPU host compiles for TPUs). Differentiating `platform_dependent` would keep
 # residuals of every branch, so each direction makes its own choice.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _auto(x, kernel, dilation):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _auto(x, kernel, bias, dilation):
   return _by_platform(
-    lambda conv: functools.partial(conv, dilation=dilation), x, kernel
+    lambda conv: functools.partial(conv, dilation=dilation), x, kernel, bias
   )
 
 
-def _auto_forward(x, kernel, dilation):
-  return _auto(x, kernel, dilation), (x, kernel)
+def _auto_forward(x, kernel, bias, dilation):
+  return _auto(x, kernel, bias, dilation), (x, kernel, bias)
 
 
 def _auto_backward(dilation, residuals, gradient):
   def backward(conv):
-    def run(x, kernel, gradient):
-      _, vjp = jax.vjp(lambda x, k: conv(x, k, dilation), x, kernel)
+    def run(*arguments):
+      *arrays, gradient = arguments
+      _, vjp = jax.vjp(lambda *arrays: conv(*arrays, dilation), *arrays)
       return vjp(gradient)
 
     return run
@@ -86,19 +102,28 @@ def _auto_backward(dilation, residuals, gradient):
 _auto.defvjp(_auto_forward, _auto_backward)
 
 
-def _by_platform(make, *args):
-  """Runs make(implementation)(*args) for the implementation "auto" means."""
+def _by_platform(make, x, *others):
+  """Runs make(implementation)(x, ...) for the implementation "auto" means."""
   return lax.platform_dependent(
-    *args,
+    x,
+    *others,
     default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
-    **{
-      platform: make(_IMPLEMENTATIONS[name])
-      for platform, name in _AUTO_BY_PLATFORM.items()
-    },
+    cpu=make(_IMPLEMENTATIONS[_on_cpu(x.dtype)]),
   )
 
 
-def _check(x, kernel, dilation, implementation):
+def _on_cpu(dtype):
+  """Returns what "auto" means on a CPU, for maps of a dtype."""
+  fast, plain = _AUTO_ON_CPU
+  if not numba_cpu.takes(dtype):
+    return plain
+  # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
+  if jax.default_backend() != "cpu" or not numba_cpu.is_available():
+    return plain
+  return fast
+
+
+def _check(x, kernel, bias, dilation, implementation):
   if implementation not in list_implementations():
     raise ValueError(
       f"implementation={implementation!r} is not a depthwise convolution; "
@@ -114,6 +139,11 @@ def _check(x, kernel, dilation, implementation):
     raise ValueError(
       f"kernel.shape={kernel.shape} does not fit x.shape={x.shape}: its last "
       f"axes must be (1, {x.shape[-1]}); one [kh, kw] kernel a channel."
+    )
+  if bias is not None and bias.shape != x.shape[-1:]:
+    raise ValueError(
+      f"bias.shape={bias.shape} does not fit x.shape={x.shape}: it must be "
+      f"{x.shape[-1:]}, a number a channel."
     )
   if dilation < 1:
     raise ValueError(

@@ -1,0 +1,213 @@
+"""Depthwise convolution by loops that Numba compiles for the CPU at hand.
+
+XLA:CPU calls them by its typed foreign function interface, without Python.
+They read a map once from memory, keep it in the cache with zeros around it,
+and hold a block of sums in registers; both gradients, and the bias's, come
+from one pass. See `numba_kernels`. Numba is imported when a program is traced
+that may run on a CPU.
+"""
+
+import ctypes
+import functools
+import logging
+import os
+import struct
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_batching import custom_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
+
+from van_jax.ops import shifted_sum, taps
+
+_FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
+_DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
+
+
+@functools.cache
+def is_available() -> bool:
+  """Returns whether the loops run here; compiles them the first time."""
+  plain = os.name == "posix" and struct.calcsize("P") == 8
+  if not plain or sys.byteorder != "little":
+    return False
+  try:
+    from van_jax.ops import numba_backward, numba_forward
+
+    for name, handler in (
+      (_FORWARD, numba_forward.handler),
+      (_BACKWARD, numba_backward.handler),
+    ):
+      capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler.address))
+      jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+  except Exception:  # Whatever a CPU or a version that we never saw may raise.
+    logging.getLogger(__name__).warning(
+      "Numba cannot compile for this CPU; depthwise convolutions will be slow.",
+      exc_info=True,
+    )
+    return False
+  return True
+
+
+def takes(dtype: jax.typing.DTypeLike) -> bool:
+  """Returns whether there are loops for maps of a dtype."""
+  return jnp.dtype(dtype) in _DTYPES
+
+
+def depthwise_conv(
+  x: jax.Array, kernel: jax.Array, bias: jax.Array | None, dilation: int
+) -> jax.Array:
+  """Returns the depthwise convolution of x, [B, H, W, C], plus a bias.
+
+  Accumulates in float32, or for wider maps by `shifted_sum`.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: [kh, kw, 1, C].
+    bias: [C], or None for none.
+    dilation: distance between neighbouring taps.
+
+  Raises:
+    RuntimeError: if Numba does not know this CPU.
+  """
+  if bias is None:
+    bias = jnp.zeros(x.shape[-1:], kernel.dtype)
+  if not takes(x.dtype):
+    y = shifted_sum.depthwise_conv(x, kernel, dilation)
+    return y + bias.astype(y.dtype)[None, None, None]
+  if not is_available():
+    raise RuntimeError(
+      "implementation='numba_cpu' cannot run here, see the warning above; "
+      "take 'shifted_sum'."
+    )
+  return _convolve(x, kernel, bias, dilation)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _convolve(x, kernel, bias, dilation):
+  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
+  return _forward_op(dilation)(x, kernel, bias)
+
+
+def _forward(x, kernel, bias, dilation):
+  return _convolve(x, kernel, bias, dilation), (x, kernel, bias)
+
+
+def _backward(dilation, residuals, gradient):
+  x, kernel, bias = residuals
+  x_gradient, kernel_gradient, bias_gradient = _backward_op(dilation)(
+    x, kernel.astype(jnp.float32), gradient
+  )
+  return (
+    x_gradient,
+    kernel_gradient.astype(kernel.dtype),
+    bias_gradient.astype(bias.dtype),
+  )
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _attributes(x, kernel, dilation):
+  top, left = (taps.padding(size, dilation)[0] for size in kernel.shape[:2])
+  return {
+    "dilation": np.int64(dilation),
+    "half": np.int64(x.dtype == jnp.bfloat16),
+    "left": np.int64(left),
+    "top": np.int64(top),
+  }
+
+
+def _call_forward(dilation, x, kernel, bias):
+  call = jax.ffi.ffi_call(_FORWARD, jax.ShapeDtypeStruct(x.shape, x.dtype))
+  return call(x, kernel, bias, **_attributes(x, kernel, dilation))
+
+
+def _call_backward(dilation, x, kernel, gradient):
+  results = (
+    jax.ShapeDtypeStruct(x.shape, x.dtype),
+    jax.ShapeDtypeStruct(kernel.shape, jnp.float32),
+    jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
+  )
+  call = jax.ffi.ffi_call(_BACKWARD, results)
+  return call(x, kernel, gradient, **_attributes(x, kernel, dilation))
+
+
+@functools.cache
+def _forward_op(dilation):
+  """Returns the operation, each device working on its own examples."""
+  call = functools.partial(_call_forward, dilation)
+  split = custom_partitioning(call)
+
+  def partition(mesh, arguments, result):
+    examples, whole = _shardings(mesh, arguments[0].sharding)
+    return mesh, call, examples, (examples, whole, whole)
+
+  split.def_partition(
+    partition,
+    sharding_rule="b h w c, p q i c, c -> b h w c",
+    need_replication_factors=("h", "w", "c", "p", "q", "i"),
+  )
+  return _mapped(split, results=1)
+
+
+@functools.cache
+def _backward_op(dilation):
+  """Returns the operation; what belongs to all examples is summed."""
+  call = functools.partial(_call_backward, dilation)
+  split = custom_partitioning(call)
+
+  def partition(mesh, arguments, results):
+    examples, whole = _shardings(mesh, arguments[0].sharding)
+    axes = examples.spec[0]
+
+    def local(x, kernel, gradient):
+      x_gradient, *sums = call(x, kernel, gradient)
+      if axes is not None:
+        sums = jax.lax.psum(sums, axes)
+      return x_gradient, *sums
+
+    return mesh, local, (examples, whole, whole), (examples, whole, examples)
+
+  split.def_partition(
+    partition,
+    sharding_rule="b h w c, p q i c, b h w c -> b h w c, p q i c, c",
+    need_replication_factors=("h", "w", "c", "p", "q", "i"),
+  )
+  return _mapped(split, results=3)
+
+
+def _shardings(mesh, sharding):
+  """Returns the shardings (by example as `sharding` does, none)."""
+  spec = sharding.spec[0] if sharding.spec else None
+  return (
+    NamedSharding(mesh, PartitionSpec(spec, None, None, None)),
+    NamedSharding(mesh, PartitionSpec()),
+  )
+
+
+def _mapped(operation, results):
+  """Returns the operation for vmap too: one call for each index."""
+
+  @custom_vmap
+  def run(*arrays):
+    return operation(*arrays)
+
+  @run.def_vmap
+  def _(size, mapped, *arrays):
+    def one(index):
+      return run(
+        *(
+          jax.lax.dynamic_index_in_dim(a, index, 0, keepdims=False)
+          if is_mapped
+          else a
+          for a, is_mapped in zip(arrays, mapped, strict=True)
+        )
+      )
+
+    out = jax.lax.map(one, jnp.arange(size))
+    return out, True if results == 1 else (True,) * results
+
+  return run

@@ -1,0 +1,114 @@
+"""XLA's handler of the forward convolution: result = conv(x, kernel) + bias."""
+
+from numba import cfunc, njit, types
+
+from van_jax.ops import (
+  call_frame,
+  machine,
+  numba_kernels,
+  packing,
+  scratch,
+  threads,
+)
+from van_jax.ops.call_frame import JIT
+from van_jax.ops.machine import BYTES, LANES
+
+_X, _KERNEL, _BIAS, _RESULT = 11, 12, 13, 14  # Of a job's numbers.
+
+
+@njit(**JIT)
+def _piece(problem, plan, item, x, kernel, bias, result, memory):
+  size = 2 if problem.half else 4
+  piece, band = item // plan.bands, item % plan.bands
+  example, chunk = piece // plan.chunks, piece % plan.chunks
+  group = chunk * plan.chunk
+  channels = min(plan.chunk * LANES, problem.channels - group * LANES)
+  start, stop = band * plan.band, min((band + 1) * plan.band, problem.height)
+  halo = (problem.taps_high - 1) * problem.dilation
+  low = max(0, start - problem.top)
+  high = min(problem.height, stop - problem.top + halo)
+
+  group_pitch = plan.rows * plan.pitch
+  taps = memory + plan.chunk * group_pitch + BYTES
+  taps_pitch = problem.taps_high * plan.columns * BYTES
+  biases = taps + plan.chunk * taps_pitch + BYTES
+  row = biases + plan.chunk * BYTES + BYTES
+  spare = row + plan.chunk * plan.length * BYTES
+  image = problem.height * problem.width * problem.channels * size
+  numba_kernels.load_map(
+    problem, plan, x + example * image, group, channels, low, high, memory,
+    plan.before,
+  )  # fmt: skip
+  numba_kernels.load_kernel(problem, plan, kernel, group, channels, taps, False)
+  packing.load_row(
+    bias + group * LANES * 4, False, 0, 1, channels, biases, BYTES, row
+  )
+  stride = problem.channels * size
+  to = result + example * image + group * LANES * size
+  for i in range(start, stop):
+    for g in range((channels + LANES - 1) // LANES):
+      numba_kernels.convolve_row(
+        problem, plan, memory + g * group_pitch, low, problem.top, i,
+        taps + g * taps_pitch, biases + g * BYTES,
+        row + g * plan.length * BYTES,
+      )  # fmt: skip
+    packing.store_row(
+      to + i * problem.width * stride, problem.half, stride, problem.width,
+      channels, row, plan.length * BYTES, spare,
+    )  # fmt: skip
+
+
+@njit(**JIT)
+def _work(job):
+  item = threads.claim(job)
+  if item < 0:
+    return
+  problem = scratch.problem_of(job)
+  plan = scratch.plan(problem, 1, problem.batch)
+  vectors = 4 + plan.chunk * (
+    plan.rows * plan.pitch // BYTES
+    + problem.taps_high * plan.columns
+    + 1
+    + plan.length
+  )
+  block = machine.malloc((vectors + 1) * BYTES)
+  memory = (block + BYTES - 1) // BYTES * BYTES
+  while item >= 0:
+    _piece(
+      problem,
+      plan,
+      item,
+      threads.number(job, _X),
+      threads.number(job, _KERNEL),
+      threads.number(job, _BIAS),
+      threads.number(job, _RESULT),
+      memory,
+    )
+    threads.finish(job)
+    item = threads.claim(job)
+  machine.free(block)
+
+
+_task = threads.address_of_task(_work)
+
+
+@cfunc(types.int64(types.int64), error_model="numpy", cache=True)
+def handler(frame):
+  """Computes result from (x, kernel, bias); see `numba_cpu`."""
+  if call_frame.answered_metadata(frame):
+    return 0
+  problem = scratch.problem_from(frame, 1)
+  plan = scratch.plan(problem, 1, problem.batch)
+  items = problem.batch * plan.chunks * plan.bands
+  addresses = (
+    call_frame.argument(frame, 0),
+    call_frame.argument(frame, 1),
+    call_frame.argument(frame, 2),
+    call_frame.result(frame, 0),
+  )
+  job = threads.new_job(items, problem, addresses)
+  threads.share(frame, job, _task(), min(problem.threads, items) - 1)
+  _work(job)
+  threads.wait(job)
+  threads.leave(job)
+  return 0

@@ -1,0 +1,98 @@
+"""Maps in and out of scratch memory, where the CPU's vectors like them.
+
+In scratch memory channels come in groups of LANES, the last one filled up
+with zeros; each group is a map of vectors, [rows, pitch, LANES] of float32,
+with zeros beside its rows for taps that look past them.
+"""
+
+from numba import njit
+
+from van_jax.ops import machine
+from van_jax.ops.call_frame import JIT
+from van_jax.ops.machine import BYTES, LANES
+
+
+@njit(**JIT)
+def _load_some(address, half, count, spare):
+  """Returns the first `count` numbers as a vector, by spare memory."""
+  machine.store_vector(spare, machine.zeros())
+  for n in range(count):
+    if half:
+      bits = machine.load_int16(address + 2 * n)
+      machine.store_int16(spare + 4 * n + 2, bits)  # Little-endian.
+    else:
+      machine.store_int32(spare + 4 * n, machine.load_int32(address + 4 * n))
+  return machine.load_vector(spare)
+
+
+@njit(**JIT)
+def _store_some(address, half, count, vector, spare):
+  """Stores the first `count` numbers of a vector, by spare memory."""
+  if half:
+    machine.store_bfloat16(spare, vector)
+    for n in range(count):
+      machine.store_int16(address + 2 * n, machine.load_int16(spare + 2 * n))
+  else:
+    machine.store_vector(spare, vector)
+    for n in range(count):
+      machine.store_int32(address + 4 * n, machine.load_int32(spare + 4 * n))
+
+
+@njit(**JIT)
+def load_row(source, half, stride, length, channels, row, group_pitch, spare):
+  """Copies a row of a map into scratch memory.
+
+  Args:
+    source: address of the row's first channel.
+    half: whether it holds bfloat16; else float32.
+    stride: from a position to the next, in bytes.
+    length: positions.
+    channels: how many to take.
+    row: where it goes, its first group.
+    group_pitch: from a group to the next, in bytes.
+    spare: a vector's memory.
+  """
+  full = channels // LANES
+  rest = channels - full * LANES
+  step = BYTES // 2 if half else BYTES
+  for j in range(length):
+    position, to = source + j * stride, row + j * BYTES
+    if half:
+      for g in range(full):
+        vector = machine.load_bfloat16(position + g * step)
+        machine.store_vector(to + g * group_pitch, vector)
+    else:
+      for g in range(full):
+        vector = machine.load_vector(position + g * step)
+        machine.store_vector(to + g * group_pitch, vector)
+    if rest:
+      vector = _load_some(position + full * step, half, rest, spare)
+      machine.store_vector(to + full * group_pitch, vector)
+
+
+@njit(**JIT)
+def store_row(target, half, stride, length, channels, row, group_pitch, spare):
+  """Copies a row from scratch memory into a map; arguments as `load_row`."""
+  full = channels // LANES
+  rest = channels - full * LANES
+  step = BYTES // 2 if half else BYTES
+  for j in range(length):
+    position, source = target + j * stride, row + j * BYTES
+    if half:
+      for g in range(full):
+        vector = machine.load_vector(source + g * group_pitch)
+        machine.store_bfloat16(position + g * step, vector)
+    else:
+      for g in range(full):
+        vector = machine.load_vector(source + g * group_pitch)
+        machine.store_vector(position + g * step, vector)
+    if rest:
+      vector = machine.load_vector(source + full * group_pitch)
+      _store_some(position + full * step, half, rest, vector, spare)
+
+
+@njit(**JIT)
+def clear(row, start, stop):
+  """Sets positions start <= j < stop of a row to zero."""
+  for j in range(start, stop):
+    machine.store_vector(row + j * BYTES, machine.zeros())
