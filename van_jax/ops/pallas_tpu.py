@@ -25,8 +25,10 @@ from van_jax.ops.pallas_tpu_placement import per_device
 from van_jax.ops.pallas_tpu_plan import Taps
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def depthwise_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def depthwise_conv(
+  x: jax.Array, kernel: jax.Array, bias: jax.Array | None, dilation: int
+) -> jax.Array:
   """Returns the depthwise convolution of x, [B, H, W, C].
 
   Accumulates in float32 or wider. In a program of several devices each takes
@@ -35,32 +37,43 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
   Args:
     x: [B, H, W, C].
     kernel: [kh, kw, 1, C].
+    bias: [C], or None.
     dilation: distance between neighbouring taps.
   """
-  return _correlate(x, kernel, dilation=dilation, backwards=False)
+  if bias is None:
+    bias = jnp.zeros(x.shape[-1:], x.dtype)
+  return _correlate(x, kernel, bias, dilation=dilation, backwards=False)
 
 
-def _forward(x, kernel, dilation):
-  return depthwise_conv(x, kernel, dilation), (x, kernel)
+def _forward(x, kernel, bias, dilation):
+  return depthwise_conv(x, kernel, bias, dilation), (x, kernel, bias)
 
 
 def _backward(dilation, residuals, gradient):
-  x, kernel = residuals
+  x, kernel, bias = residuals
+  C = x.shape[-1]
+  nothing = jnp.zeros((C,), x.dtype)
+  x_gradient = _correlate(
+    gradient, kernel, nothing, dilation=dilation, backwards=True
+  )
+  size = kernel.shape[:2]
+  sums = _parameter_gradients(x, gradient, dilation=dilation, size=size)
   return (
-    _correlate(gradient, kernel, dilation=dilation, backwards=True),
-    _kernel_gradient(
-      x, gradient, dilation=dilation, size=kernel.shape[:2]
-    ).astype(kernel.dtype),
+    x_gradient,
+    sums[:-1].reshape(kernel.shape).astype(kernel.dtype),
+    None if bias is None else sums[-1].astype(bias.dtype),
   )
 
 
 depthwise_conv.defvjp(_forward, _backward)
 
 
-def _correlate_locally(x, kernel, *, dilation, backwards, interpret):
+def _correlate_locally(x, kernel, bias, *, dilation, backwards, interpret):
   """Returns the convolution, or its gradient for x, of one device's x."""
   if not interpret and x.dtype == jnp.float64:  # Mosaic has none.
-    return _correlate_by_xla(x, kernel, dilation=dilation, backwards=backwards)
+    return _correlate_by_xla(
+      x, kernel, bias, dilation=dilation, backwards=backwards
+    )
   taps = _taps(kernel.shape[:2], dilation)
   kernel = kernel[:, :, 0]
   if backwards:
@@ -69,59 +82,72 @@ def _correlate_locally(x, kernel, *, dilation, backwards, interpret):
     taps, kernel = taps.negated(), kernel[::-1, ::-1]
   layout = Layout(*x.shape)
   plan = layout.plan(taps, x.dtype, maps=2)
-  weights = pallas_tpu_weights.spread(
-    plan, layout.pad_channels(kernel), jnp.promote_types(x.dtype, jnp.float32)
+  weights, bias = (
+    pallas_tpu_weights.spread(
+      plan, layout.pad_channels(a), jnp.promote_types(x.dtype, jnp.float32)
+    )
+    for a in (kernel, bias[None, None])
   )
   y = pallas_tpu_forward.convolve(
-    plan, layout.apply(x), weights, interpret=interpret
+    plan, layout.apply(x), weights, bias, interpret=interpret
   )
   return layout.undo(y)
 
 
-def _correlate_by_xla(x, kernel, *, dilation, backwards):
+def _correlate_by_xla(x, kernel, bias, *, dilation, backwards):
   """Returns what `_correlate_locally` does."""
   convolve = functools.partial(xla.depthwise_conv, dilation=dilation)
-  if not backwards:
-    return convolve(x, kernel)
-  return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)[0]
+  if backwards:
+    return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)[0]
+  return convolve(x, kernel) + bias.astype(x.dtype)[None, None, None]
 
 
 _correlate = per_device(
   "depthwise_correlate",
   _correlate_locally,
   _correlate_by_xla,
-  split=(True, False),
+  split=(True, False, False),
   summed=False,
 )
 
 
-def _kernel_gradient_locally(x, gradient, *, dilation, size, interpret):
-  """Returns the gradient for the kernel, [kh, kw, 1, C], of one device's x."""
+def _parameter_gradients_locally(x, gradient, *, dilation, size, interpret):
+  """Returns kernel's and bias's gradient, [kh * kw + 1, C], of one device's x.
+
+  In one array, so that devices add them up at once.
+  """
   if not interpret and x.dtype == jnp.float64:
-    return _kernel_gradient_by_xla(x, gradient, dilation=dilation, size=size)
+    return _parameter_gradients_by_xla(
+      x, gradient, dilation=dilation, size=size
+    )
   layout = Layout(*x.shape)
   plan = layout.plan(_taps(size, dilation), x.dtype, maps=3)
   sums = pallas_tpu_kernel_gradient.kernel_sums(
     plan, layout.apply(x), layout.apply(gradient), interpret=interpret
   )
-  result = pallas_tpu_weights.gather(plan, sums)
-  return result[:, :, None, : x.shape[-1]]
+  results = [
+    pallas_tpu_weights.gather(plan, s)[..., : x.shape[-1]] for s in sums
+  ]
+  return jnp.concatenate([r.reshape(-1, x.shape[-1]) for r in results])
 
 
-def _kernel_gradient_by_xla(x, gradient, *, dilation, size):
-  """Returns what `_kernel_gradient_locally` does."""
+def _parameter_gradients_by_xla(x, gradient, *, dilation, size):
+  """Returns what `_parameter_gradients_locally` does."""
   wide = jnp.promote_types(x.dtype, jnp.float32)
   x, gradient = x.astype(wide), gradient.astype(wide)
   kernel = jax.ShapeDtypeStruct((*size, 1, x.shape[-1]), wide)
-  return jax.linear_transpose(
+  (result,) = jax.linear_transpose(
     lambda kernel: xla.depthwise_conv(x, kernel, dilation), kernel
-  )(gradient)[0]
+  )(gradient)
+  return jnp.concatenate(
+    [result.reshape(-1, x.shape[-1]), jnp.sum(gradient, (0, 1, 2))[None]]
+  )
 
 
-_kernel_gradient = per_device(
-  "depthwise_kernel_gradient",
-  _kernel_gradient_locally,
-  _kernel_gradient_by_xla,
+_parameter_gradients = per_device(
+  "depthwise_parameter_gradients",
+  _parameter_gradients_locally,
+  _parameter_gradients_by_xla,
   split=(True, True),
   summed=True,
 )

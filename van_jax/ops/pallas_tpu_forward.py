@@ -9,18 +9,24 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
 from van_jax.ops import pallas_tpu_rows as rows
-from van_jax.ops.pallas_tpu_plan import LANES, SUBLANES, Plan
+from van_jax.ops.pallas_tpu_plan import REGISTER, Plan
 
 
 def convolve(
-  plan: Plan, x: jax.Array, weights: jax.Array, *, interpret: bool
+  plan: Plan,
+  x: jax.Array,
+  weights: jax.Array,
+  bias: jax.Array,
+  *,
+  interpret: bool,
 ) -> jax.Array:
-  """Returns the sum of x moved by each tap's offset, times its weight.
+  """Returns bias + sum of x moved by each tap's offset, times its weight.
 
   Args:
     plan: the cut of x.
     x: [H, W, S, L].
     weights: [tiles, kh, kw, 8, 128], as `pallas_tpu_weights.spread` gives.
+    bias: [tiles, 1, 1, 8, 128], likewise.
     interpret: run without a TPU.
 
   Returns:
@@ -30,37 +36,36 @@ def convolve(
   wide = jnp.promote_types(x.dtype, jnp.float32)
   block = (plan.rows, W, plan.sublanes, plan.lanes)
   last = plan.row_blocks - 1
-  weight_block = (plan.tiles, *plan.taps.count, SUBLANES, LANES)
-  sums = (W, plan.groups, SUBLANES, LANES)
+
+  def of_channels(s, c, t):
+    del t
+    return s if plan.channels_in_sublanes else c, 0, 0, 0, 0
+
   return pl.pallas_call(
     functools.partial(_kernel, plan),
     out_shape=jax.ShapeDtypeStruct(plan.shape, x.dtype),
     grid=(*plan.blocks, plan.steps),
     in_specs=[
       pl.BlockSpec(block, lambda s, c, t: (jnp.minimum(t, last), 0, s, c)),
-      pl.BlockSpec(
-        weight_block,
-        (lambda s, c, t: (s, 0, 0, 0, 0))
-        if plan.channels_in_sublanes
-        else (lambda s, c, t: (c, 0, 0, 0, 0)),
-      ),
+      pl.BlockSpec((plan.tiles, *plan.taps.count, *REGISTER), of_channels),
+      pl.BlockSpec((plan.tiles, 1, 1, *REGISTER), of_channels),
     ],
     out_specs=pl.BlockSpec(
       block, lambda s, c, t: (jnp.maximum(t - plan.lag, 0), 0, s, c)
     ),
     scratch_shapes=[
-      pltpu.VMEM((plan.ring + 1, W, plan.groups, SUBLANES, LANES), wide),
-      pltpu.VMEM(sums, wide),
+      pltpu.VMEM((plan.ring + 1, W, plan.groups, *REGISTER), wide),
+      pltpu.VMEM((W, plan.groups, *REGISTER), wide),
     ],
     compiler_params=pltpu.CompilerParams(
       dimension_semantics=("parallel", "parallel", "arbitrary")
     ),
     interpret=interpret,
     name="depthwise_forward",
-  )(x, weights)
+  )(x, weights, bias)
 
 
-def _kernel(plan, x_ref, weights_ref, y_ref, ring_ref, sums_ref):
+def _kernel(plan, x_ref, weights_ref, bias_ref, y_ref, ring_ref, sums_ref):
   """Takes in a block of rows, and writes the block that it completes."""
   step = pl.program_id(2)
 
@@ -74,26 +79,30 @@ def _kernel(plan, x_ref, weights_ref, y_ref, ring_ref, sums_ref):
 
   @pl.when(step < plan.row_blocks)
   def _():
-    rows.for_each(plan.rows, take_in)
+    rows.for_each(rows.count(plan, step), take_in)
 
   block = step - plan.lag
-  count = jnp.minimum(plan.rows, plan.shape[0] - block * plan.rows)
 
   @pl.when(block >= 0)
   def _():
     rows.for_each(
-      count,
+      rows.count(plan, block),
       lambda n: _write_row(
-        plan, block * plan.rows + n, n, weights_ref, y_ref, ring_ref, sums_ref
+        plan,
+        n,
+        functools.partial(
+          _sums, plan, block * plan.rows + n, weights_ref, bias_ref, ring_ref
+        ),
+        y_ref,
+        sums_ref,
       ),
     )
 
 
-def _write_row(plan, row, n, weights_ref, y_ref, ring_ref, sums_ref):
+def _write_row(plan, n, sums_of, y_ref, sums_ref):
   def sum_group(group):
     for run in rows.runs(plan.shape[1]):
-      sums = _sums(plan, row, group, run, weights_ref, ring_ref)
-      for column, total in zip(run, sums, strict=True):
+      for column, total in zip(run, sums_of(group, run), strict=True):
         if plan.groups == 1:
           rows.pack_pixel(plan, [total], y_ref, n, column)
         else:
@@ -107,10 +116,10 @@ def _write_row(plan, row, n, weights_ref, y_ref, ring_ref, sums_ref):
     y_ref[n, :, sublanes, to] = sums_ref[:, group, :, lanes].astype(y_ref.dtype)
 
 
-def _sums(plan, row, group, run, weights_ref, ring_ref):
+def _sums(plan, row, weights_ref, bias_ref, ring_ref, group, run):
   """Returns the results, [8, 128] each, of a run of columns."""
   tile = rows.tile_of(plan, group)
-  zeros = [jnp.zeros((SUBLANES, LANES), ring_ref.dtype)] * len(run)
+  sums = [bias_ref[tile, 0, 0]] * len(run)
 
   def add_tap_row(tap_row, slot, sums):
     sums, weights = list(sums), {}
@@ -133,9 +142,8 @@ def _sums(plan, row, group, run, weights_ref, ring_ref):
       lambda tap_row, sums: add_tap_row(
         tap_row, lax.rem(source_row(tap_row), plan.ring), sums
       ),
-      zeros,
+      sums,
     )
-  sums = zeros
   for tap_row in range(plan.taps.count[0]):
     slot = rows.slot_of(plan, source_row(tap_row))
     sums = add_tap_row(tap_row, slot, sums)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 LANES = 128
 SUBLANES = 8
+REGISTER = (SUBLANES, LANES)
 _LEAST_LANES = 16  # Of the groups that share a register.
 _BUDGET = 13 * 2**20  # Bytes; the compiler grants a kernel 16 MiB of VMEM.
 _TOLERATED = 1.05  # Work on rows of zeros, over what is needed.
-_REGISTER = 4 * SUBLANES * LANES  # Bytes of one in float32.
+_REGISTER_BYTES = 4 * SUBLANES * LANES  # Bytes of one in float32.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,19 +146,10 @@ def make_plan(
     itemsize: bytes of a number of the maps.
     maps: how many come and go beside the scratch (x and y: 2).
   """
-  H, W, S, L = shape
-  tail = L % LANES
-  packs = 1
-  while (
-    tail >= _LEAST_LANES
-    and (channels_in_sublanes is False or L < LANES)
-    and tail * packs * 2 <= LANES
-    and S % (SUBLANES * packs * 2) == 0
-  ):
-    packs *= 2
-  lanes = L if packs > 1 or L < LANES else LANES
+  H, _, S, _ = shape
   plans = [
-    _plan((H, W, S, L), taps, channels_in_sublanes, lanes, packs, stack, rows)
+    _plan(tuple(shape), taps, channels_in_sublanes, packs, stack, rows)
+    for packs in _packs(shape, channels_in_sublanes)
     for rows in range(H, 0, -1)
     for stack in _stacks(S // (SUBLANES * packs), whole=rows == H)
   ]
@@ -167,6 +159,18 @@ def make_plan(
   return plans[-1]
 
 
+def _packs(shape, channels_in_sublanes):
+  """Returns how many groups of sublanes may share a register, most first."""
+  _, _, S, L = shape
+  tail = L % LANES
+  packs = [1]
+  if tail < _LEAST_LANES or (channels_in_sublanes and L > LANES):
+    return packs
+  while tail * packs[0] * 2 <= LANES and S % (SUBLANES * packs[0] * 2) == 0:
+    packs.insert(0, packs[0] * 2)
+  return packs
+
+
 def _stacks(most, whole):
   """Returns how many registers deep a block may be, the deepest first."""
   if not whole:
@@ -174,8 +178,8 @@ def _stacks(most, whole):
   return [n for n in range(min(most, 8), 0, -1) if most % n == 0]
 
 
-def _plan(shape, taps, channels_in_sublanes, lanes, packs, stack, rows):
-  H = shape[0]
+def _plan(shape, taps, channels_in_sublanes, packs, stack, rows):
+  H, _, _, L = shape
   lag, ring = 0, H
   if rows < H:
     first, last = taps.first[0], taps.first[0] + taps.step * (taps.count[0] - 1)
@@ -186,7 +190,7 @@ def _plan(shape, taps, channels_in_sublanes, lanes, packs, stack, rows):
     taps=taps,
     channels_in_sublanes=channels_in_sublanes,
     sublanes=SUBLANES * packs * stack,
-    lanes=lanes,
+    lanes=L if packs > 1 or L < LANES else LANES,
     packs=packs,
     rows=rows,
     ring=ring,
@@ -202,4 +206,6 @@ def _bytes(plan, itemsize, maps):
   # The kernel gradient keeps its gradient's rows in scratch, too.
   kept = plan.ring + 1 + (plan.rows if maps == 3 else 0)
   weights = plan.taps.count[0] * plan.taps.count[1] * plan.tiles
-  return 2 * 2 * blocks + (kept * W * plan.groups + 2 * weights) * _REGISTER
+  return (
+    2 * 2 * blocks + (kept * W * plan.groups + 2 * weights) * _REGISTER_BYTES
+  )

@@ -57,6 +57,14 @@ def pack_pixel(plan: Plan, values, block, row, column) -> None:
     )
 
 
+def count(plan: Plan, block: jax.Array) -> int | jax.Array:
+  """Returns the rows of a block that are rows of the map."""
+  if plan.shape[0] % plan.rows == 0:
+    return plan.rows
+  # What lies past the end must not take the ring's slots of what is needed.
+  return jnp.minimum(plan.rows, plan.shape[0] - block * plan.rows)
+
+
 def tile_of(plan: Plan, group: jax.Array) -> jax.Array:
   """Returns which weights a group takes."""
   if plan.channels_in_sublanes:
