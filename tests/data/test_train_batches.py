@@ -1,6 +1,8 @@
 """Training batches: the contract that all kinds of sources keep."""
 
 import itertools
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -192,3 +194,25 @@ def test_training_needs_a_training_split(digits_directory):
   )
   with pytest.raises(ValueError, match="train_split=None"):
     data.train_batches(source, **_options(source))
+
+
+def test_program_may_end_with_batches_on_their_way(folder):
+  """Threads that prepare them call Python, which is going away."""
+  code = (
+    "from van_jax import data\n"
+    f"source = data.open_source(name='folder', directory={str(folder)!r},\n"
+    "  train_split='train', eval_split='test')\n"
+    f"how = data.Augmentation(**{plain.OPTIONS!r})\n"
+    "batches = data.train_batches(\n"
+    "  source, augmentation=how, batch_size=4, seed=0)\n"
+    "next(batches)\n"
+    "print('end')"
+  )
+  ended = subprocess.run(
+    [sys.executable, "-c", code],
+    capture_output=True,
+    text=True,
+    check=True,
+    timeout=100,
+  )
+  assert ended.stdout == "end\n"

@@ -14,13 +14,21 @@ import numpy as np
 
 from van_jax.data.host import tf
 
-GROUP = 4
+_MOST = 4
 
 # From an element to decoded pixels, uint8 [H, W, 3], numbers, and what else
 # the batch has of it, by name.
 Example = Callable[..., tuple[Any, Any, dict[str, Any]]]
 # From the pixels and the numbers to the image, uint8 [S, S, 3].
 Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def group_size(batch_size: int) -> int:
+  """Returns how many images a call takes: a batch is made of whole groups.
+
+  So the batch before a damaged image does not fail with it.
+  """
+  return max(n for n in range(1, _MOST + 1) if batch_size % n == 0)
 
 
 def map_grouped(

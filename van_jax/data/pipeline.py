@@ -145,11 +145,10 @@ class EvalBatches:
         group,
       )
 
-    rest = stop - (stop - start) % grouping.GROUP  # A group that is not full.
-    groups = mapped(start, rest, grouping.GROUP)
-    dataset = _batched(
-      groups.concatenate(mapped(rest, stop, 1)), self.batch_size
-    )
+    group = grouping.group_size(self.batch_size)
+    rest = stop - (stop - start) % group  # A group that is not full.
+    groups = mapped(start, rest, group).concatenate(mapped(rest, stop, 1))
+    dataset = _batched(groups, self.batch_size)
     done = 0
     for batch in readable.batches(
       dataset,
@@ -208,7 +207,11 @@ def _train_iterator(
   size = share.examples_per_step
   map_examples = skipping.map_marking if skip else grouping.map_grouped
   dataset = map_examples(
-    order_from(0), example, finish, how.image_size, grouping.GROUP
+    order_from(0),
+    example,
+    finish,
+    how.image_size,
+    grouping.group_size(size),
   )
   batches = readable.batches(_batched(dataset, size), order_from, split, size)
   return skipping.repaired(batches, split) if skip else batches
@@ -219,7 +222,7 @@ def _batched(groups: Any, batch_size: int) -> Any:
   # Examples are enough to keep all cores busy.
   options.threading.max_intra_op_parallelism = 1
   return (
-    groups.unbatch()  # Not rebatch(): it reads ahead, into damaged images.
+    groups.unbatch()
     .batch(batch_size)
     .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
     .with_options(options)

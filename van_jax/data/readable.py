@@ -7,8 +7,11 @@ one example at a time, to find the one.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import re
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,17 @@ from van_jax.data import decode
 from van_jax.data.host import tf
 from van_jax.data.order import Split
 
+# Closed before the interpreter ends: their threads call Python, and those that
+# still run then would wait for its lock for ever.
+_reading: weakref.WeakSet = weakref.WeakSet()
+
+
+@atexit.register
+def _close() -> None:
+  for reader in list(_reading):
+    with contextlib.suppress(ValueError):  # A thread is in it.
+      reader.close()
+
 
 def batches(
   dataset: Any,
@@ -24,7 +38,7 @@ def batches(
   split: Split,
   batch_size: int,
 ) -> Iterator[dict[str, np.ndarray]]:
-  """Iterates over `dataset`; raises ValueError naming what cannot be read.
+  """Returns an iterator over `dataset` that names what cannot be read.
 
   Args:
     dataset: a tf.data.Dataset of batches.
@@ -33,6 +47,17 @@ def batches(
     split: what `dataset` reads.
     batch_size: examples a batch.
   """
+  reader = _read(dataset, order_from, split, batch_size)
+  _reading.add(reader)
+  return reader
+
+
+def _read(
+  dataset: Any,
+  order_from: Callable[[int], Any],
+  split: Split,
+  batch_size: int,
+) -> Generator[dict[str, np.ndarray]]:
   done = 0
   iterator = dataset.as_numpy_iterator()
   while True:
