@@ -27,11 +27,12 @@ _IMPLEMENTATIONS = {
 }
 
 # What "auto" means: the faster one on each platform that has been measured. On
-# TPU v5e the shifted sum costs a B0 training step twice the cycles of XLA's,
-# by the compiler's own estimate. On CPUs the loops of numba_cpu win on every
-# shape of B0 to B6, in both directions, by benchmarks/lka.py; what Numba does
-# not know is left to the shifted sum, 8 times as fast as XLA's there.
+# CPUs the loops of numba_cpu win on every shape of B0 to B6, in both
+# directions, by benchmarks/lka.py; what Numba does not know is left to the
+# shifted sum, 8 times as fast as XLA's there. On TPUs pallas_tpu wins by
+# benchmarks/tpu_schedule.py, that is by the compiler's schedule for v5e.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
+_AUTO_ON_TPU = "pallas_tpu"
 _AUTO_ELSEWHERE = "xla"
 
 
@@ -109,6 +110,7 @@ def _by_platform(make, x, *others):
     *others,
     default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
     cpu=make(_IMPLEMENTATIONS[_on_cpu(x.dtype)]),
+    tpu=make(_IMPLEMENTATIONS[_AUTO_ON_TPU]),
   )
 
 

@@ -154,5 +154,5 @@ _parameter_gradients = per_device(
 
 
 def _taps(size, dilation):
-  first = tuple(tap_offsets.offsets(n, dilation)[0] for n in size)
-  return Taps(first=first, step=dilation, count=tuple(size))
+  rows, columns = (tap_offsets.offsets(n, dilation) for n in size)
+  return Taps(first=(rows[0], columns[0]), step=dilation, count=tuple(size))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend import core
 from jax.interpreters import batching, mlir
 from jax.sharding import AbstractMesh, PartitionSpec
@@ -48,7 +49,7 @@ def per_device(
   @primitive.def_abstract_eval
   def _(*arrays, **parameters):
     shape = jax.eval_shape(functools.partial(whole, **parameters), *arrays)
-    return jax.core.ShapedArray(shape.shape, shape.dtype)
+    return ShapedArray(shape.shape, shape.dtype)
 
   @primitive.def_impl
   def _(*arrays, **parameters):

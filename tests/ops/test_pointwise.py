@@ -1,0 +1,49 @@
+"""The 1x1 convolution, whichever way it is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from van_jax import ops
+from van_jax.ops import pointwise
+
+
+def draw():
+  rng = np.random.default_rng(0)
+  return [
+    jnp.asarray(rng.standard_normal(shape), jnp.float32)
+    for shape in ((2, 5, 4, 7), (7, 3), (2, 5, 4, 3))
+  ]
+
+
+@pytest.mark.parametrize(
+  "run", [ops.pointwise_conv, pointwise._multiply, pointwise._convolve]
+)
+def test_result_and_gradients_are_those_of_a_matrix(run):
+  x, kernel, gradient = draw()
+  y, vjp = jax.vjp(run, x, kernel)
+  expected = (
+    np.einsum("bhwc,cf->bhwf", x, kernel),
+    np.einsum("bhwf,cf->bhwc", gradient, kernel),
+    np.einsum("bhwc,bhwf->cf", x, gradient),
+  )
+  for a, b in zip((y, *vjp(gradient)), expected, strict=True):
+    # Sums of at most 40 products of order 1 in float32, in another order.
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("platform", "convolutions", "products"), [("cpu", 0, 3), ("tpu", 3, 0)]
+)
+def test_each_platform_gets_its_own(platform, convolutions, products):
+  x, kernel, gradient = draw()
+
+  def run(x, kernel, gradient):
+    y, vjp = jax.vjp(ops.pointwise_conv, x, kernel)
+    return y, *vjp(gradient)
+
+  program = jax.jit(run).trace(x, kernel, gradient)
+  text = program.lower(lowering_platforms=(platform,)).as_text()
+  assert text.count("stablehlo.convolution") == convolutions
+  assert text.count("stablehlo.dot_general") == products
