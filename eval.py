@@ -23,6 +23,9 @@ _SUITE = flags.DEFINE_string(
 _SUITE_DIRECTORY = flags.DEFINE_string(
   "suite_directory", None, "Holds the suites; config.data.directory if absent."
 )
+_FOLD = flags.DEFINE_bool(
+  "fold_batch_norm", False, "Fold BatchNorm into the kernels: faster."
+)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "JSON file for all scores, per-class accuracy too."
 )
@@ -40,6 +43,7 @@ def main(_) -> None:
       _CONFIG.value,
       checkpoint=_CHECKPOINT.value,
       step=_STEP.value,
+      fold_batch_norm=_FOLD.value,
       suite=_SUITE.value,
       suite_directory=_SUITE_DIRECTORY.value,
       overridden=config_flags.get_override_values(flags.FLAGS["config"]),

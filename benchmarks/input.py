@@ -170,7 +170,7 @@ def pillow_batches(files: list[str], task: str) -> Iterator[torch.Tensor]:
 
 def our_batches(
   source: data.Source, task: str
-) -> Iterator[data.pipeline.Batch]:
+) -> Iterator[dict[str, np.ndarray]]:
   """Returns endless batches of the official recipe, or of evaluation."""
   config = default.get_config()
   if task == "evaluation":

@@ -266,3 +266,24 @@ def test_swapped_weights_are_damage(saved, tmp_path, model, variables):
     ValueError, match=r"damaged: weights/.* (is missing|has changed)"
   ):
     bundle_lib.load_bundle(saved)
+
+
+def test_bundle_can_be_folded_when_it_is_loaded(tmp_path, model, variables):
+  positive = jax.tree.map(np.abs, variables)  # Variances among them.
+  save(tmp_path / "bundle", model, positive)
+  plain = bundle_lib.load_bundle(tmp_path / "bundle")
+  folded = bundle_lib.load_bundle(tmp_path / "bundle", fold_batch_norm=True)
+  assert folded.model.folded
+  images = jnp.full((1, 32, 32, 3), 0.01)
+  np.testing.assert_allclose(
+    np.asarray(folded.model.apply(folded.variables, images)),
+    np.asarray(plain.model.apply(plain.variables, images)),
+    rtol=1e-4,  # Weights of size 1 make the network amplify rounding.
+  )
+
+
+def test_folded_network_is_not_saved(tmp_path, model, variables):
+  positive = jax.tree.map(np.abs, variables)
+  folded, kernels = models.fold_batch_norm(model, positive)
+  with pytest.raises(ValueError, match=r"model\.folded=True"):
+    save(tmp_path / "bundle", folded, kernels)

@@ -77,10 +77,16 @@ def save_bundle(
     overwrite: replace a bundle that is there already.
 
   Raises:
-    ValueError: if the variables or labels do not fit the model.
+    ValueError: if the variables or labels do not fit the model, or it is
+      folded.
     FileExistsError: if `path` is there and may not be replaced.
   """
   path = paths.absolute(path)
+  if model.folded:
+    raise ValueError(
+      "model.folded=True: a folded network cannot be trained or converted; "
+      "save the one that it was made from, and fold when loading."
+    )
   check_destination(path, overwrite=overwrite)
   weights = _host_arrays(variables)
   _check_fit(weights, model)
@@ -110,11 +116,17 @@ def save_bundle(
       draft.rmtree()
 
 
-def load_bundle(path: str | os.PathLike[str], **model_overrides: Any) -> Bundle:
+def load_bundle(
+  path: str | os.PathLike[str],
+  *,
+  fold_batch_norm: bool = False,
+  **model_overrides: Any,
+) -> Bundle:
   """Reads a bundle onto the default device.
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
+    fold_batch_norm: for faster inference; see `models.fold_batch_norm`.
     **model_overrides: fields of the model that the weights do not depend on,
       such as `dtype`, `drop_path_rate` or `remat`.
 
@@ -137,12 +149,15 @@ def load_bundle(path: str | os.PathLike[str], **model_overrides: Any) -> Bundle:
     raise _damaged(path, damage)
   weights = _host_arrays(_checkpointer().restore(path / _WEIGHTS))
   _check_fit(weights, model)
+  variables = jax.tree.map(
+    jnp.asarray, traverse_util.unflatten_dict(weights, sep="/")
+  )
+  if fold_batch_norm:
+    model, variables = models.fold_batch_norm(model, variables)
   labels = description["labels"]
   return Bundle(
     model=model,
-    variables=jax.tree.map(
-      jnp.asarray, traverse_util.unflatten_dict(weights, sep="/")
-    ),
+    variables=variables,
     preprocessing=preprocessing_lib.Preprocessing.from_json(
       description["preprocessing"]
     ),

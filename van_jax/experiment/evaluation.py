@@ -21,6 +21,7 @@ def evaluate(
   *,
   checkpoint: str,
   step: str = "latest",
+  fold_batch_norm: bool = False,
   suite: str | None = None,
   suite_directory: str | None = None,
   overridden: Mapping[str, Any] | None = None,
@@ -36,6 +37,7 @@ def evaluate(
     config: the data, the batch size, and how the model is run.
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
+    fold_batch_norm: for speed; see `models.fold_batch_norm`.
     suite: test sets to score on instead, "val,a,c"; see `suites.evaluate`,
       which returns other scores.
     suite_directory: holds the suites' folders.
@@ -61,6 +63,7 @@ def evaluate(
       suite_directory,
       checkpoint=checkpoint,
       step=step,
+      fold_batch_norm=fold_batch_norm,
       overridden=overridden or {},
       output=output,
       distributed=distributed,
@@ -73,7 +76,7 @@ def evaluate(
   source = data.open_source(**{**config.data, "train_split": None})
   checks.check_classes(config, source)
   parts.start_devices(config, distributed=distributed)
-  bundle = scoring.load(config, checkpoint, step)
+  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   preprocessing = scoring.overridden_preprocessing(
     bundle.preprocessing, overridden or {}
   )

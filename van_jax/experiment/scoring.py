@@ -13,7 +13,9 @@ from van_jax.experiment.checks import Config
 from van_jax.training import sharding
 
 
-def load(config: Config, checkpoint: str, step: str) -> bundle_lib.Bundle:
+def load(
+  config: Config, checkpoint: str, step: str, fold_batch_norm: bool
+) -> bundle_lib.Bundle:
   """Returns the weights to score, once devices and config suit them.
 
   Raises:
@@ -27,6 +29,7 @@ def load(config: Config, checkpoint: str, step: str) -> bundle_lib.Bundle:
     checkpoint,
     step=step,
     averaged=config.evaluation.averaged_weights,
+    fold_batch_norm=fold_batch_norm,
     dtype=config.model.dtype,
     conv_implementation=config.model.conv_implementation,
   )

@@ -38,6 +38,7 @@ def evaluate(
   *,
   checkpoint: str,
   step: str,
+  fold_batch_norm: bool,
   overridden: Mapping[str, Any],
   output: str | None,
   distributed: bool,
@@ -55,6 +56,7 @@ def evaluate(
     directory: holds the suites' folders; None for `config.data.directory`.
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
+    fold_batch_norm: for speed; see `models.fold_batch_norm`.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
     distributed: whether this is one of several processes that all call this.
@@ -70,7 +72,7 @@ def evaluate(
   _check_classes(config)
   opened = suite_data.open_suites(suites.parse_names(names), directory, config)
   parts.start_devices(config, distributed=distributed)
-  bundle = scoring.load(config, checkpoint, step)
+  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   run = _runner(config, bundle, overridden)
   full = {name: _scored(name, passes, run) for name, passes in opened.items()}
   if jax.process_index() == 0:

@@ -1,5 +1,6 @@
 """Trained weights as a bundle: a bundle's own, or a training run's."""
 
+import dataclasses
 import os
 from typing import Any
 
@@ -23,6 +24,7 @@ def load_weights(
   *,
   step: str = "latest",
   averaged: bool = True,
+  fold_batch_norm: bool = False,
   **model_overrides: Any,
 ) -> bundle_lib.Bundle:
   """Returns the bundle at a path, or a training workdir's weights as one.
@@ -31,6 +33,7 @@ def load_weights(
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
     averaged: of a workdir: the exponential averages, if the run keeps them.
+    fold_batch_norm: for faster inference; see `models.fold_batch_norm`.
     **model_overrides: how the model is run, such as `dtype`.
 
   Raises:
@@ -39,8 +42,13 @@ def load_weights(
   """
   check_is_weights(checkpoint)
   if bundle_lib.is_bundle(checkpoint):
-    return bundle_lib.load_bundle(checkpoint, **model_overrides)
-  return _load_run(checkpoint, step, averaged, model_overrides)
+    bundle = bundle_lib.load_bundle(checkpoint, **model_overrides)
+  else:
+    bundle = _load_run(checkpoint, step, averaged, model_overrides)
+  if not fold_batch_norm:
+    return bundle
+  model, variables = models.fold_batch_norm(bundle.model, bundle.variables)
+  return dataclasses.replace(bundle, model=model, variables=variables)
 
 
 def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:

@@ -1,5 +1,6 @@
 """The Visual Attention Network and its published variants."""
 
+from van_jax.models.folding import fold_batch_norm
 from van_jax.models.lka import Attention, LargeKernelAttention
 from van_jax.models.van import VAN
 from van_jax.models.variants import (
@@ -19,6 +20,7 @@ __all__ = [
   "Variant",
   "architecture",
   "create_model",
+  "fold_batch_norm",
   "from_architecture",
   "list_models",
 ]

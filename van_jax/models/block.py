@@ -18,6 +18,7 @@ class PatchEmbed(nn.Module):
     stride: of the convolution.
     batch_norm_group_size: examples that share statistics.
     batch_norm_frozen: never use the batch's statistics.
+    folded: BatchNorm is in the convolution already; see `folding.py`.
     dtype: of the computation.
   """
 
@@ -26,6 +27,7 @@ class PatchEmbed(nn.Module):
   stride: int
   batch_norm_group_size: int | None = None
   batch_norm_frozen: bool = False
+  folded: bool = False
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -40,6 +42,8 @@ class PatchEmbed(nn.Module):
       dtype=self.dtype,
       name="proj",
     )(x)
+    if self.folded:
+      return x
     return BatchNorm(
       self.batch_norm_group_size,
       self.batch_norm_frozen,
@@ -67,6 +71,7 @@ class Block(nn.Module):
   lka_convs: tuple[str, ...]
   batch_norm_group_size: int | None
   batch_norm_frozen: bool
+  folded: bool
   conv_implementation: str
   dtype: DTypeLike
 
@@ -78,6 +83,7 @@ class Block(nn.Module):
       dilation=self.dilation,
       gate=self.gate,
       convs=self.lka_convs,
+      shortcut=not self.folded,
       conv_implementation=self.conv_implementation,
       dtype=self.dtype,
       name="attn",
@@ -89,6 +95,10 @@ class Block(nn.Module):
       dtype=self.dtype,
       name="mlp",
     )
+    if self.folded:
+      scale = self.param("shortcut_scale", nn.initializers.ones, x.shape[-1:])
+      x = x * scale.astype(x.dtype)[None, None, None] + attention(x)
+      return x + feed_forward(x, train=False)
     drop_path = layers.DropPath(self.drop_path_rate)
     y = attention(self._norm("norm1")(x, train=train))
     x = x + drop_path(self._scaled("layer_scale_1", y), train=train)

@@ -96,6 +96,7 @@ class Attention(nn.Module):
     dilation: of the attention.
     gate: how the attention meets its input, one of GATES.
     convs: which convolutions the attention has.
+    shortcut: whether x is added; a folded block adds it elsewhere.
     conv_implementation: one of `ops.list_implementations()`.
     dtype: of the computation.
   """
@@ -104,6 +105,7 @@ class Attention(nn.Module):
   dilation: int = 3
   gate: str = "multiply"
   convs: tuple[str, ...] = CONVS
+  shortcut: bool = True
   conv_implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
@@ -122,4 +124,4 @@ class Attention(nn.Module):
       name="spatial_gating_unit",
     )(layers.gelu(h))
     h = layers.Pointwise(channels, dtype=self.dtype, name="proj_2")(h)
-    return h + x
+    return h + x if self.shortcut else h

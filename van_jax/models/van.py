@@ -31,6 +31,8 @@ class VAN(nn.Module):
     batch_norm_group_size: examples that share statistics in training; None
       for the whole batch. The official recipe has 128.
     batch_norm_frozen: keep to the running statistics in training.
+    folded: for inference only: BatchNorm and layer scales are in the kernels
+      of their neighbours; made by `fold_batch_norm`.
     dtype: of the computation; parameters and statistics are float32.
     remat: recompute each block in the backward pass, to save memory.
     conv_implementation: one of `ops.list_implementations()`.
@@ -50,6 +52,7 @@ class VAN(nn.Module):
   layer_norm_epsilon: float = 1e-6
   batch_norm_group_size: int | None = None
   batch_norm_frozen: bool = False
+  folded: bool = False
   dtype: DTypeLike = jnp.float32
   remat: bool = False
   conv_implementation: str = "auto"
@@ -109,6 +112,11 @@ class VAN(nn.Module):
       train: use the batch's statistics, drop paths.
     """
     _check_images(images)
+    if self.folded and train:
+      raise ValueError(
+        "train=True with folded=True: a folded network has no BatchNorm left; "
+        "train the one that it was made from."
+      )
 
     def run(layer, x):
       return layer(x, train=train)
@@ -132,6 +140,7 @@ class VAN(nn.Module):
       stride=4 if s == 1 else 2,
       batch_norm_group_size=self.batch_norm_group_size,
       batch_norm_frozen=self.batch_norm_frozen,
+      folded=self.folded,
       dtype=self.dtype,
     )
 
@@ -147,6 +156,7 @@ class VAN(nn.Module):
       lka_convs=self.lka_convs,
       batch_norm_group_size=self.batch_norm_group_size,
       batch_norm_frozen=self.batch_norm_frozen,
+      folded=self.folded,
       conv_implementation=self.conv_implementation,
       dtype=self.dtype,
     )
