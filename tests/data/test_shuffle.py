@@ -98,7 +98,7 @@ def test_a_record_comes_at_unrelated_steps_of_two_epochs(split):
   steps = [[epoch[index] for index in both] for epoch in (first, second)]
   # A stripe rotated by f has the correlation 1 - 6 f (1 - f): standard
   # deviation 0.45 of a stripe, 0.056 of the mean of 64. Five of them.
-  assert abs(np.corrcoef(steps).item(1)) < 0.28
+  assert abs(np.corrcoef(np.array(steps)).item(1)) < 0.28
 
 
 def test_what_is_left_over_differs_between_epochs(split):
