@@ -23,30 +23,31 @@ Example = Callable[..., tuple[Any, Any, dict[str, Any]]]
 Finish = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def group_size(batch_size: int) -> int:
-  """Returns how many images a call takes: a batch is made of whole groups.
-
-  So the batch before a damaged image does not fail with it.
-  """
-  return max(n for n in range(1, _MOST + 1) if batch_size % n == 0)
-
-
-def map_grouped(
-  dataset: Any, example: Example, finish: Finish, image_size: int, group: int
+def map_batches(
+  dataset: Any,
+  example: Example,
+  finish: Finish,
+  *,
+  image_size: int,
+  batch_size: int,
 ) -> Any:
-  """Maps the elements of a dataset, whose number `group` must divide.
+  """Maps the elements of a dataset, and batches them.
+
+  A batch is made of whole groups, so that the one before a damaged image does
+  not fail with it.
 
   Args:
-    dataset: a tf.data.Dataset.
+    dataset: a tf.data.Dataset; `batch_size` divides its number of elements.
     example: runs in a graph.
-    finish: runs in Python, `group` times a call.
+    finish: runs in Python, for several elements a call.
     image_size: pixels, S.
-    group: elements a call.
+    batch_size: elements a batch, B.
 
   Returns:
-    The tf.data.Dataset of groups: "image", uint8 [group, S, S, 3], and the
-    rest of `example`.
+    The tf.data.Dataset of "image", uint8 [B, S, S, 3], and of the rest of
+    `example`.
   """
+  group = max(n for n in range(1, _MOST + 1) if batch_size % n == 0)
 
   def several(*elements):
     one_by_one = zip(*(tf.unstack(e, group) for e in elements), strict=True)
@@ -58,9 +59,16 @@ def map_grouped(
       name: tf.stack([values[name] for values in rest]) for name in names
     }
 
-  return dataset.batch(group, drop_remainder=True).map(
+  def merged(groups):
+    return {
+      name: tf.reshape(x, [batch_size, *x.shape[2:]])
+      for name, x in groups.items()
+    }
+
+  grouped = dataset.batch(group, drop_remainder=True).map(
     several, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
+  return grouped.batch(batch_size // group, drop_remainder=True).map(merged)
 
 
 def finished(pixels: Any, numbers: Any, finish: Finish, image_size: int) -> Any:
@@ -69,7 +77,7 @@ def finished(pixels: Any, numbers: Any, finish: Finish, image_size: int) -> Any:
   Args:
     pixels: N tensors, uint8 [H, W, 3].
     numbers: N tensors of one shape.
-    finish: see `map_grouped`, as is `image_size`.
+    finish: see `map_batches`, as is `image_size`.
     image_size: pixels, S.
   """
   images = tf.numpy_function(

@@ -136,19 +136,20 @@ class EvalBatches:
       part, place = decode.decode_centre(encoded, self.preprocessing)
       return part, place, {"label": label, "mask": True}
 
-    def mapped(first, last, group):
-      return grouping.map_grouped(
+    def batches(first, last, size):
+      return grouping.map_batches(
         self.split.sequence(first, last),
         example,
         functools.partial(decode.crop_centre, to=self.preprocessing),
-        self.preprocessing.image_size,
-        group,
+        image_size=self.preprocessing.image_size,
+        batch_size=size,
       )
 
-    group = grouping.group_size(self.batch_size)
-    rest = stop - (stop - start) % group  # A group that is not full.
-    groups = mapped(start, rest, group).concatenate(mapped(rest, stop, 1))
-    dataset = _batched(groups, self.batch_size)
+    left = (stop - start) % self.batch_size
+    dataset = batches(start, stop - left, self.batch_size)
+    if left:
+      dataset = dataset.concatenate(batches(stop - left, stop, left))
+    dataset = _ahead(dataset)
     done = 0
     for batch in readable.batches(
       dataset,
@@ -196,7 +197,7 @@ def _train_iterator(
   def example(epoch, repetition, index, handle):
     encoded, label = split.fetch(handle)
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
-    key = tf.random.fold_in(tf.random.fold_in(key, index), repetition)
+    key = tf.random.fold_in(key, index * share.repeats + repetition)
     image, draws = decode_crop(encoded, key)
     return image, draws, {"label": label}
 
@@ -205,28 +206,25 @@ def _train_iterator(
     return split.shuffled(seed, dataclasses.replace(share, start_step=start))
 
   size = share.examples_per_step
-  map_examples = skipping.map_marking if skip else grouping.map_grouped
-  dataset = map_examples(
+  map_batches = skipping.map_marking if skip else grouping.map_batches
+  dataset = map_batches(
     order_from(0),
     example,
     finish,
-    how.image_size,
-    grouping.group_size(size),
+    image_size=how.image_size,
+    batch_size=size,
   )
-  batches = readable.batches(_batched(dataset, size), order_from, split, size)
+  batches = readable.batches(_ahead(dataset), order_from, split, size)
   return skipping.repaired(batches, split) if skip else batches
 
 
-def _batched(groups: Any, batch_size: int) -> Any:
+def _ahead(batches: Any) -> Any:
+  """Returns the dataset whose batches are made before they are asked for."""
   options = tf.data.Options()
   # Examples are enough to keep all cores busy.
   options.threading.max_intra_op_parallelism = 1
-  return (
-    groups.unbatch()
-    .batch(batch_size)
-    .prefetch(2)  # Not AUTOTUNE: a batch can have 150 MB.
-    .with_options(options)
-  )
+  # Not AUTOTUNE: a batch can have 150 MB.
+  return batches.prefetch(2).with_options(options)
 
 
 def _checked_training(

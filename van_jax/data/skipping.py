@@ -27,14 +27,15 @@ def map_marking(
   dataset: Any,
   example: grouping.Example,
   finish: grouping.Finish,
+  *,
   image_size: int,
-  group: int,
+  batch_size: int,
 ) -> Any:
-  """Maps the elements of a dataset, and marks where that fails.
+  """Maps the elements of a dataset, batches them, and marks where that fails.
 
-  Arguments and result as of `grouping.map_grouped`; the elements end with
-  index and handle, and the result has "index": int64 [group] and "damaged":
-  bool [group] too, with black images where it failed.
+  Arguments and result as of `grouping.map_batches`; the elements end with
+  index and handle, and the result has "index": int64 [B] and "damaged": bool
+  [B] too, with black images where it failed.
   """
 
   def good(*arguments):
@@ -60,7 +61,7 @@ def map_marking(
     cycle_length=_AT_ONCE,
     num_parallel_calls=tf.data.AUTOTUNE,
     deterministic=True,
-  ).batch(group)
+  ).batch(batch_size)
 
 
 def repaired(
