@@ -1,0 +1,88 @@
+"""The TPU compiler takes our kernels: for v5e, v6e and v5p, without a TPU.
+
+libtpu is no dependency of the tests, as it weighs 680 MB: without it they are
+skipped. `pip install libtpu` makes them run.
+"""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+TOPOLOGIES = ["v5e:2x2", "v6e:2x2", "v5p:2x2x1"]
+
+# In a process of its own: libtpu reads its settings once, when it is loaded.
+PROGRAM = """
+import sys
+import jax, jax.numpy as jnp, numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from van_jax import ops
+
+topology, batch, length, channels, size, dilation, dtype = sys.argv[1:]
+batch, length, channels, size, dilation = map(
+  int, (batch, length, channels, size, dilation))
+devices = topologies.get_topology_desc(
+  platform="tpu", topology_name=topology).devices
+mesh = Mesh(np.array(devices), ("batch",))
+split, whole = (NamedSharding(mesh, P(*s)) for s in (("batch",), ()))
+
+def run(x, kernel, bias, gradient):
+  y, vjp = jax.vjp(
+    lambda x, k, b: ops.depthwise_conv(x, k, bias=b, dilation=dilation),
+    x, kernel, bias)
+  return y, *vjp(gradient)
+
+x = jax.ShapeDtypeStruct(
+  (batch * mesh.size, length, length, channels), dtype, sharding=split)
+kernel, bias = (
+  jax.ShapeDtypeStruct(s, jnp.float32, sharding=whole)
+  for s in ((size, size, 1, channels), (channels,)))
+text = jax.jit(run).lower(x, kernel, bias, x).compile().as_text()
+words = (
+  "convolution", "all-reduce", "all-gather", "all-to-all", "collective-permute")
+print({word: text.count(f" {word}(") for word in words})
+print("kernels", text.count('custom_call_target="tpu_custom_call"'))
+"""
+
+# Stages of VAN that ask most of VMEM or of the layout, and odd ones:
+# (batch a chip, height = width, channels, taps, dilation, dtype)
+SHAPES = [
+  (64, 56, 32, 7, 3, "bfloat16"),  # Channels in sublanes, two to a register.
+  (8, 128, 64, 7, 3, "float32"),  # B1 at 512: the widest map.
+  (16, 24, 480, 7, 3, "bfloat16"),  # B6 at 384; its last 128 not full.
+  (32, 14, 160, 5, 1, "bfloat16"),  # A full register, and four groups in one.
+  (4, 7, 2048, 3, 1, "bfloat16"),  # Less than eight examples.
+  (3, 5, 130, 4, 2, "float32"),
+]
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec("libtpu") is None,
+  reason="needs the TPU compiler: pip install libtpu (680 MB)",
+)
+@pytest.mark.parametrize("topology", TOPOLOGIES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_three_kernels_and_one_all_reduce(shape, topology):
+  environment = {
+    name: value for name, value in os.environ.items() if name != "XLA_FLAGS"
+  }
+  environment |= {
+    "JAX_PLATFORMS": "cpu",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+  }
+  finished = subprocess.run(
+    [sys.executable, "-c", PROGRAM, topology, *map(str, shape)],
+    env=environment,
+    capture_output=True,
+    text=True,
+  )
+  assert finished.returncode == 0, finished.stderr[-4000:]
+  # Forward, input gradient, kernel and bias gradient; no convolution of XLA's.
+  assert "kernels 3" in finished.stdout
+  counts = "{'convolution': 0, 'all-reduce': 1, 'all-gather': 0, "
+  counts += "'all-to-all': 0, 'collective-permute': 0}"
+  assert counts in finished.stdout
