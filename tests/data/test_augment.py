@@ -81,8 +81,8 @@ def test_crop_ratio_is_log_uniform(boxes):
 
 def test_crop_that_never_fits_is_central_and_in_ratio():
   box = _box(1000, 20, tf.constant([0, 1], tf.int64), scale=(1.0, 1.0))
-  # 20 wide, 20 / (3 / 4) = 27 high, in the middle of 1000.
-  assert box.numpy().tolist() == [487, 0, 27, 20]
+  # 20 wide, 20 / (3 / 4) = 27 high, in the middle of 1000: 973 // 2 above.
+  assert box.numpy().tolist() == [486, 0, 27, 20]
 
 
 def test_one_pixel_has_a_crop():

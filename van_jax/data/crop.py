@@ -47,7 +47,7 @@ def draw_box(
   fits = tf.cast(tf.concat([fits[:-1], [True]], 0), tf.int32)
   chosen = tf.argmax(fits)  # The first that fits.
   h, w = tf.maximum(h[chosen], 1), tf.maximum(w[chosen], 1)
-  place = tf.where(chosen == _ATTEMPTS, [0.5, 0.5], draws[-2:])  # Centred.
-  top = tf.minimum(tf.floor(place[0] * (full_h - h + 1)), full_h - h)
-  left = tf.minimum(tf.floor(place[1] * (full_w - w + 1)), full_w - w)
-  return tf.cast(tf.stack([top, left, h, w]), tf.int32)
+  over = tf.stack([full_h - h, full_w - w])
+  drawn = tf.minimum(tf.floor(draws[-2:] * (over + 1)), over)
+  corner = tf.where(chosen == _ATTEMPTS, over // 2, drawn)
+  return tf.cast(tf.concat([corner, [h, w]], 0), tf.int32)
