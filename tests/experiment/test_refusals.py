@@ -134,6 +134,15 @@ def test_a_workdir_of_another_config(refuse, run_copy):
   assert checkpoint.steps(run_copy / "checkpoints") == KEPT
 
 
+def test_a_run_that_met_a_damaged_image_may_go_on_past_it(
+  run_copy, tiny_config, monkeypatch
+):
+  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  config = tiny_config(**{"data.on_damaged": "skip"})
+  experiment.train(config, workdir=str(run_copy))
+  assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+
+
 def test_starting_over_sets_the_run_aside(run_copy, tiny_config, monkeypatch):
   monkeypatch.setattr(training, "_train", lambda *arguments: {})
   other = tiny_config(seed=7)

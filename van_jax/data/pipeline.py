@@ -214,7 +214,13 @@ def _train_iterator(
     image_size=how.image_size,
     batch_size=size,
   )
-  batches = readable.batches(_ahead(dataset), order_from, split, size)
+  batches = readable.batches(
+    _ahead(dataset),
+    order_from,
+    split,
+    size,
+    remedy="replace it, or set on_damaged='skip'",  # Removing moves others.
+  )
   return skipping.repaired(batches, split) if skip else batches
 
 

@@ -37,6 +37,8 @@ def batches(
   order_from: Callable[[int], Any],
   split: Split,
   batch_size: int,
+  *,
+  remedy: str = "replace or remove it",
 ) -> Iterator[dict[str, np.ndarray]]:
   """Returns an iterator over `dataset` that names what cannot be read.
 
@@ -46,8 +48,9 @@ def batches(
       (..., index, handle) that `dataset` would read next.
     split: what `dataset` reads.
     batch_size: examples a batch.
+    remedy: what to do about a damaged example.
   """
-  reader = _read(dataset, order_from, split, batch_size)
+  reader = _read(dataset, order_from, split, batch_size, remedy)
   _reading.add(reader)
   return reader
 
@@ -57,6 +60,7 @@ def _read(
   order_from: Callable[[int], Any],
   split: Split,
   batch_size: int,
+  remedy: str,
 ) -> Generator[dict[str, np.ndarray]]:
   done = 0
   iterator = dataset.as_numpy_iterator()
@@ -66,7 +70,7 @@ def _read(
     except StopIteration:
       return
     except tf.errors.OpError as error:
-      culprit = _culprit(order_from(done).take(batch_size), split)
+      culprit = _culprit(order_from(done).take(batch_size), split, remedy)
       message = culprit or (
         f"{split.title} cannot be read: {_reason(error)}. Files of it are "
         f"damaged; replace them, or prepare the data set again."
@@ -79,7 +83,7 @@ def _read(
     raise ValueError(message)
 
 
-def _culprit(dataset: Any, split: Split) -> str | None:
+def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:
   """Returns what is wrong with the first bad example of `dataset`."""
   iterator = iter(dataset)
   while True:
@@ -97,7 +101,7 @@ def _culprit(dataset: Any, split: Split) -> str | None:
     except tf.errors.OpError as error:
       return (
         f"{name} is damaged or not an image ({len(encoded.numpy())} bytes): "
-        f"{_reason(error)}. Replace or remove it."
+        f"{_reason(error)}; {remedy}."
       )
 
 
