@@ -74,9 +74,7 @@ class Pointwise(nn.Module):
     y = ops.pointwise_conv(
       x.astype(self.dtype), kernel[0, 0].astype(self.dtype)
     )
-    # A bfloat16 bias would have its gradient summed in bfloat16: inexact over
-    # many positions, and on TPUs twice as slow.
-    return (y + bias[None, None, None]).astype(self.dtype)
+    return ops.add_bias(y, bias)
 
 
 class Depthwise(nn.Module):
