@@ -106,10 +106,21 @@ def operation(batch, length, channels, size, dilation, dtype):
     }
 
 
-def step(name: str) -> dict:
-  """Returns the cycles of a model's training step by XLA and by ours."""
+def cycles_of(call: list) -> int:
+  """Returns the cycles of a call that `calls_in` found."""
   import tpu_kernels
 
+  kind, shape, size = call
+  if kind == tpu_kernels.SUMS:
+    return tpu_kernels.cycles_of_sums(_TPU.value, tuple(shape), "bfloat16")
+  dilation = 3 if size == 7 else 1  # VAN's.
+  return tpu_kernels.cycles(
+    _TPU.value, kind, tuple(shape), size, dilation, "bfloat16"
+  )
+
+
+def step(name: str) -> dict:
+  """Returns the cycles of a model's training step by XLA and by ours."""
   row: dict = {"model": name, "batch_size": _BATCH.value}
   for implementation in ("xla", "pallas_tpu"):
     found = json.loads(
@@ -125,12 +136,7 @@ def step(name: str) -> dict:
         text=True,
       ).stdout.splitlines()[-1]
     )
-    kernels = sum(
-      tpu_kernels.cycles(
-        _TPU.value, kind, tuple(shape), size, {7: 3}.get(size, 1), "bfloat16"
-      )
-      for kind, shape, size in found.pop("calls")
-    )
+    kernels = sum(cycles_of(call) for call in found.pop("calls"))
     row[implementation] = {
       **found,
       "kernels": kernels,
@@ -186,16 +192,23 @@ def compile_step(name: str, implementation: str) -> dict:
 
 
 def calls_in(text: str, batch: int):
-  """Yields (kind, [B, H, W, C], taps an axis) of our kernels in HLO."""
+  """Yields (kind, shape, taps an axis) of our kernels in HLO.
+
+  The shape is [B, H, W, C] of a convolution, [H * W, S, L] of a sum.
+  """
   for line in text.splitlines():
     match = re.search(
-      r"%(depthwise_\w+?)[.\d]* = .*operand_layout_constraints="
-      r"{\w+\[(\d+),(\d+),(\d+),(\d+)\]",
+      r"%(depthwise_[a-z_]+|channel_sums)[.\d]* = .*"
+      r"operand_layout_constraints={\w+\[([\d,]+)\]",
       line,
     )
     if match is None or 'custom_call_target="tpu_custom_call"' not in line:
       continue
-    H, W, S, L = map(int, match.groups()[1:])
+    shape = [int(n) for n in match[2].split(",")]
+    if len(shape) == 3:
+      yield match[1], shape, 0
+      continue
+    H, W, S, L = shape
     channels = L if batch == S else S
     taps = re.search(r"f32\[\d+,(\d+),\d+,8,128\]", line)
     if taps is not None:

@@ -75,8 +75,10 @@ def check(ours, arrays, shape, dtype):
   the sum of their absolute values (Higham, Accuracy and Stability, 3.1).
   """
   B, H, W, _, kh, kw, dilation = shape
-  exact = reference(*arrays, dilation)
-  sizes = reference(*map(np.abs, arrays), dilation)
+  x, kernel, bias, gradient = arrays
+  exact = reference(x, kernel, bias, gradient, dilation)
+  x, kernel, bias, gradient = map(np.abs, arrays)
+  sizes = reference(x, kernel, bias, gradient, dilation)
   terms = (kh * kw + 1, kh * kw, B * H * W, B * H * W)
   for a, b, size, n in zip(ours, exact, sizes, terms, strict=True):
     assert a.dtype == dtype

@@ -70,12 +70,10 @@ _sums_on_tpu = per_device(
 def _map_sums(x, *, interpret):
   """Returns the sum of x, [H, W, S, L], over H and W."""
   H, W, S, L = x.shape
-  lanes = 2 * LANES if L % (2 * LANES) == 0 else min(L, LANES)
-  pixel = S * -(-lanes // LANES) * LANES * x.dtype.itemsize
-  pixels = _divisor(H * W, _BLOCK // pixel)
+  lanes, pixels, unrolled = _cut(x.shape, x.dtype.itemsize)
   wide = jnp.promote_types(x.dtype, jnp.float32)
   return pl.pallas_call(
-    functools.partial(_kernel, _divisor(pixels, _UNROLLED)),
+    functools.partial(_kernel, unrolled),
     out_shape=jax.ShapeDtypeStruct((S, L), wide),
     grid=(pl.cdiv(L, lanes), H * W // pixels),
     in_specs=[pl.BlockSpec((pixels, S, lanes), lambda c, t: (t, 0, c))],
@@ -86,6 +84,15 @@ def _map_sums(x, *, interpret):
     interpret=interpret,
     name="channel_sums",
   )(x.reshape(H * W, S, L))
+
+
+def _cut(shape, itemsize):
+  """Returns lanes and pixels of a block, and pixels of a step in it."""
+  H, W, S, L = shape
+  lanes = 2 * LANES if L % (2 * LANES) == 0 else min(L, LANES)
+  pixel = S * -(-lanes // LANES) * LANES * itemsize
+  pixels = _divisor(H * W, _BLOCK // pixel)
+  return lanes, pixels, _divisor(pixels, _UNROLLED)
 
 
 def _kernel(unrolled, x_ref, sums_ref):
