@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from van_jax import experiment
+from van_jax.data import records, stripes
 from van_jax.experiment import training
 from van_jax.training import checkpoint, workdir as workdir_lib
 
@@ -132,6 +133,18 @@ def test_a_workdir_of_another_config(refuse, run_copy):
   assert "seed is 0 there, 7 here" in message
   assert "--start_over" in message
   assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+
+
+def test_a_shuffle_that_cannot_be_leaves_no_run_behind(
+  refuse, tmp_path, monkeypatch
+):
+  def window(*arguments):
+    raise ValueError("too few")
+
+  monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)  # In stripes.
+  monkeypatch.setattr(stripes.RecordSplit, "window", window)
+  assert refuse() == "too few"
+  assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_met_a_damaged_image_may_go_on_past_it(

@@ -61,6 +61,10 @@ class Split(abc.ABC):
   def size(self) -> int:
     """Number of examples."""
 
+  def check_training(self, batch_size: int, process_count: int) -> None:
+    """Raises ValueError where it cannot be shuffled into such batches."""
+    del batch_size, process_count  # Most splits can.
+
   @abc.abstractmethod
   def shuffled(self, seed: int, share: Share) -> Any:
     """Returns the endless tf.data.Dataset of what to show, in its order.

@@ -109,6 +109,10 @@ class RecordSplit(order.Split):
     """Returns the tf.data.Dataset of (index, record)."""
     return self._read(self.pieces.between(start, stop).stack())
 
+  def check_training(self, batch_size: int, process_count: int) -> None:
+    """Raises ValueError where stripes or windows do not suit the batches."""
+    self.window(batch_size, stripe_count(batch_size, process_count))
+
   def shuffled(self, seed: int, share: order.Share) -> Any:
     """Returns the endless tf.data.Dataset of what to show, in its order.
 

@@ -160,8 +160,8 @@ def check_classes(config: Config, source: data.Source) -> None:
     )
 
 
-def check_batch_sizes(config: Config) -> None:
-  """Raises ValueError where batches do not divide over devices and groups."""
+def check_batch_sizes(config: Config, source: data.Source) -> None:
+  """Raises ValueError where batches do not suit devices, groups and data."""
   sharding.check_batch_size(
     "batch_size", config.batch_size, accumulation=config.accumulation_steps
   )
@@ -175,3 +175,5 @@ def check_batch_sizes(config: Config) -> None:
       f"model.batch_norm_group_size={group} must divide batch_size / "
       f"accumulation_steps = {micro}."
     )
+  if source.train:
+    source.train.check_training(config.batch_size, jax.process_count())

@@ -75,7 +75,7 @@ def train(
   source = data.open_source(**config.data)
   checks.check_source(config, source)
   parts.start_devices(config, distributed=distributed)
-  checks.check_batch_sizes(config)
+  checks.check_batch_sizes(config, source)
   initial = _pretrained(config)  # On devices: after they have been joined.
   if jax.process_index() == 0:
     if start_over:
