@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import math
 import subprocess
 import sys
 
@@ -93,6 +94,46 @@ def test_result_and_gradients_are_sums_in_float32(shape, dtype):
       bound = bound + 2.0**-8 * (np.abs(value) + bound)  # Rounded at the end.
     error = np.abs(np.asarray(got, np.float64) - value)
     assert np.all(error <= bound), np.max(error / np.maximum(bound, 1e-30))
+
+
+def gelu_and_gradients(x, kernel, bias, gradient, implementation):
+  def convolve(x, kernel, bias):
+    return ops.depthwise_conv_gelu(
+      x, kernel, bias=bias, dilation=2, implementation=implementation
+    )
+
+  y, vjp = jax.vjp(convolve, x, kernel, bias)
+  return y, convolve(x, kernel, bias), *vjp(gradient)
+
+
+@pytest.mark.parametrize("implementation", ["numba_cpu", "auto"])
+@pytest.mark.parametrize(
+  "shape", [(3, 9, 9, 37, 3, 3, 2), (2, 30, 40, 32, 5, 4, 2)], ids=str
+)
+def test_gelu_in_the_same_pass_is_gelu(shape, implementation):
+  arrays = draw(shape)
+  ours = gelu_and_gradients(*arrays, implementation)
+  plain = gelu_and_gradients(*arrays, "shifted_sum")
+  for a, b in zip(ours, plain, strict=True):
+    # The GELU is 1e-7 from XLA's; sums of up to 2400 terms of order 1.
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+
+
+def test_gelu_is_exact_at_all_sizes():
+  x = np.concatenate([np.linspace(-14, 14, 9999), [-1e30, 1e30, 0.0, 1e-30]])
+  x = jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1)
+  one, zero = jnp.ones((1, 1, 1, x.size)), jnp.zeros(x.size)
+  y, _, slope, _, _ = gelu_and_gradients(
+    x, one, zero, jnp.ones_like(x), "numba_cpu"
+  )
+  flat = np.asarray(x, np.float64).ravel()
+  below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in flat])
+  density = np.exp(-0.5 * flat * flat) / math.sqrt(2 * math.pi)
+  # Half of float32's rounding at 1 from the formula, the rest from float32.
+  error = np.abs(np.asarray(y, np.float64).ravel() - flat * below)
+  assert np.all(error <= 2e-7 * np.maximum(1, np.abs(flat)))
+  error = np.asarray(slope, np.float64).ravel() - (below + flat * density)
+  assert np.max(np.abs(error)) < 6e-7
 
 
 def test_bfloat16_rounds_to_even_and_keeps_what_is_not_finite():

@@ -26,32 +26,6 @@ def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
 linear_init = nn.initializers.normal(0.02)
 
 
-@jax.custom_vjp
-def gelu(x: jax.Array) -> jax.Array:
-  """Returns the exact (erf) GELU; Flax's default is the tanh one.
-
-  Keeps x alone for the gradient. What jax.nn.gelu keeps are an exponential
-  and an erfc, each a map that goes to memory and back.
-  """
-  return x * _normal_cdf(x)
-
-
-def _gelu_forward(x):
-  return gelu(x), x
-
-
-def _gelu_backward(x, gradient):
-  density = jnp.exp(-0.5 * x * x) * (1 / math.sqrt(2 * math.pi))
-  return (gradient * (_normal_cdf(x) + x * density),)
-
-
-gelu.defvjp(_gelu_forward, _gelu_backward)
-
-
-def _normal_cdf(x):
-  return 0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))
-
-
 class Pointwise(nn.Module):
   """A 1x1 convolution with bias.
 
@@ -83,12 +57,14 @@ class Depthwise(nn.Module):
   Attributes:
     kernel_size: taps along each axis.
     dilation: distance between neighbouring taps.
+    gelu: whether the GELU of the result is returned.
     implementation: one of `ops.list_implementations()`.
     dtype: of the computation; products add up in float32 or wider.
   """
 
   kernel_size: int
   dilation: int = 1
+  gelu: bool = False
   implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
@@ -99,7 +75,8 @@ class Depthwise(nn.Module):
     shape = (self.kernel_size, self.kernel_size, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-    return ops.depthwise_conv(
+    convolve = ops.depthwise_conv_gelu if self.gelu else ops.depthwise_conv
+    return convolve(
       x.astype(self.dtype),
       kernel.astype(self.dtype),
       bias=bias.astype(self.dtype),
@@ -152,10 +129,11 @@ class FeedForward(nn.Module):
     h = Pointwise(hidden, dtype=self.dtype, name="fc1")(x)
     h = Depthwise(
       3,
+      gelu=True,
       implementation=self.conv_implementation,
       dtype=self.dtype,
       name="dwconv",
     )(h)
-    h = nn.Dropout(self.dropout_rate)(gelu(h), deterministic=not train)
+    h = nn.Dropout(self.dropout_rate)(h, deterministic=not train)
     h = Pointwise(channels, dtype=self.dtype, name="fc2")(h)
     return nn.Dropout(self.dropout_rate)(h, deterministic=not train)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from van_jax import ops
 from van_jax.models import layers
 from van_jax.ops import taps
 
@@ -122,6 +123,6 @@ class Attention(nn.Module):
       conv_implementation=self.conv_implementation,
       dtype=self.dtype,
       name="spatial_gating_unit",
-    )(layers.gelu(h))
+    )(ops.gelu(h))
     h = layers.Pointwise(channels, dtype=self.dtype, name="proj_2")(h)
     return h + x if self.shortcut else h

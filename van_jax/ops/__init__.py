@@ -2,11 +2,15 @@
 
 from van_jax.ops.bias import add_bias
 from van_jax.ops.depthwise import depthwise_conv, list_implementations
+from van_jax.ops.depthwise_gelu import depthwise_conv_gelu
+from van_jax.ops.gelu import gelu
 from van_jax.ops.pointwise import pointwise_conv
 
 __all__ = [
   "add_bias",
   "depthwise_conv",
+  "depthwise_conv_gelu",
+  "gelu",
   "list_implementations",
   "pointwise_conv",
 ]

@@ -68,7 +68,7 @@ def depthwise_conv(
   Raises:
     ValueError: on shapes, dilation or a name that make no such convolution.
   """
-  _check(x, kernel, bias, dilation, implementation)
+  check(x, kernel, bias, dilation, implementation)
   if implementation == "auto":
     return _auto(x, kernel, bias, dilation)
   return _IMPLEMENTATIONS[implementation](x, kernel, bias, dilation)
@@ -109,13 +109,13 @@ def _by_platform(make, x, *others):
     x,
     *others,
     default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
-    cpu=make(_IMPLEMENTATIONS[_on_cpu(x.dtype)]),
+    cpu=make(_IMPLEMENTATIONS[on_cpu(x.dtype)]),
     tpu=make(_IMPLEMENTATIONS[_AUTO_ON_TPU]),
   )
 
 
-def _on_cpu(dtype):
-  """Returns what "auto" means on a CPU, for maps of a dtype."""
+def on_cpu(dtype):
+  """Returns what "auto" means on a CPU, for maps of a dtype, here and now."""
   fast, plain = _AUTO_ON_CPU
   if not numba_cpu.takes(dtype):
     return plain
@@ -125,7 +125,8 @@ def _on_cpu(dtype):
   return fast
 
 
-def _check(x, kernel, bias, dilation, implementation):
+def check(x, kernel, bias, dilation, implementation):
+  """Raises ValueError unless `depthwise_conv` takes these arguments."""
   if implementation not in list_implementations():
     raise ValueError(
       f"implementation={implementation!r} is not a depthwise convolution; "

@@ -18,7 +18,7 @@ from van_jax.ops import (
 from van_jax.ops.call_frame import JIT
 from van_jax.ops.machine import BYTES, LANES
 
-_X, _KERNEL, _GRADIENT, _X_GRADIENT, _SUMS = 11, 12, 13, 14, 15
+_X, _KERNEL, _GRADIENT, _X_GRADIENT, _SUMS, _BEFORE_GELU = range(11, 17)
 _PARTS = 8  # The batch's, at most: each has memory for a kernel's gradient.
 
 
@@ -60,6 +60,23 @@ def _x_gradient_rows(
 
 
 @njit(**JIT)
+def _undo_gelu(problem, plan, x, start, stop, channels, gradient, memory):
+  """Turns rows of gradients for gelu(x) into gradients for x."""
+  stride = problem.channels * (2 if problem.half else 4)
+  pitch = plan.length * BYTES
+  for i in range(start, stop):
+    packing.load_row(
+      x + i * problem.width * stride, problem.half, stride, problem.width,
+      channels, memory, pitch, memory + plan.chunk * pitch,
+    )  # fmt: skip
+    row = gradient + (i - start) * plan.pitch
+    for g in range(scratch.divide_up(channels, LANES)):
+      packing.apply_slope(
+        row + g * plan.rows * plan.pitch, memory + g * pitch, problem.width
+      )
+
+
+@njit(**JIT)
 def _piece(problem, plan, job, example, band, chunk, sums, memory):
   """Computes the gradient for x of a piece, and adds up the others."""
   size = 2 if problem.half else 4
@@ -85,6 +102,12 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
     problem, plan, threads.number(job, _GRADIENT) + offset, group, channels,
     low, high, gradient, plan.after,
   )  # fmt: skip
+  before_gelu = threads.number(job, _BEFORE_GELU)
+  if before_gelu:
+    _undo_gelu(
+      problem, plan, before_gelu + offset + group * LANES * size, low, high,
+      channels, gradient + plan.after * BYTES, rest,
+    )  # fmt: skip
   numba_kernels.load_kernel(
     problem, plan, threads.number(job, _KERNEL), group, channels, taps, True
   )
@@ -159,7 +182,7 @@ def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
 
 @cfunc(types.int64(types.int64), error_model="numpy", cache=True)
 def handler(frame):
-  """Computes three gradients from (x, kernel, gradient); see `numba_cpu`."""
+  """Computes gradients from (x, kernel, gradient, ...); see `numba_cpu`."""
   if call_frame.answered_metadata(frame):
     return 0
   problem = scratch.problem_from(frame, 1)
@@ -169,12 +192,14 @@ def handler(frame):
   )
   block = machine.malloc(parts * plan.groups * _sums_pitch(problem) + 2 * BYTES)
   sums = scratch.divide_up(block, BYTES) * BYTES
+  gelu = call_frame.attribute(frame, scratch.GELU) != 0
   addresses = (
     call_frame.argument(frame, 0),
     call_frame.argument(frame, 1),
     call_frame.argument(frame, 2),
     call_frame.result(frame, 0),
     sums,
+    call_frame.argument(frame, 3) if gelu else 0,
   )
   items = parts * plan.chunks
   job = threads.new_job(items, problem, addresses)

@@ -24,6 +24,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from van_jax.ops import shifted_sum, taps
 
 _FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
+_NONE, _ONLY, _ALSO = 0, 1, 2  # GELUs: no result, the only one, the second.
+_WHOLE = ("h", "w", "c", "p", "q", "i")  # Axes that are not split.
 _DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 
 
@@ -56,6 +58,14 @@ def takes(dtype: jax.typing.DTypeLike) -> bool:
   return jnp.dtype(dtype) in _DTYPES
 
 
+def _require():
+  if not is_available():
+    raise RuntimeError(
+      "implementation='numba_cpu' cannot run here, see the warning above; "
+      "take 'shifted_sum'."
+    )
+
+
 def depthwise_conv(
   x: jax.Array, kernel: jax.Array, bias: jax.Array | None, dilation: int
 ) -> jax.Array:
@@ -77,18 +87,14 @@ def depthwise_conv(
   if not takes(x.dtype):
     y = shifted_sum.depthwise_conv(x, kernel, dilation)
     return y + bias.astype(y.dtype)[None, None, None]
-  if not is_available():
-    raise RuntimeError(
-      "implementation='numba_cpu' cannot run here, see the warning above; "
-      "take 'shifted_sum'."
-    )
+  _require()
   return _convolve(x, kernel, bias, dilation)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _convolve(x, kernel, bias, dilation):
   kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
-  return _forward_op(dilation)(x, kernel, bias)
+  return _forward_op(dilation, _NONE)(x, kernel, bias)
 
 
 def _forward(x, kernel, bias, dilation):
@@ -97,8 +103,34 @@ def _forward(x, kernel, bias, dilation):
 
 def _backward(dilation, residuals, gradient):
   x, kernel, bias = residuals
-  x_gradient, kernel_gradient, bias_gradient = _backward_op(dilation)(
-    x, kernel.astype(jnp.float32), gradient
+  return _gradients(x, kernel, bias, (gradient,), dilation, _NONE)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def convolve_gelu(x, kernel, bias, dilation):
+  """Returns GELU(depthwise_conv(...)); no gradient."""
+  _require()
+  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
+  return _forward_op(dilation, _ONLY)(x, kernel, bias)
+
+
+def convolve_and_gelu(x, kernel, bias, dilation):
+  """Returns y = depthwise_conv(...) and GELU(y); no gradient."""
+  _require()
+  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
+  return _forward_op(dilation, _ALSO)(x, kernel, bias)
+
+
+def gelu_gradients(x, kernel, bias, y, gradient, dilation):
+  """Returns gradients for x, kernel and bias from one for GELU(y)."""
+  return _gradients(x, kernel, bias, (gradient, y), dilation, _ALSO)
+
+
+def _gradients(x, kernel, bias, maps, dilation, gelu):
+  x_gradient, kernel_gradient, bias_gradient = _backward_op(dilation, gelu)(
+    x, kernel.astype(jnp.float32), *maps
   )
   return (
     x_gradient,
@@ -107,74 +139,81 @@ def _backward(dilation, residuals, gradient):
   )
 
 
-_convolve.defvjp(_forward, _backward)
-
-
-def _attributes(x, kernel, dilation):
+def _attributes(x, kernel, dilation, gelu):
   top, left = (taps.padding(size, dilation)[0] for size in kernel.shape[:2])
   return {
     "dilation": np.int64(dilation),
+    "gelu": np.int64(gelu),
     "half": np.int64(x.dtype == jnp.bfloat16),
     "left": np.int64(left),
     "top": np.int64(top),
   }
 
 
-def _call_forward(dilation, x, kernel, bias):
-  call = jax.ffi.ffi_call(_FORWARD, jax.ShapeDtypeStruct(x.shape, x.dtype))
-  return call(x, kernel, bias, **_attributes(x, kernel, dilation))
+def _call_forward(dilation, gelu, x, kernel, bias):
+  result = jax.ShapeDtypeStruct(x.shape, x.dtype)
+  call = jax.ffi.ffi_call(
+    _FORWARD, (result, result) if gelu == _ALSO else result
+  )
+  return call(x, kernel, bias, **_attributes(x, kernel, dilation, gelu))
 
 
-def _call_backward(dilation, x, kernel, gradient):
+def _call_backward(dilation, gelu, x, kernel, *maps):
   results = (
     jax.ShapeDtypeStruct(x.shape, x.dtype),
     jax.ShapeDtypeStruct(kernel.shape, jnp.float32),
     jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
   )
   call = jax.ffi.ffi_call(_BACKWARD, results)
-  return call(x, kernel, gradient, **_attributes(x, kernel, dilation))
+  return call(x, kernel, *maps, **_attributes(x, kernel, dilation, gelu))
 
 
 @functools.cache
-def _forward_op(dilation):
+def _forward_op(dilation, gelu):
   """Returns the operation, each device working on its own examples."""
-  call = functools.partial(_call_forward, dilation)
+  call = functools.partial(_call_forward, dilation, gelu)
   split = custom_partitioning(call)
+  results = 2 if gelu == _ALSO else 1
 
   def partition(mesh, arguments, result):
     examples, whole = _shardings(mesh, arguments[0].sharding)
-    return mesh, call, examples, (examples, whole, whole)
+    out = examples if results == 1 else (examples,) * results
+    return mesh, call, out, (examples, whole, whole)
 
   split.def_partition(
     partition,
-    sharding_rule="b h w c, p q i c, c -> b h w c",
-    need_replication_factors=("h", "w", "c", "p", "q", "i"),
+    sharding_rule="b h w c, p q i c, c -> " + ", ".join(["b h w c"] * results),
+    need_replication_factors=_WHOLE,
   )
-  return _mapped(split, results=1)
+  return _mapped(split, results)
 
 
 @functools.cache
-def _backward_op(dilation):
+def _backward_op(dilation, gelu):
   """Returns the operation; what belongs to all examples is summed."""
-  call = functools.partial(_call_backward, dilation)
+  call = functools.partial(_call_backward, dilation, gelu)
   split = custom_partitioning(call)
+  maps = 2 if gelu else 1
 
   def partition(mesh, arguments, results):
     examples, whole = _shardings(mesh, arguments[0].sharding)
     axes = examples.spec[0]
 
-    def local(x, kernel, gradient):
-      x_gradient, *sums = call(x, kernel, gradient)
+    def local(*arrays):
+      x_gradient, *sums = call(*arrays)
       if axes is not None:
         sums = jax.lax.psum(sums, axes)
       return x_gradient, *sums
 
-    return mesh, local, (examples, whole, whole), (examples, whole, examples)
+    into = (examples, whole, *[examples] * maps)
+    return mesh, local, (examples, whole, whole), into
 
   split.def_partition(
     partition,
-    sharding_rule="b h w c, p q i c, b h w c -> b h w c, p q i c, c",
-    need_replication_factors=("h", "w", "c", "p", "q", "i"),
+    sharding_rule="b h w c, p q i c"
+    + ", b h w c" * maps
+    + " -> b h w c, p q i c, c",
+    need_replication_factors=_WHOLE,
   )
   return _mapped(split, results=3)
 

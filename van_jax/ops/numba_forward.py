@@ -1,4 +1,4 @@
-"""XLA's handler of the forward convolution: result = conv(x, kernel) + bias."""
+"""XLA's handler of the forward convolution, of its GELU, or of both."""
 
 from numba import cfunc, njit, types
 
@@ -13,11 +13,11 @@ from van_jax.ops import (
 from van_jax.ops.call_frame import JIT
 from van_jax.ops.machine import BYTES, LANES
 
-_X, _KERNEL, _BIAS, _RESULT = 11, 12, 13, 14  # Of a job's numbers.
+_X, _KERNEL, _BIAS, _RESULT, _GELU = 11, 12, 13, 14, 15  # A job's numbers.
 
 
 @njit(**JIT)
-def _piece(problem, plan, item, x, kernel, bias, result, memory):
+def _piece(problem, plan, item, x, kernel, bias, result, gelu, memory):
   size = 2 if problem.half else 4
   piece, band = item // plan.bands, item % plan.bands
   example, chunk = piece // plan.chunks, piece % plan.chunks
@@ -44,7 +44,7 @@ def _piece(problem, plan, item, x, kernel, bias, result, memory):
     bias + group * LANES * 4, False, 0, 1, channels, biases, BYTES, row
   )
   stride = problem.channels * size
-  to = result + example * image + group * LANES * size
+  offset = example * image + group * LANES * size
   for i in range(start, stop):
     for g in range((channels + LANES - 1) // LANES):
       numba_kernels.convolve_row(
@@ -52,10 +52,19 @@ def _piece(problem, plan, item, x, kernel, bias, result, memory):
         taps + g * taps_pitch, biases + g * BYTES,
         row + g * plan.length * BYTES,
       )  # fmt: skip
-    packing.store_row(
-      to + i * problem.width * stride, problem.half, stride, problem.width,
-      channels, row, plan.length * BYTES, spare,
-    )  # fmt: skip
+    to = offset + i * problem.width * stride
+    if result:
+      packing.store_row(
+        result + to, problem.half, stride, problem.width, channels, row,
+        plan.length * BYTES, spare,
+      )  # fmt: skip
+    if gelu:
+      for g in range(scratch.divide_up(channels, LANES)):
+        packing.apply_gelu(row + g * plan.length * BYTES, problem.width)
+      packing.store_row(
+        gelu + to, problem.half, stride, problem.width, channels, row,
+        plan.length * BYTES, spare,
+      )  # fmt: skip
 
 
 @njit(**JIT)
@@ -82,6 +91,7 @@ def _work(job):
       threads.number(job, _KERNEL),
       threads.number(job, _BIAS),
       threads.number(job, _RESULT),
+      threads.number(job, _GELU),
       memory,
     )
     threads.finish(job)
@@ -94,17 +104,25 @@ _task = threads.address_of_task(_work)
 
 @cfunc(types.int64(types.int64), error_model="numpy", cache=True)
 def handler(frame):
-  """Computes result from (x, kernel, bias); see `numba_cpu`."""
+  """Computes results from (x, kernel, bias); see `numba_cpu`."""
   if call_frame.answered_metadata(frame):
     return 0
   problem = scratch.problem_from(frame, 1)
   plan = scratch.plan(problem, 1, problem.batch)
   items = problem.batch * plan.chunks * plan.bands
+  wanted = call_frame.attribute(frame, scratch.GELU)
+  result = call_frame.result(frame, 0)
+  gelu = 0
+  if wanted == scratch.ALSO:
+    gelu = call_frame.result(frame, 1)
+  elif wanted == scratch.ONLY:
+    result, gelu = 0, result
   addresses = (
     call_frame.argument(frame, 0),
     call_frame.argument(frame, 1),
     call_frame.argument(frame, 2),
-    call_frame.result(frame, 0),
+    result,
+    gelu,
   )
   job = threads.new_job(items, problem, addresses)
   threads.share(frame, job, _task(), min(problem.threads, items) - 1)

@@ -7,7 +7,7 @@ with zeros beside its rows for taps that look past them.
 
 from numba import njit
 
-from van_jax.ops import machine
+from van_jax.ops import machine, vector_gelu
 from van_jax.ops.call_frame import JIT
 from van_jax.ops.machine import BYTES, LANES
 
@@ -96,3 +96,21 @@ def clear(row, start, stop):
   """Sets positions start <= j < stop of a row to zero."""
   for j in range(start, stop):
     machine.store_vector(row + j * BYTES, machine.zeros())
+
+
+@njit(**JIT)
+def apply_gelu(address, count):
+  """Replaces so many vectors by their GELU."""
+  for n in range(count):
+    at = address + n * BYTES
+    machine.store_vector(at, vector_gelu.gelu(machine.load_vector(at)))
+
+
+@njit(**JIT)
+def apply_slope(gradient, x, count):
+  """Replaces gradients for the GELU of x by gradients for x."""
+  for n in range(count):
+    at, of = gradient + n * BYTES, machine.load_vector(x + n * BYTES)
+    machine.store_vector(
+      at, vector_gelu.times_slope(machine.load_vector(at), of)
+    )

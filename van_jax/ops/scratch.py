@@ -12,6 +12,10 @@ from van_jax.ops.microkernels import BLOCK, HALF_BLOCK, REACH
 _CACHE = 1 << 20  # Bytes of scratch memory for maps: half of a common L2.
 _ITEMS = 4  # Wanted for each thread, so that none waits long for another.
 
+# Attributes of a call, sorted by name as XLA does.
+_DILATION, GELU, _HALF, _LEFT, _TOP = range(5)
+ONLY, ALSO = 1, 2  # The GELU is the only result, or the second; 0: neither.
+
 # Sizes of the maps and of the kernel; top, left: how far taps reach before;
 # half: bfloat16, or float32.
 Problem = collections.namedtuple(
@@ -59,10 +63,10 @@ def problem_from(frame, kernel):
     call_frame.size(frame, 0, 3),
     call_frame.size(frame, kernel, 0),
     call_frame.size(frame, kernel, 1),
-    call_frame.attribute(frame, 0),
-    call_frame.attribute(frame, 3),
-    call_frame.attribute(frame, 2),
-    call_frame.attribute(frame, 1),
+    call_frame.attribute(frame, _DILATION),
+    call_frame.attribute(frame, _TOP),
+    call_frame.attribute(frame, _LEFT),
+    call_frame.attribute(frame, _HALF),
     call_frame.thread_count(frame),
   )
 
