@@ -9,6 +9,8 @@ import socket
 import subprocess
 import sys
 
+import jax
+import orbax.checkpoint as ocp
 import pytest
 
 from van_jax import data, experiment
@@ -16,6 +18,22 @@ from van_jax import data, experiment
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
 TINY = HERE / "tiny.py"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def whole_arrays():
+  """Makes Orbax save each array from one of the eight devices.
+
+  By default each device gives an eighth: thousands of slices a checkpoint,
+  every one traced anew under jax_debug_key_reuse, half of a tiny run's time.
+  """
+  types = ocp.type_handlers
+  usual = types.get_type_handler(jax.Array)
+  types.register_type_handler(
+    jax.Array, types.ArrayHandler(use_replica_parallel=False), override=True
+  )
+  yield
+  types.register_type_handler(jax.Array, usual, override=True)
 
 
 @pytest.fixture(scope="session")
