@@ -4,7 +4,11 @@ The argument is the variant, van_b0 when left out:
 
   python train.py --config=configs/imagenet1k.py:van_b2 --workdir=runs/b2
 
-TensorFlow Datasets' imagenet2012 must be prepared first; its page says how.
+TensorFlow Datasets' imagenet2012 must be prepared first, from archives that
+one downloads by hand; it says which and where to put them:
+
+  python -m van_jax.data.prepare imagenet2012 --directory=~/tensorflow_datasets
+
 310 epochs of 1,251 steps at 1,024 images. Authors report top-1 (%): B0 75.4,
 B1 81.1, B2 82.8, B3 83.9; B4 to B6 were pretrained on ImageNet-22k. Ours: not
 run.
