@@ -1,6 +1,6 @@
 """Speed of the input pipeline against Pillow in two worker processes.
 
-  python benchmarks/input.py --directory=DIR [--output=input.json]
+  python -m benchmarks.input --directory=DIR [--output=input.json]
 
 DIR holds class folders of JPEGs. Ours is `van_jax.data` in one process; the
 peer does the same work as timm does it, with Pillow's operations in the two
