@@ -31,10 +31,13 @@ class Pointwise(nn.Module):
 
   Attributes:
     features: channels out.
+    before_depthwise: whether a depthwise convolution comes next, as the
+      gradient then is in memory, for a kernel to sum; see `ops.add_bias`.
     dtype: of the computation.
   """
 
   features: int
+  before_depthwise: bool = False
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -48,7 +51,11 @@ class Pointwise(nn.Module):
     y = ops.pointwise_conv(
       x.astype(self.dtype), kernel[0, 0].astype(self.dtype)
     )
-    return ops.add_bias(y, bias)
+    if self.before_depthwise:
+      return ops.add_bias(y, bias)
+    # A bfloat16 bias would have its gradient summed in bfloat16: inexact over
+    # many positions, and on TPUs twice as slow.
+    return (y + bias[None, None, None]).astype(self.dtype)
 
 
 class Depthwise(nn.Module):
@@ -126,7 +133,9 @@ class FeedForward(nn.Module):
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
     hidden = int(channels * self.ratio)
-    h = Pointwise(hidden, dtype=self.dtype, name="fc1")(x)
+    h = Pointwise(hidden, before_depthwise=True, dtype=self.dtype, name="fc1")(
+      x
+    )
     h = Depthwise(
       3,
       gelu=True,

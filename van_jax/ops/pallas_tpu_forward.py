@@ -70,7 +70,7 @@ def _kernel(plan, x_ref, weights_ref, bias_ref, y_ref, ring_ref, sums_ref):
   step = pl.program_id(2)
 
   def take_in(n):
-    slot = lax.rem(step * plan.rows + n, plan.ring)
+    slot = rows.remainder(step * plan.rows + n, plan.ring)
     rows.unpack_row(plan, n, x_ref, slot, ring_ref)
 
   @pl.when(step == 0)
@@ -109,7 +109,7 @@ def _write_row(plan, n, sums_of, y_ref, sums_ref):
           sums_ref[column, group] = total
 
   if plan.groups == 1:
-    sum_group(0)
+    sum_group(jnp.int32(0))
     return
   rows.for_each(plan.groups, sum_group)
   for group, lanes, sublanes, to in rows.registers(plan):
@@ -140,7 +140,7 @@ def _sums(plan, row, weights_ref, bias_ref, ring_ref, group, run):
       low,
       high,
       lambda tap_row, sums: add_tap_row(
-        tap_row, lax.rem(source_row(tap_row), plan.ring), sums
+        tap_row, rows.remainder(source_row(tap_row), plan.ring), sums
       ),
       sums,
     )

@@ -84,7 +84,11 @@ def _kernel(plan, x_ref, gradient_ref, sums_ref, total_ref, ring_ref, band_ref):
     rows.for_each(
       rows.count(plan, step),
       lambda n: rows.unpack_row(
-        plan, n, x_ref, lax.rem(step * plan.rows + n, plan.ring), ring_ref
+        plan,
+        n,
+        x_ref,
+        rows.remainder(step * plan.rows + n, plan.ring),
+        ring_ref,
       ),
     )
 
@@ -111,7 +115,8 @@ def _kernel(plan, x_ref, gradient_ref, sums_ref, total_ref, ring_ref, band_ref):
       rows.for_each(plan.groups, lambda group: add(group, range(kh)))
     else:
       rows.for_each(
-        plan.groups * kh, lambda n: add(lax.div(n, kh), [lax.rem(n, kh)])
+        plan.groups * kh,
+        lambda n: add(rows.quotient(n, kh), [rows.remainder(n, kh)]),
       )
       rows.for_each(plan.groups, lambda group: add(group, []))
 

@@ -69,22 +69,22 @@ def tile_of(plan: Plan, group: jax.Array) -> jax.Array:
   """Returns which weights a group takes."""
   if plan.channels_in_sublanes:
     return group
-  return jnp.minimum(lax.div(group, plan.packs * plan.stack), plan.full)
+  return jnp.minimum(quotient(group, plan.packs * plan.stack), plan.full)
 
 
 def live_taps(plan: Plan, row: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Returns the range of tap rows that meet the map from an output row."""
   first, step = plan.taps.first[0], plan.taps.step
-  # lax.div rounds to zero: both arguments are kept from below it.
-  low = lax.div(jnp.maximum(step - 1 - row - first, 0), step)
-  high = lax.div(jnp.maximum(plan.shape[0] - 1 - row - first + step, 0), step)
+  # The division rounds to zero: both arguments are kept from below it.
+  low = quotient(jnp.maximum(step - 1 - row - first, 0), step)
+  high = quotient(jnp.maximum(plan.shape[0] - 1 - row - first + step, 0), step)
   return low, jnp.minimum(high, plan.taps.count[0])
 
 
 def slot_of(plan: Plan, row: jax.Array) -> jax.Array:
   """Returns where the ring keeps a row: its last slot holds all zeros."""
   inside = (row >= 0) & (row < plan.shape[0])
-  return jnp.where(inside, lax.rem(jnp.maximum(row, 0), plan.ring), plan.ring)
+  return jnp.where(inside, remainder(jnp.maximum(row, 0), plan.ring), plan.ring)
 
 
 def runs(width: int) -> list[range]:
@@ -106,11 +106,23 @@ def column_hits(plan: Plan, columns: range):
       yield source, hits
 
 
+def remainder(a: jax.Array, b: int) -> jax.Array:
+  """Returns a mod b, neither of them negative."""
+  # Under jax_enable_x64 a plain b would be int64, and not go with a.
+  return lax.rem(a, jnp.asarray(b, a.dtype))
+
+
+def quotient(a: jax.Array, b: int) -> jax.Array:
+  """Returns a / b rounded to zero."""
+  return lax.div(a, jnp.asarray(b, a.dtype))
+
+
 def for_each(count, body: Callable[[jax.Array], None]) -> None:
   """Calls body(0) ... body(count - 1) in a loop on the device."""
 
   def step(n, carry):
-    body(n)
+    # Under jax_enable_x64 it would be int64, unlike the grid's numbers.
+    body(jnp.asarray(n, jnp.int32))
     return carry
 
   lax.fori_loop(0, count, step, 0)
