@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from van_jax import ops
 from van_jax.ops import pallas_tpu, pallas_tpu_plan, taps
 from van_jax.ops.pallas_tpu_layout import Layout
 
@@ -169,6 +170,14 @@ def test_a_batch_that_does_not_split_evenly_is_still_right():
     *(jax.device_put(jnp.asarray(a, jnp.float32), whole) for a in arrays), 1
   )
   check(ours, arrays, shape, "float32")
+
+
+def test_auto_is_these_kernels_on_tpus():
+  x, kernel = jnp.ones((8, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
+  program = jax.jit(ops.depthwise_conv).trace(x, kernel)
+  text = program.lower(lowering_platforms=("tpu",)).as_text()
+  assert text.count("tpu_custom_call") == 1
+  assert "stablehlo.convolution" not in text
 
 
 def test_runs_inside_of_shard_map():
