@@ -14,7 +14,7 @@ from suite_folders import IDS
 
 from van_jax import experiment
 from van_jax.evaluation import corruption
-from van_jax.experiment import parts
+from van_jax.experiment import parts, scoring, suites as suites_lib
 
 ALL = np.arange(1000)
 BATCH = 40  # Over eight devices.
@@ -124,6 +124,22 @@ def test_severities_of_all_corruptions_are_scored_as_stored(scored, suites):
       f"{n}/{s + 1}": v for n, of in by_name.items() for s, v in enumerate(of)
     }
     assert flat == {n: of[key] for n, of in suites[1]["c"].items()}
+
+
+@pytest.mark.parametrize(
+  ("overridden", "image_size", "resize_size"),
+  [
+    ({}, 32, 32),
+    ({"preprocessing.image_size": 36}, 36, 36),
+    ({"preprocessing.resize_size": 40}, 32, 40),
+  ],
+)
+def test_corruptions_are_resized_only_to_the_networks_size(
+  bundle, overridden, image_size, resize_size
+):
+  own = scoring.overridden_preprocessing(bundle[1].preprocessing, overridden)
+  stored = suites_lib.as_stored(own, overridden)
+  assert (stored.image_size, stored.resize_size) == (image_size, resize_size)
 
 
 def test_mce_is_of_the_15_corruptions(scored, suites):

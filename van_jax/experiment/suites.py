@@ -98,18 +98,16 @@ def _runner(
   mesh = sharding.create_mesh()
   variables = jax.device_put(bundle.variables, sharding.replicated(mesh))
 
-  @functools.cache
-  def prepared(cropped):
-    own = _as_stored(bundle.preprocessing) if cropped else bundle.preprocessing
-    return scoring.overridden_preprocessing(own, overridden)
-
+  # Both now: an override that cannot work is no error after hours.
+  own = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
+  stored = as_stored(own, overridden)
   model: Any = bundle.model  # Type checkers think that it returns a pair.
   logits_step = evaluator.make_logits_step(
     apply=model.apply,
     prepare=functools.partial(
       normalization.normalize,
-      mean=prepared(False).mean,
-      std=prepared(False).std,
+      mean=own.mean,
+      std=own.std,
     ),
     mesh=mesh,
   )
@@ -126,7 +124,7 @@ def _runner(
       logits = logits_step(variables, batch["image"])
       return sums_step(logits, batch["label"], batch["mask"])
 
-    batches = _batches(config, part, prepared(part.suite.cropped))
+    batches = _batches(config, part, stored if part.suite.cropped else own)
     return evaluator.evaluate(
       eval_step, variables, sharding.prefetch(batches, mesh)
     )
@@ -134,11 +132,21 @@ def _runner(
   return run
 
 
-def _as_stored(own: data.Preprocessing) -> data.Preprocessing:
-  """Returns the preprocessing that leaves images of the network's size be."""
-  return dataclasses.replace(
-    own, resize_mode="short_side", resize_size=own.image_size
-  )
+def as_stored(
+  own: data.Preprocessing, overridden: Mapping[str, Any]
+) -> data.Preprocessing:
+  """Returns the preprocessing that leaves images of the network's size be.
+
+  Args:
+    own: for photographs, with what was overridden.
+    overridden: dotted config keys that the user set by hand; how to resize, if
+      it is among them, is left as it is.
+  """
+  changes = {"resize_mode": "short_side", "resize_size": own.image_size}
+  for name in ("resize_mode", "resize_size"):
+    if f"preprocessing.{name}" in overridden:
+      del changes[name]
+  return dataclasses.replace(own, **changes)
 
 
 def _sums(classes: np.ndarray | None) -> Callable[..., dict[str, jax.Array]]:
