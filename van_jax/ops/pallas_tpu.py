@@ -1,6 +1,6 @@
 """Depthwise convolution by Pallas kernels for TPUs.
 
-XLA's grouped convolution takes 8 to 16 times the cycles that the vector units
+XLA's grouped convolution takes 4 to 16 times the cycles that the vector units
 need, and leaves most of a register's lanes empty where there are fewer than
 128 channels. These kernels lay maps out as [H, W, S, L], (S, L) being batch
 and channels in the order that fills registers of (8, 128), so that a tap is
