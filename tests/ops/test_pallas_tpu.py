@@ -172,12 +172,15 @@ def test_a_batch_that_does_not_split_evenly_is_still_right():
   check(ours, arrays, shape, "float32")
 
 
-def test_auto_is_these_kernels_on_tpus():
-  x, kernel = jnp.ones((8, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
+@pytest.mark.parametrize(("batch", "kernels"), [(7, 0), (8, 1)])
+def test_auto_is_these_kernels_on_tpus_for_a_register_of_examples(
+  batch, kernels
+):
+  x, kernel = jnp.ones((batch, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
   program = jax.jit(ops.depthwise_conv).trace(x, kernel)
   text = program.lower(lowering_platforms=("tpu",)).as_text()
-  assert text.count("tpu_custom_call") == 1
-  assert "stablehlo.convolution" not in text
+  assert text.count("tpu_custom_call") == kernels
+  assert text.count("stablehlo.convolution") == 1 - kernels
 
 
 def test_runs_inside_of_shard_map():

@@ -30,9 +30,11 @@ _IMPLEMENTATIONS = {
 # CPUs the loops of numba_cpu win on every shape of B0 to B6, in both
 # directions, by benchmarks/lka.py; what Numba does not know is left to the
 # shifted sum, 8 times as fast as XLA's there. On TPUs pallas_tpu wins by
-# benchmarks/tpu_schedule.py, that is by the compiler's schedule for v5e.
+# benchmarks/tpu_schedule.py, that is by the compiler's schedule for v5e; but
+# fewer than 8 examples, a register's sublanes, it would pad at a loss.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
-_AUTO_ON_TPU = "pallas_tpu"
+_AUTO_ON_TPU = ("pallas_tpu", "xla")
+_LEAST_EXAMPLES_ON_TPU = 8
 _AUTO_ELSEWHERE = "xla"
 
 
@@ -110,8 +112,14 @@ def _by_platform(make, x, *others):
     *others,
     default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
     cpu=make(_IMPLEMENTATIONS[on_cpu(x.dtype)]),
-    tpu=make(_IMPLEMENTATIONS[_AUTO_ON_TPU]),
+    tpu=make(_IMPLEMENTATIONS[_on_tpu(x.shape[0])]),
   )
+
+
+def _on_tpu(batch):
+  """Returns what "auto" means on a TPU, for so many examples."""
+  many, few = _AUTO_ON_TPU
+  return many if batch >= _LEAST_EXAMPLES_ON_TPU else few
 
 
 def on_cpu(dtype):
