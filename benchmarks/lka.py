@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
@@ -43,7 +44,9 @@ def main(_) -> None:
   results = []
   for shape in shapes(_MODELS.value, _SIZE.value):
     for direction in ("forward", "backward"):
-      row = dict(zip("HCkd", shape, strict=True)) | {"direction": direction}
+      row: dict = dict(zip("HCkd", shape, strict=True)) | {
+        "direction": direction
+      }
       row["milliseconds"] = measure(shape, direction)
       row |= summary(row["milliseconds"])
       print(json.dumps(row), flush=True)
@@ -119,7 +122,9 @@ def jax_run(shape, direction: str, conv: str) -> Callable[[], object]:
     )
 
   def backward(x, kernel, bias, gradient):
-    _, vjp = jax.vjp(lambda *a: forward(*a, None), x, kernel, bias)
+    _, vjp = jax.vjp(
+      lambda x, kernel, bias: forward(x, kernel, bias, None), x, kernel, bias
+    )
     return vjp(gradient)
 
   run = jax.jit(forward if direction == "forward" else backward)
@@ -135,10 +140,11 @@ def torch_run(shape, direction: str) -> Callable[[], object]:
   if device == "cpu":
     torch.set_num_threads(len(os.sched_getaffinity(0)))
   dtype = getattr(torch, _DTYPE.value)
-  conv = torch.nn.Conv2d(
+  conv: Any = torch.nn.Conv2d(
     C, C, k, padding=d * (k - 1) // 2, dilation=d, groups=C
   )
-  conv = conv.to(device, dtype, memory_format=torch.channels_last)
+  layout: Any = torch.channels_last
+  conv = conv.to(device, dtype).to(memory_format=layout)
   x = torch.randn(_BATCH.value, C, H, H, device=device, dtype=dtype)
   x = x.to(memory_format=torch.channels_last).requires_grad_()
   gradient = torch.randn_like(x)

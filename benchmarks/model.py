@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+from typing import Any
 
 from absl import app, flags
 
@@ -89,7 +90,7 @@ def _ratio(rates: dict[str, float]) -> float:
   return ours / max(v for k, v in rates.items() if k.startswith("torch"))
 
 
-def start(job: dict) -> subprocess.Popen:
+def start(job: dict) -> Any:
   """Starts the process of a contestant."""
   environment = dict(os.environ)
   if _HUGE.value:
@@ -179,11 +180,11 @@ def torch_run(job: dict):
   if device == "cpu":
     torch.set_num_threads(len(os.sched_getaffinity(0)))
   style = job["name"].split()[1]
-  layout = torch.channels_last
+  layout: Any = torch.channels_last
   if style == "contiguous":
     layout = torch.contiguous_format
   variant = models.VARIANTS[job["model"]]
-  network = torch_van.TorchVAN(
+  network: Any = torch_van.TorchVAN(
     variant.widths, variant.depths, variant.ffn_ratios
   )
   network = network.to(device, memory_format=layout)

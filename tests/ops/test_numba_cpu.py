@@ -5,6 +5,7 @@ import functools
 import math
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ SHAPES = [
 UNIT = 2.0**-24
 
 
-def draw(shape, dtype=jnp.float32):
+def draw(shape, dtype: Any = jnp.float32) -> Any:
   """Returns x, kernel, bias and the result's gradient, of a dtype."""
   B, H, W, C, kh, kw, _ = shape
   rng = np.random.default_rng(0)
@@ -68,15 +69,18 @@ def reference(x, kernel, bias, gradient, dilation):
   return list(zip(*found, strict=True))
 
 
-@functools.partial(jax.jit, static_argnames=("dilation",))
-def run(x, kernel, bias, gradient, *, dilation):
-  def convolve(x, kernel, bias):
+def result_and_gradients(x, kernel, bias, gradient, *, dilation):
+  def convolve(*arrays):
+    x, kernel, bias = arrays
     return ops.depthwise_conv(
       x, kernel, bias=bias, dilation=dilation, implementation="numba_cpu"
     )
 
   y, vjp = jax.vjp(convolve, x, kernel, bias)
   return y, *vjp(gradient)
+
+
+run: Any = jax.jit(result_and_gradients, static_argnames=("dilation",))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -96,8 +100,9 @@ def test_result_and_gradients_are_sums_in_float32(shape, dtype):
     assert np.all(error <= bound), np.max(error / np.maximum(bound, 1e-30))
 
 
-def gelu_and_gradients(x, kernel, bias, gradient, implementation):
-  def convolve(x, kernel, bias):
+def gelu_and_gradients(x, kernel, bias, gradient, implementation) -> Any:
+  def convolve(*arrays):
+    x, kernel, bias = arrays
     return ops.depthwise_conv_gelu(
       x, kernel, bias=bias, dilation=2, implementation=implementation
     )

@@ -4,6 +4,7 @@ On a CPU both are one pass over memory, in either direction.
 """
 
 import functools
+from typing import Any
 
 import jax
 from jax import lax
@@ -35,16 +36,16 @@ def depthwise_conv_gelu(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def _convolve_gelu(x, kernel, bias, dilation, implementation):
-  def plain(*arrays):
-    return gelu(_convolve(*arrays, dilation, implementation))
+  def plain(x, kernel, bias):
+    return gelu(_convolve(x, kernel, bias, dilation, implementation))
 
   fused = functools.partial(numba_cpu.convolve_gelu, dilation=dilation)
   return _where_fused(implementation, fused, plain, x, kernel, bias)
 
 
 def _forward(x, kernel, bias, dilation, implementation):
-  def plain(*arrays):
-    y = _convolve(*arrays, dilation, implementation)
+  def plain(x, kernel, bias):
+    y: Any = _convolve(x, kernel, bias, dilation, implementation)
     return y, gelu(y)
 
   fused = functools.partial(numba_cpu.convolve_and_gelu, dilation=dilation)
@@ -55,7 +56,9 @@ def _forward(x, kernel, bias, dilation, implementation):
 def _backward(dilation, implementation, residuals, gradient):
   def plain(x, kernel, bias, y, gradient):
     _, vjp = jax.vjp(
-      lambda *arrays: _convolve(*arrays, dilation, implementation),
+      lambda x, kernel, bias: _convolve(
+        x, kernel, bias, dilation, implementation
+      ),
       x,
       kernel,
       bias,

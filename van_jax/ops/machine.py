@@ -8,8 +8,10 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, register_model
+from numba import extending, types
+from numba.extending import models, register_model
+
+intrinsic: Any = extending.intrinsic  # Callers leave out the first argument.
 
 _FEATURES = llvm.get_host_cpu_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx") else 4
@@ -40,7 +42,7 @@ def constant(value: int) -> ir.Constant:
   return ir.Constant(I64, value)
 
 
-def emit_load(builder, address, kind=VECTOR, align=4):
+def emit_load(builder, address, kind: Any = VECTOR, align=4):
   """Emits a load of one value."""
   value = builder.load(builder.inttoptr(address, kind.as_pointer()))
   value.align = align
@@ -60,7 +62,7 @@ def emit_add_product(builder, total, a, b):
   builder.store(value, total)
 
 
-def _loader(kind: ir.Type, result: types.Type, align: int) -> Any:
+def _loader(kind: Any, result: types.Type, align: int) -> Any:
   @intrinsic
   def load(typing, address):
     def emit(context, builder, signature, arguments):

@@ -7,10 +7,9 @@ from typing import Any
 
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from van_jax.ops import machine
-from van_jax.ops.machine import BYTES, LANES, VECTOR, constant
+from van_jax.ops.machine import BYTES, LANES, VECTOR, constant, intrinsic
 
 BLOCK, HALF_BLOCK = 14, 7  # Positions; VAN's maps are 7 * 2**n at 224 pixels.
 REACH = 8  # The most positions that `correlate` takes at once.

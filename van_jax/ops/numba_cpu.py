@@ -1,10 +1,8 @@
 """Depthwise convolution by loops that Numba compiles for the CPU at hand.
 
 XLA:CPU calls them by its typed foreign function interface, without Python.
-They read a map once from memory, keep it in the cache with zeros around it,
-and hold a block of sums in registers; both gradients, and the bias's, come
-from one pass. See `numba_kernels`. Numba is imported when a program is traced
-that may run on a CPU.
+A map is read once and kept in the cache, a block of sums in registers; all
+gradients come from one pass. Numba is imported when a program is traced.
 """
 
 import ctypes
@@ -13,6 +11,7 @@ import logging
 import os
 import struct
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +31,8 @@ _DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 @functools.cache
 def is_available() -> bool:
   """Returns whether the loops run here; compiles them the first time."""
-  plain = os.name == "posix" and struct.calcsize("P") == 8
-  if not plain or sys.byteorder != "little":
+  plain = struct.calcsize("P") == 8 and sys.byteorder == "little"
+  if os.name != "posix" or not plain:
     return False
   try:
     from van_jax.ops import numba_backward, numba_forward
@@ -61,8 +60,7 @@ def takes(dtype: jax.typing.DTypeLike) -> bool:
 def _require():
   if not is_available():
     raise RuntimeError(
-      "implementation='numba_cpu' cannot run here, see the warning above; "
-      "take 'shifted_sum'."
+      "implementation='numba_cpu' cannot run here; take 'shifted_sum'."
     )
 
 
@@ -85,7 +83,7 @@ def depthwise_conv(
   if bias is None:
     bias = jnp.zeros(x.shape[-1:], kernel.dtype)
   if not takes(x.dtype):
-    y = shifted_sum.depthwise_conv(x, kernel, dilation)
+    y: Any = shifted_sum.depthwise_conv(x, kernel, dilation)
     return y + bias.astype(y.dtype)[None, None, None]
   _require()
   return _convolve(x, kernel, bias, dilation)
@@ -175,7 +173,7 @@ def _forward_op(dilation, gelu):
   split = custom_partitioning(call)
   results = 2 if gelu == _ALSO else 1
 
-  def partition(mesh, arguments, result):
+  def partition(mesh, arguments, _):
     examples, whole = _shardings(mesh, arguments[0].sharding)
     out = examples if results == 1 else (examples,) * results
     return mesh, call, out, (examples, whole, whole)
@@ -191,9 +189,9 @@ def _forward_op(dilation, gelu):
 @functools.cache
 def _backward_op(dilation, gelu):
   """Returns the operation; what belongs to all examples is summed."""
+  maps = 2 if gelu else 1
   call = functools.partial(_call_backward, dilation, gelu)
   split = custom_partitioning(call)
-  maps = 2 if gelu else 1
 
   def partition(mesh, arguments, results):
     examples, whole = _shardings(mesh, arguments[0].sharding)

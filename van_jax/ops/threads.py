@@ -9,7 +9,6 @@ last frees it, so that a thread may come when all is done.
 
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
 
 from van_jax.ops import call_frame, machine
 from van_jax.ops.call_frame import JIT
@@ -94,7 +93,7 @@ def address_of_task(work):
     work(job)
     leave(job)
 
-  @intrinsic
+  @machine.intrinsic
   def address(typing):
     def emit(context, builder, _, arguments):
       task.compile(signature.args)

@@ -8,9 +8,8 @@ wrong by 0.8e-7 at most, half of float32's rounding at 1.
 import math
 
 from llvmlite import ir
-from numba.extending import intrinsic
 
-from van_jax.ops.machine import I32, LANES, VECTOR, Vector
+from van_jax.ops.machine import I32, LANES, VECTOR, Vector, intrinsic
 
 _INTS = ir.VectorType(I32, LANES)
 _FAST = ("contract",)
