@@ -45,11 +45,9 @@ def draw(shape, dtype: Any = jnp.float32) -> Any:
   return tuple(jnp.asarray(rng.standard_normal(s), dtype) for s in sizes)
 
 
-def reference(x, kernel, bias, gradient, dilation):
+def reference(arrays, dilation):
   """Returns (value, sum of magnitudes) of the result and three gradients."""
-  x, kernel, bias, gradient = (
-    np.asarray(a, np.float64) for a in (x, kernel, bias, gradient)
-  )
+  x, kernel, bias, gradient = (np.asarray(a, np.float64) for a in arrays)
   _, H, W, _ = x.shape
   kh, kw = kernel.shape[:2]
   found = []
@@ -90,7 +88,7 @@ def test_result_and_gradients_are_sums_in_float32(shape, dtype):
   B, H, W, _, kh, kw, dilation = shape
   terms = (kh * kw + 1, kh * kw + 1, B * H * W, B * H * W)
   ours = run(*arrays, dilation=dilation)
-  exact = reference(*arrays, dilation)
+  exact = reference(arrays, dilation)
   for got, (value, magnitude), n in zip(ours, exact, terms, strict=True):
     assert got.dtype == dtype
     bound = 8 * np.sqrt(n) * UNIT * magnitude
@@ -100,7 +98,7 @@ def test_result_and_gradients_are_sums_in_float32(shape, dtype):
     assert np.all(error <= bound), np.max(error / np.maximum(bound, 1e-30))
 
 
-def gelu_and_gradients(x, kernel, bias, gradient, implementation) -> Any:
+def gelu_and_gradients(x, kernel, bias, gradient, *, implementation) -> Any:
   def convolve(*arrays):
     x, kernel, bias = arrays
     return ops.depthwise_conv_gelu(
@@ -117,8 +115,8 @@ def gelu_and_gradients(x, kernel, bias, gradient, implementation) -> Any:
 )
 def test_gelu_in_the_same_pass_is_gelu(shape, implementation):
   arrays = draw(shape)
-  ours = gelu_and_gradients(*arrays, implementation)
-  plain = gelu_and_gradients(*arrays, "shifted_sum")
+  ours = gelu_and_gradients(*arrays, implementation=implementation)
+  plain = gelu_and_gradients(*arrays, implementation="shifted_sum")
   for a, b in zip(ours, plain, strict=True):
     # The GELU is 1e-7 from XLA's; sums of up to 2400 terms of order 1.
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
@@ -129,7 +127,7 @@ def test_gelu_is_exact_at_all_sizes():
   x = jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1)
   one, zero = jnp.ones((1, 1, 1, x.size)), jnp.zeros(x.size)
   y, _, slope, _, _ = gelu_and_gradients(
-    x, one, zero, jnp.ones_like(x), "numba_cpu"
+    x, one, zero, jnp.ones_like(x), implementation="numba_cpu"
   )
   flat = np.asarray(x, np.float64).ravel()
   below = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in flat])
