@@ -202,9 +202,11 @@ def speed(batches: Iterator, seconds: float) -> float:
   return done / (time.perf_counter() - start)
 
 
-def _copies(directory: pathlib.Path, times: int) -> pathlib.Path:
-  """Returns a temporary directory with several links to every image."""
-  copied = pathlib.Path(tempfile.mkdtemp()) / directory.name
+def _copied(
+  directory: pathlib.Path, times: int, to: pathlib.Path
+) -> pathlib.Path:
+  """Returns a directory below `to` with several links to every image."""
+  copied = to / directory.name
   for file in directory.glob("*/*.[Jj][Pp]*[Gg]"):
     folder = copied / file.parent.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -214,7 +216,7 @@ def _copies(directory: pathlib.Path, times: int) -> pathlib.Path:
 
 
 def main() -> None:
-  """Prints the table; writes JSON where asked."""
+  """Compares on links to the images that the command line names."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -226,9 +228,15 @@ def main() -> None:
   parser.add_argument("--seconds", type=float, default=3.0, help="a turn")
   parser.add_argument("--output", type=pathlib.Path)
   options = parser.parse_args()
-  directory = options.directory.resolve()
-  if options.copies > 1:
-    directory = _copies(directory, options.copies)
+  with tempfile.TemporaryDirectory() as links:
+    directory = _copied(
+      options.directory.resolve(), options.copies, pathlib.Path(links)
+    )
+    compare(directory, options)
+
+
+def compare(directory: pathlib.Path, options: argparse.Namespace) -> None:
+  """Prints the ratios on a directory; writes JSON where asked."""
   files = sorted(map(str, options.directory.glob("*/*.[Jj][Pp]*[Gg]")))
   # Workers are forked: before TensorFlow, which starts with our first batch.
   peers = {task: pillow_batches(files, task) for task in TASKS.values()}

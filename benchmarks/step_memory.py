@@ -9,6 +9,7 @@ ours, and prints temporaries in MB and their ratio. Nothing is run.
 
 import argparse
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +50,8 @@ def temporaries(name: str, batch_size: int, implementation: str) -> float:
     .lower(variables, moments, images, labels)
     .compile()
   )
-  return compiled.memory_analysis().temp_size_in_bytes / 1e6
+  analysis: Any = compiled.memory_analysis()
+  return analysis.temp_size_in_bytes / 1e6
 
 
 def main() -> None:

@@ -59,6 +59,8 @@ class Augmentation:
   repeats: int
 
   def __post_init__(self):
+    for name in ("crop_scale", "crop_ratio", "fill_color"):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
     checks.check_image_size(self.image_size, "image_size")
     checks.check_choice(self.crop, CROPS, "crop")
     checks.check_choice(self.pad_mode, PADDINGS, "pad_mode")

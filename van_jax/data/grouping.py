@@ -48,6 +48,7 @@ def map_batches(
     `example`.
   """
   group = max(n for n in range(1, _MOST + 1) if batch_size % n == 0)
+  example = tf.function(example, autograph=False)  # Traced once a group.
 
   def several(*elements):
     one_by_one = zip(*(tf.unstack(e, group) for e in elements), strict=True)
@@ -69,6 +70,15 @@ def map_batches(
     several, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
   return grouped.batch(batch_size // group, drop_remainder=True).map(merged)
+
+
+def ahead(batches: Any) -> Any:
+  """Returns the dataset whose batches are made before they are asked for."""
+  options = tf.data.Options()
+  # Examples are enough to keep all cores busy.
+  options.threading.max_intra_op_parallelism = 1
+  # Not AUTOTUNE: a batch can have 150 MB.
+  return batches.prefetch(2).with_options(options)
 
 
 def finished(pixels: Any, numbers: Any, finish: Finish, image_size: int) -> Any:

@@ -5,13 +5,12 @@ damaged is an error before any other suite has taken its hours.
 """
 
 import dataclasses
-import os
-import pathlib
 
 import numpy as np
 from absl import logging
+from etils import epath
 
-from van_jax import data
+from van_jax import data, paths
 from van_jax.data import folder, order, relabelled
 from van_jax.evaluation import corruption, real, suites
 from van_jax.evaluation.suites import Suite
@@ -62,14 +61,14 @@ def open_suites(
     ValueError: one is missing or damaged.
   """
   given = config.data.directory if directory is None else directory
-  root = pathlib.Path(os.path.expanduser(given))
+  root = paths.absolute(given)
   opened = {name: _open(name, root, config) for name in names}
   for parts in opened.values():
     _describe(parts[0])
   return opened
 
 
-def _open(name: str, root: pathlib.Path, config: Config) -> tuple[Part, ...]:
+def _open(name: str, root: epath.Path, config: Config) -> tuple[Part, ...]:
   suite = suites.SUITES[name]
   if name == "c":
     return _open_corruptions(suite, root)
@@ -84,7 +83,7 @@ def _open(name: str, root: pathlib.Path, config: Config) -> tuple[Part, ...]:
   return (Part(suite, name, split, classes),)
 
 
-def _folder(name: str, suite: Suite, root: pathlib.Path) -> str:
+def _folder(name: str, suite: Suite, root: epath.Path) -> str:
   """Returns the name of a suite's folder below the root."""
   for candidate in suite.folders:
     if (root / candidate).is_dir():
@@ -97,7 +96,7 @@ def _folder(name: str, suite: Suite, root: pathlib.Path) -> str:
 
 
 def _class_folders(
-  suite: Suite, root: pathlib.Path, name: str
+  suite: Suite, root: epath.Path, name: str
 ) -> folder.FileSplit:
   ids = imagenet.wordnet_ids()
   if suite.numbered:
@@ -106,7 +105,7 @@ def _class_folders(
 
 
 def _validation(
-  name: str, suite: Suite, root: pathlib.Path, config: Config
+  name: str, suite: Suite, root: epath.Path, config: Config
 ) -> order.Split:
   """Returns the folder with the validation images, or the config's split."""
   try:
@@ -143,7 +142,7 @@ def _check_classes(suite: Suite, split: order.Split) -> np.ndarray:
 
 
 def _with_real_labels(
-  suite: Suite, split: order.Split, root: pathlib.Path, config: Config
+  suite: Suite, split: order.Split, root: epath.Path, config: Config
 ) -> Part:
   looked_for = [root / file for file in _REAL_FILES]
   found = [path for path in looked_for if path.is_file()]
@@ -168,7 +167,7 @@ def _with_real_labels(
   return Part(suite, "real", split, label_table=table)
 
 
-def _open_corruptions(suite: Suite, root: pathlib.Path) -> tuple[Part, ...]:
+def _open_corruptions(suite: Suite, root: epath.Path) -> tuple[Part, ...]:
   """Returns a part for each corruption and severity; all have one listing."""
   top = root / _folder("c", suite, root)
   extra = [n for n in corruption.EXTRA_CORRUPTIONS if (top / n).is_dir()]
