@@ -27,9 +27,11 @@ _IMPLEMENTATIONS = {
 }
 
 # What "auto" means: the faster one on each platform that has been measured. On
-# CPUs the loops of numba_cpu win on every shape of B0 to B6, in both
-# directions, by benchmarks/lka.py; what Numba does not know is left to the
-# shifted sum, 8 times as fast as XLA's there. On TPUs pallas_tpu wins by
+# CPUs, by benchmarks/lka.py on the shapes of B0 (224, batch 8, two busy cores;
+# the wider models are not measured yet), the loops of numba_cpu beat the
+# shifted sum 2 to 9 times backward and 1.2 to 5 times forward, but for 3x3 on
+# 56x56x256: 1.1 times slower. What Numba does not know is left to the shifted
+# sum, 8 times as fast as XLA's there. On TPUs pallas_tpu wins by
 # benchmarks/tpu_schedule.py, that is by the compiler's schedule for v5e; but
 # fewer than 8 examples, a register's sublanes, it would pad at a loss.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
