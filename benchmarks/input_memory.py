@@ -20,7 +20,7 @@ from PIL import Image
 
 from configs import imagenet1k
 from van_jax import data
-from van_jax.data import folder, stripes
+from van_jax.data import folder, record_pieces, stripes
 from van_jax.data.host import tf
 
 SIZE, FILES, BATCH = 2000, 80, 16
@@ -93,7 +93,7 @@ def _stripes(directory: pathlib.Path) -> stripes.RecordSplit:
   return stripes.RecordSplit(
     title="samples",
     files=tuple(files),
-    pieces=stripes.Pieces(
+    pieces=record_pieces.Pieces(
       np.arange(FILES), np.zeros(FILES, np.int64), take, np.cumsum(take) - take
     ),
     parse=lambda record: (record, 0),

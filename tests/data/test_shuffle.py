@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from van_jax.data import order, stripes
+from van_jax.data import order, record_pieces, stripes
 from van_jax.data.host import tf
 
 FILES, PER_FILE, RECORD_BYTES = 16, 250, 1000
@@ -30,7 +30,7 @@ def split(tmp_path_factory) -> stripes.RecordSplit:
   return stripes.RecordSplit(
     title="records",
     files=tuple(files),
-    pieces=stripes.Pieces(
+    pieces=record_pieces.Pieces(
       np.arange(FILES), np.zeros(FILES, np.int64), take, np.cumsum(take) - take
     ),
     parse=lambda record: (record, 0),
@@ -114,7 +114,7 @@ def test_what_is_left_over_differs_between_epochs(split):
 
 def test_reading_ahead_is_bounded_by_the_megabytes(split, monkeypatch):
   read = collections.Counter()
-  read_piece = stripes.read_piece
+  read_piece = record_pieces.read_piece
 
   def count(index):
     read.update(records=1)
@@ -128,7 +128,7 @@ def test_reading_ahead_is_bounded_by_the_megabytes(split, monkeypatch):
       )
     )
 
-  monkeypatch.setattr(stripes, "read_piece", counted)
+  monkeypatch.setattr(record_pieces, "read_piece", counted)
   shown = 640
   list(split.shuffled(0, SHARE).take(shown))
   held = split.shuffle_megabytes * 1e6 / RECORD_BYTES

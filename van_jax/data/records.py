@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data import order, prepare, stripes
+from van_jax.data import order, prepare, record_pieces, stripes
 from van_jax.data.host import tf, tfds
 
 MAX_BYTES_IN_MEMORY = 2**29  # Of one split, encoded; CIFAR-10 takes 2**27.
@@ -134,10 +134,10 @@ def _check_files(files: list[str]) -> int:
   return num_bytes
 
 
-def _pieces(instructions: Any, files: list[str]) -> stripes.Pieces:
+def _pieces(instructions: Any, files: list[str]) -> record_pieces.Pieces:
   number = {file: i for i, file in enumerate(files)}
   take = np.array([piece.take for piece in instructions], np.int64)
-  return stripes.Pieces(
+  return record_pieces.Pieces(
     file=np.array([number[piece.filename] for piece in instructions], np.int64),
     skip=np.array([piece.skip for piece in instructions], np.int64),
     take=take,
@@ -153,7 +153,7 @@ def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
   """Reads all examples, file by file, so that an error names the file."""
   encoded, labels = [], []
   for piece in pieces:
-    dataset = stripes.read_piece(
+    dataset = record_pieces.read_piece(
       piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
     ).map(lambda _, record: parse(record))
     # A batch at a time; the last is empty if the file ends too early.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data import folder, order, prepare, records, stripes
+from van_jax.data import folder, order, prepare, record_pieces, records, stripes
 from van_jax.data.host import tf, tfds
 
 # What ILSVRC 2012 calls its validation images, from 00000001 to 00050000.
@@ -92,7 +92,7 @@ def number_records(
   assert isinstance(split, records.MemorySplit)
   numbers = []
   for piece in builder.info.splits[split_name].file_instructions:
-    dataset = stripes.read_piece(
+    dataset = record_pieces.read_piece(
       piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
     ).map(lambda _, record: parse(record)[1])
     numbers.extend(dataset.as_numpy_iterator())

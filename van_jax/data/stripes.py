@@ -34,38 +34,10 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data import order
+from van_jax.data import order, record_pieces
 from van_jax.data.host import tf
 
 MAX_STRIPES = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Pieces:
-  """Parts of record files, one after another; int64 arrays [P].
-
-  Attributes:
-    file: number of the file.
-    skip: records of the file before the piece.
-    take: records in the piece.
-    first: index in the split of the piece's first record.
-  """
-
-  file: np.ndarray
-  skip: np.ndarray
-  take: np.ndarray
-  first: np.ndarray
-
-  def between(self, start: int, stop: int) -> Pieces:
-    """Cuts out the records start <= index < stop; keeps P, some empty."""
-    begin = np.clip(start - self.first, 0, self.take)
-    end = np.clip(stop - self.first, 0, self.take)
-    return Pieces(self.file, self.skip + begin, end - begin, self.first + begin)
-
-  def stack(self) -> np.ndarray:
-    """Returns the non-empty pieces as [4, P']."""
-    rows = np.stack([self.file, self.skip, self.take, self.first])
-    return rows[:, self.take > 0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +56,7 @@ class RecordSplit(order.Split):
 
   title: str
   files: tuple[str, ...]
-  pieces: Pieces
+  pieces: record_pieces.Pieces
   parse: Callable[[Any], tuple[Any, Any]]
   class_names: tuple[str, ...]
   record_bytes: float
@@ -233,21 +205,10 @@ class RecordSplit(order.Split):
 
     def read(piece):
       file, skip, take, first = tf.unstack(piece)
-      return read_piece(files[file], skip, take, first)
+      return record_pieces.read_piece(files[file], skip, take, first)
 
     pieces = tf.data.Dataset.from_tensor_slices(tf.transpose(table))
     return pieces.filter(lambda piece: piece[2] > 0).flat_map(read)
-
-
-def read_piece(file: Any, skip: Any, take: Any, first: Any) -> Any:
-  """Returns the tf.data.Dataset of (index, record) of a part of a file."""
-  records = tf.data.TFRecordDataset(file, buffer_size=2**18)
-  index = tf.data.Dataset.range(first - skip, first + take)
-  # Not skip(): on a TFRecordDataset it ends TensorFlow 2.21 by a segmentation
-  # fault once in a few runs.
-  return tf.data.Dataset.zip((index, records)).filter(
-    lambda index, _: index >= first
-  )
 
 
 def stripe_count(batch_size: int, process_count: int) -> int:
