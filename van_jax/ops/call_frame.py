@@ -6,11 +6,10 @@ its fields on a 64-bit machine. XLA adds fields behind them only; it refuses a
 handler, by the version that it states, after a change that breaks this.
 """
 
-from numba import njit, types
+from numba import types
 
 from van_jax.ops import machine
-
-JIT = {"error_model": "numpy", "nogil": True, "cache": True}
+from van_jax.ops.compiled import compiled
 
 _MAJOR, _MINOR = 0, 3
 _METADATA = 1  # XLA_FFI_Extension_Metadata.
@@ -26,7 +25,7 @@ _API_DESTROY_ERROR, _API_SCHEDULE, _API_THREADS = 64, 136, 144
 _BLOCK_BYTES = 64  # Of the arguments of the functions above.
 
 
-@njit(**JIT)
+@compiled
 def answered_metadata(frame):
   """Answers XLA's question for the handler's version, if this call is one."""
   extension = machine.load_int64(frame + _FRAME_EXTENSION)
@@ -41,26 +40,26 @@ def answered_metadata(frame):
   return True
 
 
-@njit(**JIT)
+@compiled
 def _argument(frame, index):
   buffers = machine.load_int64(frame + _FRAME_ARGUMENTS)
   return machine.load_int64(buffers + 8 * index)
 
 
-@njit(**JIT)
+@compiled
 def argument(frame, index):
   """Returns the address of an argument's numbers."""
   return machine.load_int64(_argument(frame, index) + _BUFFER_DATA)
 
 
-@njit(**JIT)
+@compiled
 def size(frame, index, axis):
   """Returns the length of an axis of an argument."""
   dims = machine.load_int64(_argument(frame, index) + _BUFFER_DIMS)
   return machine.load_int64(dims + 8 * axis)
 
 
-@njit(**JIT)
+@compiled
 def result(frame, index):
   """Returns the address of a result's numbers."""
   buffers = machine.load_int64(frame + _FRAME_RESULTS)
@@ -68,7 +67,7 @@ def result(frame, index):
   return machine.load_int64(buffer + _BUFFER_DATA)
 
 
-@njit(**JIT)
+@compiled
 def attribute(frame, index):
   """Returns an int64 attribute; they are sorted by name."""
   attributes = machine.load_int64(frame + _FRAME_ATTRIBUTES)
@@ -76,7 +75,7 @@ def attribute(frame, index):
   return machine.load_int64(machine.load_int64(scalar + _SCALAR_VALUE))
 
 
-@njit(**JIT)
+@compiled
 def _block(frame, size):
   """Returns a new block of arguments for a function of XLA's."""
   block = machine.malloc(_BLOCK_BYTES)
@@ -86,7 +85,7 @@ def _block(frame, size):
   return block
 
 
-@njit(**JIT)
+@compiled
 def _succeeded(frame, function, block):
   """Calls a function of XLA's, lets go of its error, frees its arguments."""
   api = machine.load_int64(frame + _FRAME_API)
@@ -99,7 +98,7 @@ def _succeeded(frame, function, block):
   return error == 0
 
 
-@njit(**JIT)
+@compiled
 def thread_count(frame):
   """Returns the threads of XLA's pool, at least 1."""
   block, count = _block(frame, 32), machine.malloc(8)
@@ -111,7 +110,7 @@ def thread_count(frame):
   return max(1, threads)
 
 
-@njit(**JIT)
+@compiled
 def schedule(frame, task, data):
   """Has a thread of XLA's pool call task(data) some time, if it can."""
   block = _block(frame, 40)

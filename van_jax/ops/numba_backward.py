@@ -5,8 +5,6 @@ by whichever thread claims it, and the parts in order at the end: the result
 does not depend on who did what.
 """
 
-from numba import cfunc, njit, types
-
 from van_jax.ops import (
   call_frame,
   machine,
@@ -15,25 +13,25 @@ from van_jax.ops import (
   scratch,
   threads,
 )
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
 _X, _KERNEL, _GRADIENT, _X_GRADIENT, _SUMS, _BEFORE_GELU = range(11, 17)
 _PARTS = 8  # The batch's, at most: each has memory for a kernel's gradient.
 
 
-@njit(**JIT)
+@compiled
 def _examples_a_part(batch):
   return scratch.divide_up(batch, _PARTS)
 
 
-@njit(**JIT)
+@compiled
 def _sums_pitch(problem):
   """Returns the bytes of one group's sums: a vector a tap, one for the bias."""
   return (problem.taps_high * problem.taps_wide + 1) * BYTES
 
 
-@njit(**JIT)
+@compiled
 def _x_gradient_rows(
   problem, plan, gradient, low, start, stop, taps, channels, to, memory
 ):
@@ -59,7 +57,7 @@ def _x_gradient_rows(
     )  # fmt: skip
 
 
-@njit(**JIT)
+@compiled
 def _undo_gelu(problem, plan, x, start, stop, channels, gradient, memory):
   """Turns rows of gradients for gelu(x) into gradients for x."""
   stride = problem.channels * (2 if problem.half else 4)
@@ -76,7 +74,7 @@ def _undo_gelu(problem, plan, x, start, stop, channels, gradient, memory):
       )
 
 
-@njit(**JIT)
+@compiled
 def _piece(problem, plan, job, example, band, chunk, sums, memory):
   """Computes the gradient for x of a piece, and adds up the others."""
   size = 2 if problem.half else 4
@@ -123,7 +121,7 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
     )  # fmt: skip
 
 
-@njit(**JIT)
+@compiled
 def _work(job):
   item = threads.claim(job)
   if item < 0:
@@ -158,7 +156,7 @@ def _work(job):
 _task = threads.address_of_task(_work)
 
 
-@njit(**JIT)
+@compiled
 def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
   """Adds the parts' sums in order, and stores them."""
   taps = problem.taps_high * problem.taps_wide
@@ -180,7 +178,7 @@ def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
       )
 
 
-@cfunc(types.int64(types.int64), error_model="numpy", cache=True)
+@c_function
 def handler(frame):
   """Computes gradients from (x, kernel, gradient, ...); see `numba_cpu`."""
   if call_frame.answered_metadata(frame):

@@ -1,7 +1,5 @@
 """XLA's handler of the forward convolution, of its GELU, or of both."""
 
-from numba import cfunc, njit, types
-
 from van_jax.ops import (
   call_frame,
   machine,
@@ -10,13 +8,13 @@ from van_jax.ops import (
   scratch,
   threads,
 )
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
 _X, _KERNEL, _BIAS, _RESULT, _GELU = 11, 12, 13, 14, 15  # A job's numbers.
 
 
-@njit(**JIT)
+@compiled
 def _piece(problem, plan, item, x, kernel, bias, result, gelu, memory):
   size = 2 if problem.half else 4
   piece, band = item // plan.bands, item % plan.bands
@@ -67,7 +65,7 @@ def _piece(problem, plan, item, x, kernel, bias, result, gelu, memory):
       )  # fmt: skip
 
 
-@njit(**JIT)
+@compiled
 def _work(job):
   item = threads.claim(job)
   if item < 0:
@@ -102,7 +100,7 @@ def _work(job):
 _task = threads.address_of_task(_work)
 
 
-@cfunc(types.int64(types.int64), error_model="numpy", cache=True)
+@c_function
 def handler(frame):
   """Computes results from (x, kernel, bias); see `numba_cpu`."""
   if call_frame.answered_metadata(frame):

@@ -5,15 +5,13 @@ copied into scratch memory once, with zeros where taps look past their ends,
 and are then read there by every tap.
 """
 
-from numba import njit
-
 from van_jax.ops import microkernels, packing
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import compiled
 from van_jax.ops.machine import BYTES, LANES
 from van_jax.ops.microkernels import BLOCK, HALF_BLOCK
 
 
-@njit(**JIT)
+@compiled
 def load_map(problem, plan, source, group, channels, start, stop, to, before):
   """Copies rows start <= i < stop of an example into scratch memory.
 
@@ -49,7 +47,7 @@ def load_map(problem, plan, source, group, channels, start, stop, to, before):
     )
 
 
-@njit(**JIT)
+@compiled
 def load_kernel(problem, plan, kernel, group, channels, to, flipped):
   """Copies the taps that meet the map; a group of channels after another."""
   high, wide, columns = problem.taps_high, problem.taps_wide, plan.columns
@@ -72,7 +70,7 @@ def load_kernel(problem, plan, kernel, group, channels, to, flipped):
       )
 
 
-@njit(**JIT)
+@compiled
 def convolve_row(problem, plan, scratch, start, top, i, kernel, bias, out):
   """Convolves row i of one group of channels.
 
@@ -108,7 +106,7 @@ def convolve_row(problem, plan, scratch, start, top, i, kernel, bias, out):
     )  # fmt: skip
 
 
-@njit(**JIT)
+@compiled
 def sum_map(problem, plan, x, x_start, gradient, start, first, stop, out):
   """Adds up a group's gradients for kernel and bias, first <= i < stop.
 

@@ -5,14 +5,12 @@ with zeros; each group is a map of vectors, [rows, pitch, LANES] of float32,
 with zeros beside its rows for taps that look past them.
 """
 
-from numba import njit
-
 from van_jax.ops import machine, vector_gelu
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import compiled
 from van_jax.ops.machine import BYTES, LANES
 
 
-@njit(**JIT)
+@compiled
 def _load_some(address, half, count, spare):
   """Returns the first `count` numbers as a vector, by spare memory."""
   machine.store_vector(spare, machine.zeros())
@@ -25,7 +23,7 @@ def _load_some(address, half, count, spare):
   return machine.load_vector(spare)
 
 
-@njit(**JIT)
+@compiled
 def _store_some(address, half, count, vector, spare):
   """Stores the first `count` numbers of a vector, by spare memory."""
   if half:
@@ -38,7 +36,7 @@ def _store_some(address, half, count, vector, spare):
       machine.store_int32(address + 4 * n, machine.load_int32(spare + 4 * n))
 
 
-@njit(**JIT)
+@compiled
 def load_row(source, half, stride, length, channels, row, group_pitch, spare):
   """Copies a row of a map into scratch memory.
 
@@ -70,7 +68,7 @@ def load_row(source, half, stride, length, channels, row, group_pitch, spare):
       machine.store_vector(to + full * group_pitch, vector)
 
 
-@njit(**JIT)
+@compiled
 def store_row(target, half, stride, length, channels, row, group_pitch, spare):
   """Copies a row from scratch memory into a map; arguments as `load_row`."""
   full = channels // LANES
@@ -91,14 +89,14 @@ def store_row(target, half, stride, length, channels, row, group_pitch, spare):
       _store_some(position + full * step, half, rest, vector, spare)
 
 
-@njit(**JIT)
+@compiled
 def clear(row, start, stop):
   """Sets positions start <= j < stop of a row to zero."""
   for j in range(start, stop):
     machine.store_vector(row + j * BYTES, machine.zeros())
 
 
-@njit(**JIT)
+@compiled
 def apply_gelu(address, count):
   """Replaces so many vectors by their GELU."""
   for n in range(count):
@@ -106,7 +104,7 @@ def apply_gelu(address, count):
     machine.store_vector(at, vector_gelu.gelu(machine.load_vector(at)))
 
 
-@njit(**JIT)
+@compiled
 def apply_slope(gradient, x, count):
   """Replaces gradients for the GELU of x by gradients for x."""
   for n in range(count):

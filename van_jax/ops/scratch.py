@@ -2,10 +2,8 @@
 
 import collections
 
-from numba import njit
-
 from van_jax.ops import call_frame, threads
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import compiled
 from van_jax.ops.machine import BYTES, LANES
 from van_jax.ops.microkernels import BLOCK, HALF_BLOCK, REACH
 
@@ -35,7 +33,7 @@ Plan = collections.namedtuple(
 )
 
 
-@njit(**JIT)
+@compiled
 def problem_of(job):
   """Returns the Problem that a job's numbers begin with."""
   return Problem(
@@ -53,7 +51,7 @@ def problem_of(job):
   )
 
 
-@njit(**JIT)
+@compiled
 def problem_from(frame, kernel):
   """Returns the Problem of a call: x is argument 0, its kernel `kernel`."""
   return Problem(
@@ -71,13 +69,13 @@ def problem_from(frame, kernel):
   )
 
 
-@njit(**JIT)
+@compiled
 def divide_up(a, b):
   """Returns a / b, rounded up."""
   return (a + b - 1) // b
 
 
-@njit(**JIT)
+@compiled
 def _length(width):
   """Returns the positions that blocks compute and read of a row."""
   rest = width % BLOCK
@@ -89,7 +87,7 @@ def _length(width):
   return max(blocks, divide_up(width, REACH) * REACH)
 
 
-@njit(**JIT)
+@compiled
 def plan(problem, maps, pieces):
   """Returns the Plan.
 

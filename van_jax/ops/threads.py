@@ -8,17 +8,17 @@ last frees it, so that a thread may come when all is done.
 """
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 
 from van_jax.ops import call_frame, machine
-from van_jax.ops.call_frame import JIT
+from van_jax.ops.compiled import compiled
 
 # Offsets in bytes; counters that several threads write have a line each.
 _NEXT, _DONE, _PRESENT, _ITEMS = 0, 64, 128, 192
 _FIELDS = 256
 
 
-@njit(**JIT)
+@compiled
 def new_job(items, numbers, more):
   """Returns the address of a job of so many items, with two tuples' numbers."""
   job = machine.malloc(_FIELDS + 8 * (len(numbers) + len(more)))
@@ -36,33 +36,33 @@ def new_job(items, numbers, more):
   return job
 
 
-@njit(**JIT)
+@compiled
 def number(job, n):
   """Returns one of the job's numbers."""
   return machine.load_int64(job + _FIELDS + 8 * n)
 
 
-@njit(**JIT)
+@compiled
 def claim(job):
   """Returns an item that nobody has, or -1."""
   item = machine.atomic_add(job + _NEXT, 1)
   return item if item < machine.load_int64(job + _ITEMS) else -1
 
 
-@njit(**JIT)
+@compiled
 def finish(job):
   """Counts an item as done."""
   machine.atomic_add(job + _DONE, 1)
 
 
-@njit(**JIT)
+@compiled
 def leave(job):
   """Lets go of the job; the last one frees it."""
   if machine.atomic_add(job + _PRESENT, -1) == 1:
     machine.free(job)
 
 
-@njit(**JIT)
+@compiled
 def share(frame, job, task, helpers):
   """Asks so many threads to run the C function at `task` on the job."""
   for _ in range(helpers):
@@ -72,7 +72,7 @@ def share(frame, job, task, helpers):
       return
 
 
-@njit(**JIT)
+@compiled
 def wait(job):
   """Returns when all items are done, each having been claimed."""
   items = machine.load_int64(job + _ITEMS)
@@ -88,7 +88,7 @@ def address_of_task(work):
   """
   signature = types.void(types.int64)
 
-  @njit(**JIT)
+  @compiled
   def task(job):
     work(job)
     leave(job)
