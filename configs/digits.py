@@ -4,7 +4,7 @@
 
   python train.py --config=configs/digits.py --workdir=runs/digits
 
-Top-1 98.9 % (360 of 364) after 12 epochs, in minutes on two CPU cores.
+Top-1 99.2 % (361 of 364) after 12 epochs, in minutes on two CPU cores.
 """
 
 from configs import default
