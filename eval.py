@@ -24,7 +24,7 @@ _SUITE_DIRECTORY = flags.DEFINE_string(
   "suite_directory", None, "Holds the suites; config.data.directory if absent."
 )
 _FOLD = flags.DEFINE_bool(
-  "fold_batch_norm", False, "Fold BatchNorm into the kernels: faster."
+  "fold_batch_norm", False, "Fold BatchNorm into the kernels beside it."
 )
 _OUTPUT = flags.DEFINE_string(
   "output", None, "JSON file for all scores, per-class accuracy too."

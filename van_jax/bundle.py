@@ -126,7 +126,7 @@ def load_bundle(
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
-    fold_batch_norm: for faster inference; see `models.fold_batch_norm`.
+    fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     **model_overrides: fields of the model that the weights do not depend on,
       such as `dtype`, `drop_path_rate` or `remat`.
 

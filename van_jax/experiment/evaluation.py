@@ -37,7 +37,7 @@ def evaluate(
     config: the data, the batch size, and how the model is run.
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
-    fold_batch_norm: for speed; see `models.fold_batch_norm`.
+    fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     suite: test sets to score on instead, "val,a,c"; see `suites.evaluate`,
       which returns other scores.
     suite_directory: holds the suites' folders.

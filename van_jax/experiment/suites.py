@@ -56,7 +56,7 @@ def evaluate(
     directory: holds the suites' folders; None for `config.data.directory`.
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
-    fold_batch_norm: for speed; see `models.fold_batch_norm`.
+    fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
     distributed: whether this is one of several processes that all call this.

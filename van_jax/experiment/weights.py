@@ -33,7 +33,7 @@ def load_weights(
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
     averaged: of a workdir: the exponential averages, if the run keeps them.
-    fold_batch_norm: for faster inference; see `models.fold_batch_norm`.
+    fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     **model_overrides: how the model is run, such as `dtype`.
 
   Raises:
