@@ -101,6 +101,7 @@ def test_tall_map_goes_through_several_bands(monkeypatch):
   )
   assert shifted_sum._band(12, 3 * 6 * 5 * 9) < 12
   for a, b in zip(ours, reference(*arrays, 2), strict=True):
+    # Float32 sums of at most 216 products of order 1.
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
 
 
@@ -184,6 +185,7 @@ def test_batch_over_eight_devices_equals_one(implementation):
     )
   )
   for a, b in zip(sharded, run(*arrays), strict=True):
+    # Eight sums of 60 products of order 1 are added up, in another order.
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
