@@ -61,18 +61,20 @@ class Augmentation:
   def __post_init__(self):
     for name in ("crop_scale", "crop_ratio", "fill_color"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
-    checks.check_image_size(self.image_size, "image_size")
-    checks.check_choice(self.crop, CROPS, "crop")
-    checks.check_choice(self.pad_mode, PADDINGS, "pad_mode")
+    checks.check_image_size(self.image_size, "augmentation.image_size")
+    checks.check_choice(self.crop, CROPS, "augmentation.crop")
+    checks.check_choice(self.pad_mode, PADDINGS, "augmentation.pad_mode")
     checks.check_choice(
-      self.interpolation, (*INTERPOLATIONS, "random"), "interpolation"
+      self.interpolation,
+      (*INTERPOLATIONS, "random"),
+      "augmentation.interpolation",
     )
-    checks.check_choice(self.policy, POLICIES, "policy")
+    checks.check_choice(self.policy, POLICIES, "augmentation.policy")
     _check_pair("crop_scale", self.crop_scale, highest=1.0)
     _check_pair("crop_ratio", self.crop_ratio, highest=math.inf)
     _check_range("pad_pixels", self.pad_pixels, 0, self.image_size - 1)
     _check_range("flip_probability", self.flip_probability, 0, 1)
-    checks.check_whole("randaugment_ops", self.randaugment_ops, 1)
+    checks.check_whole("augmentation.randaugment_ops", self.randaugment_ops, 1)
     _check_range("randaugment_magnitude", self.randaugment_magnitude, 0, 10)
     _check_range("randaugment_std", self.randaugment_std, 0, 10)
     _check_range("randaugment_probability", self.randaugment_probability, 0, 1)
@@ -81,16 +83,16 @@ class Augmentation:
       checks.is_whole(value) and 0 <= value <= 255 for value in self.fill_color
     ):
       raise ValueError(
-        f"fill_color={self.fill_color} must be three whole numbers from 0 to "
-        f"255, (r, g, b)."
+        f"augmentation.fill_color={self.fill_color} must be three whole "
+        f"numbers from 0 to 255, (r, g, b)."
       )
-    checks.check_whole("repeats", self.repeats, 1)
+    checks.check_whole("augmentation.repeats", self.repeats, 1)
 
 
 def _check_pair(field: str, value: Any, *, highest: float) -> None:
   if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
     raise ValueError(
-      f"{field}={value} must be (low, high) with 0 < low <= high"
+      f"augmentation.{field}={value} must be (low, high) with 0 < low <= high"
       f"{'' if highest == math.inf else f' <= {highest:g}'}."
     )
 
@@ -98,6 +100,6 @@ def _check_pair(field: str, value: Any, *, highest: float) -> None:
 def _check_range(field: str, value: float, low: float, high: float) -> None:
   if not low <= value <= high:
     raise ValueError(
-      f"{field}={value} must be at least {low}"
+      f"augmentation.{field}={value} must be at least {low}"
       f"{'' if high == math.inf else f' and at most {high}'}."
     )
