@@ -100,13 +100,19 @@ def test_result_and_gradients_are_sums_in_float32(shape, dtype):
 
 def gelu_and_gradients(x, kernel, bias, gradient, *, implementation) -> Any:
   def convolve(*arrays):
-    x, kernel, bias = arrays
+    x, kernel, bias, input_bias = arrays
     return ops.depthwise_conv_gelu(
-      x, kernel, bias=bias, dilation=2, implementation=implementation
+      x,
+      kernel,
+      bias=bias,
+      input_bias=input_bias,
+      dilation=2,
+      implementation=implementation,
     )
 
-  y, vjp = jax.vjp(convolve, x, kernel, bias)
-  return y, convolve(x, kernel, bias), *vjp(gradient)
+  arrays = x, kernel, bias, bias[::-1] / 2
+  y, vjp = jax.vjp(convolve, *arrays)
+  return y, convolve(*arrays), *vjp(gradient)
 
 
 @pytest.mark.parametrize("implementation", ["numba_cpu", "auto"])
@@ -126,7 +132,7 @@ def test_gelu_is_exact_at_all_sizes():
   x = np.concatenate([np.linspace(-14, 14, 9999), [-1e30, 1e30, 0.0, 1e-30]])
   x = jnp.asarray(x, jnp.float32).reshape(1, 1, 1, -1)
   one, zero = jnp.ones((1, 1, 1, x.size)), jnp.zeros(x.size)
-  y, _, slope, _, _ = gelu_and_gradients(
+  y, _, slope, *_ = gelu_and_gradients(
     x, one, zero, jnp.ones_like(x), implementation="numba_cpu"
   )
   flat = np.asarray(x, np.float64).ravel()

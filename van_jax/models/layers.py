@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -31,18 +32,22 @@ class Pointwise(nn.Module):
 
   Attributes:
     features: channels out.
-    before_depthwise: whether a depthwise convolution comes next, as the
-      gradient then is in memory, for a kernel to sum; see `ops.add_bias`.
     dtype: of the computation.
   """
 
   features: int
-  before_depthwise: bool = False
   dtype: DTypeLike = jnp.float32
 
-  @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, features]."""
+    y, bias = self.apart(x)
+    # A bfloat16 bias would have its gradient summed in bfloat16: inexact over
+    # many positions, and on TPUs twice as slow.
+    return (y + bias[None, None, None]).astype(self.dtype)
+
+  @nn.compact
+  def apart(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Returns the product, [B, H, W, features], and the bias, [features]."""
     shape = (1, 1, x.shape[-1], self.features)
     kernel = self.param("kernel", conv_init(), shape, jnp.float32)
     bias = self.param(
@@ -51,11 +56,7 @@ class Pointwise(nn.Module):
     y = ops.pointwise_conv(
       x.astype(self.dtype), kernel[0, 0].astype(self.dtype)
     )
-    if self.before_depthwise:
-      return ops.add_bias(y, bias)
-    # A bfloat16 bias would have its gradient summed in bfloat16: inexact over
-    # many positions, and on TPUs twice as slow.
-    return (y + bias[None, None, None]).astype(self.dtype)
+    return y, bias
 
 
 class Depthwise(nn.Module):
@@ -64,32 +65,37 @@ class Depthwise(nn.Module):
   Attributes:
     kernel_size: taps along each axis.
     dilation: distance between neighbouring taps.
-    gelu: whether the GELU of the result is returned.
     implementation: one of `ops.list_implementations()`.
     dtype: of the computation; products add up in float32 or wider.
   """
 
   kernel_size: int
   dilation: int = 1
-  gelu: bool = False
   implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
-  @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, C]."""
+    return ops.depthwise_conv(x.astype(self.dtype), **self._arguments(x))
+
+  def gelu(self, x: jax.Array, input_bias: jax.Array) -> jax.Array:
+    """Returns the GELU of the convolution of x + input_bias, [C]."""
+    return ops.depthwise_conv_gelu(
+      x.astype(self.dtype), input_bias=input_bias, **self._arguments(x)
+    )
+
+  @nn.compact
+  def _arguments(self, x: jax.Array) -> dict[str, Any]:
     channels = x.shape[-1]
     shape = (self.kernel_size, self.kernel_size, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-    convolve = ops.depthwise_conv_gelu if self.gelu else ops.depthwise_conv
-    return convolve(
-      x.astype(self.dtype),
-      kernel.astype(self.dtype),
-      bias=bias.astype(self.dtype),
-      dilation=self.dilation,
-      implementation=self.implementation,
-    )
+    return {
+      "kernel": kernel.astype(self.dtype),
+      "bias": bias.astype(self.dtype),
+      "dilation": self.dilation,
+      "implementation": self.implementation,
+    }
 
 
 class DropPath(nn.Module):
@@ -133,16 +139,13 @@ class FeedForward(nn.Module):
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
     hidden = int(channels * self.ratio)
-    h = Pointwise(hidden, before_depthwise=True, dtype=self.dtype, name="fc1")(
-      x
-    )
+    h, bias = Pointwise(hidden, dtype=self.dtype, name="fc1").apart(x)
     h = Depthwise(
       3,
-      gelu=True,
       implementation=self.conv_implementation,
       dtype=self.dtype,
       name="dwconv",
-    )(h)
+    ).gelu(h, bias)
     h = nn.Dropout(self.dropout_rate)(h, deterministic=not train)
     h = Pointwise(channels, dtype=self.dtype, name="fc2")(h)
     return nn.Dropout(self.dropout_rate)(h, deterministic=not train)

@@ -1,6 +1,6 @@
-"""Depthwise convolution and GELU in one operation.
+"""A bias, a depthwise convolution and GELU in one operation.
 
-On a CPU both are one pass over memory, in either direction.
+On a CPU all are one pass over memory, in either direction.
 """
 
 import functools
@@ -10,6 +10,7 @@ import jax
 from jax import lax
 
 from van_jax.ops import depthwise, numba_cpu
+from van_jax.ops.bias import add_bias
 from van_jax.ops.gelu import gelu, slope
 
 
@@ -18,52 +19,73 @@ def depthwise_conv_gelu(
   kernel: jax.Array,
   *,
   bias: jax.Array,
+  input_bias: jax.Array,
   dilation: int = 1,
   implementation: str = "auto",
 ) -> jax.Array:
-  """Returns the GELU of `depthwise.depthwise_conv`, of the same arguments.
+  """Returns GELU(depthwise_conv(x + input_bias, kernel, bias=bias)).
+
+  The zeros around the map are zeros: they get no bias.
 
   Args:
     x: [B, H, W, C], floating.
     kernel: [kh, kw, 1, C], floating.
     bias: [C].
+    input_bias: [C].
     dilation: distance between neighbouring taps, >= 1.
     implementation: one of `depthwise.list_implementations()`.
   """
   depthwise.check(x, kernel, bias, dilation, implementation)
-  return _convolve_gelu(x, kernel, bias, dilation, implementation)
+  if input_bias.shape != bias.shape:
+    raise ValueError(
+      f"input_bias.shape={input_bias.shape} does not fit x.shape={x.shape}: it "
+      f"must be {bias.shape}, a number a channel."
+    )
+  return _convolve_gelu(x, kernel, bias, input_bias, dilation, implementation)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
-def _convolve_gelu(x, kernel, bias, dilation, implementation):
-  def plain(x, kernel, bias):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def _convolve_gelu(x, kernel, bias, input_bias, dilation, implementation):
+  def plain(x, kernel, bias, input_bias):
+    x = add_bias(x, input_bias)
     return gelu(_convolve(x, kernel, bias, dilation, implementation))
 
   fused = functools.partial(numba_cpu.convolve_gelu, dilation=dilation)
-  return _where_fused(implementation, fused, plain, x, kernel, bias)
+  return _where_fused(
+    implementation, fused, plain, x, kernel, bias, input_bias
+  )
 
 
-def _forward(x, kernel, bias, dilation, implementation):
-  def plain(x, kernel, bias):
+def _forward(x, kernel, bias, input_bias, dilation, implementation):
+  def plain(x, kernel, bias, input_bias):
+    x = add_bias(x, input_bias)
     y: Any = _convolve(x, kernel, bias, dilation, implementation)
-    return y, gelu(y)
+    return x, y, gelu(y)
 
-  fused = functools.partial(numba_cpu.convolve_and_gelu, dilation=dilation)
-  y, result = _where_fused(implementation, fused, plain, x, kernel, bias)
-  return result, (x, kernel, bias, y)
+  def fused(x, kernel, bias, input_bias):
+    y, result = numba_cpu.convolve_and_gelu(
+      x, kernel, bias, input_bias, dilation
+    )
+    return x, y, result
+
+  # What is kept is the sum where it is in memory anyway, else x.
+  kept, y, result = _where_fused(
+    implementation, fused, plain, x, kernel, bias, input_bias
+  )
+  return result, (kept, kernel, bias, input_bias, y)
 
 
 def _backward(dilation, implementation, residuals, gradient):
-  def plain(x, kernel, bias, y, gradient):
+  def plain(x, kernel, bias, input_bias, y, gradient):
     _, vjp = jax.vjp(
-      lambda x, kernel, bias: _convolve(
-        x, kernel, bias, dilation, implementation
-      ),
+      lambda *arrays: _convolve(*arrays, dilation, implementation),
       x,
       kernel,
       bias,
     )
-    return vjp(gradient * slope(y))
+    x_gradient, *others = vjp(gradient * slope(y))
+    _, vjp = jax.vjp(lambda bias: add_bias(x, bias), input_bias)
+    return x_gradient, *others, *vjp(x_gradient)
 
   fused = functools.partial(numba_cpu.gelu_gradients, dilation=dilation)
   return _where_fused(implementation, fused, plain, *residuals, gradient)

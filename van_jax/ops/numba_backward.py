@@ -1,4 +1,4 @@
-"""XLA's handler of the gradients for x, the kernel and the bias, in one pass.
+"""XLA's handler of the gradients for x, kernel and biases, in one pass.
 
 Sums over examples are cut into parts by shape alone, each added up in order
 by whichever thread claims it, and the parts in order at the end: the result
@@ -8,6 +8,7 @@ does not depend on who did what.
 from van_jax.ops import (
   call_frame,
   machine,
+  microkernels,
   numba_kernels,
   packing,
   scratch,
@@ -16,7 +17,10 @@ from van_jax.ops import (
 from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
-_X, _KERNEL, _GRADIENT, _X_GRADIENT, _SUMS, _BEFORE_GELU = range(11, 17)
+# A job's numbers.
+_X, _KERNEL, _INPUT_BIAS, _GRADIENT, _X_GRADIENT, _SUMS, _BEFORE_GELU = range(
+  11, 18
+)
 _PARTS = 8  # The batch's, at most: each has memory for a kernel's gradient.
 
 
@@ -27,15 +31,15 @@ def _examples_a_part(batch):
 
 @compiled
 def _sums_pitch(problem):
-  """Returns the bytes of one group's sums: a vector a tap, one for the bias."""
-  return (problem.taps_high * problem.taps_wide + 1) * BYTES
+  """Returns the bytes of one group's sums: a vector a tap, one each bias."""
+  return (problem.taps_high * problem.taps_wide + 2) * BYTES
 
 
 @compiled
 def _x_gradient_rows(
-  problem, plan, gradient, low, start, stop, taps, channels, to, memory
+  problem, plan, gradient, low, start, stop, taps, channels, to, sums, memory
 ):
-  """Computes the gradient for x of rows start <= i < stop."""
+  """Computes the gradient for x of rows start <= i < stop, and adds it up."""
   # What a tap brought from o positions ahead goes back by o: the same sum
   # over the gradient, taps in reverse order, from as far as they reached.
   stride = problem.channels * (2 if problem.half else 4)
@@ -51,6 +55,11 @@ def _x_gradient_rows(
         taps + g * problem.taps_high * plan.columns * BYTES, zero,
         row + g * plan.length * BYTES,
       )  # fmt: skip
+      packing.clear(row + g * plan.length * BYTES, problem.width, plan.length)
+      microkernels.add_up(
+        row + g * plan.length * BYTES, 0, 1, problem.width,
+        sums + (g + 1) * _sums_pitch(problem) - BYTES,
+      )  # fmt: skip
     packing.store_row(
       to + i * problem.width * stride, problem.half, stride, problem.width,
       channels, row, plan.length * BYTES, spare,
@@ -65,7 +74,7 @@ def _undo_gelu(problem, plan, x, start, stop, channels, gradient, memory):
   for i in range(start, stop):
     packing.load_row(
       x + i * problem.width * stride, problem.half, stride, problem.width,
-      channels, memory, pitch, memory + plan.chunk * pitch,
+      channels, memory, pitch, memory + plan.chunk * pitch, 0,
     )  # fmt: skip
     row = gradient + (i - start) * plan.pitch
     for g in range(scratch.divide_up(channels, LANES)):
@@ -88,16 +97,20 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
   map_bytes = (plan.chunk * plan.rows * plan.pitch) + BYTES
   x, gradient = memory, memory + map_bytes
   taps = gradient + map_bytes
-  rest = taps + (plan.chunk * problem.taps_high * plan.columns * BYTES + BYTES)
+  biases = taps + plan.chunk * problem.taps_high * plan.columns * BYTES + BYTES
+  rest = biases + plan.chunk * BYTES + BYTES
   x_low, low = max(0, start - top), max(0, start - bottom)
   x_high = min(problem.height, stop + bottom)
   high = min(problem.height, stop + top)
+  numba_kernels.load_bias(
+    threads.number(job, _INPUT_BIAS), group, channels, biases
+  )
   numba_kernels.load_map(
-    problem, plan, threads.number(job, _X) + offset, group, channels, x_low,
-    x_high, x, plan.before,
+    problem, plan, threads.number(job, _X) + offset, biases, group, channels,
+    x_low, x_high, x, plan.before,
   )  # fmt: skip
   numba_kernels.load_map(
-    problem, plan, threads.number(job, _GRADIENT) + offset, group, channels,
+    problem, plan, threads.number(job, _GRADIENT) + offset, 0, group, channels,
     low, high, gradient, plan.after,
   )  # fmt: skip
   before_gelu = threads.number(job, _BEFORE_GELU)
@@ -111,7 +124,8 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
   )
   _x_gradient_rows(
     problem, plan, gradient, low, start, stop, taps, channels,
-    threads.number(job, _X_GRADIENT) + offset + group * LANES * size, rest,
+    threads.number(job, _X_GRADIENT) + offset + group * LANES * size,
+    sums + group * _sums_pitch(problem), rest,
   )  # fmt: skip
   for g in range(scratch.divide_up(channels, LANES)):
     numba_kernels.sum_map(
@@ -129,9 +143,10 @@ def _work(job):
   problem = scratch.problem_of(job)
   plan = scratch.plan(problem, 2, _PARTS)
   several = _examples_a_part(problem.batch)
-  vectors = 8 + plan.chunk * (
+  vectors = 9 + plan.chunk * (
     2 * (plan.rows * plan.pitch // BYTES)
     + problem.taps_high * plan.columns
+    + 1
     + plan.length
   )
   block = machine.malloc((vectors + 1) * BYTES)
@@ -157,13 +172,15 @@ _task = threads.address_of_task(_work)
 
 
 @compiled
-def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
+def _add_parts(
+  problem, plan, parts, sums, kernel_gradient, bias_gradient, input_gradient
+):
   """Adds the parts' sums in order, and stores them."""
   taps = problem.taps_high * problem.taps_wide
   pitch = _sums_pitch(problem)
   for g in range(plan.groups):
     channels = min(LANES, problem.channels - g * LANES)
-    for tap in range(taps + 1):
+    for tap in range(taps + 2):
       at = sums + g * pitch + tap * BYTES
       total = machine.load_vector(at)
       for part in range(1, parts):
@@ -173,6 +190,8 @@ def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
       to = bias_gradient
       if tap < taps:
         to = kernel_gradient + tap * problem.channels * 4
+      elif tap > taps:
+        to = input_gradient
       packing.store_row(
         to + g * BYTES, False, 0, 1, channels, at, 0, sums + g * pitch
       )
@@ -180,7 +199,7 @@ def _add_parts(problem, plan, parts, sums, kernel_gradient, bias_gradient):
 
 @c_function
 def handler(frame):
-  """Computes gradients from (x, kernel, gradient, ...); see `numba_cpu`."""
+  """Computes gradients from (x, kernel, input bias, gradient, ...)."""
   if call_frame.answered_metadata(frame):
     return 0
   problem = scratch.problem_from(frame, 1)
@@ -195,9 +214,10 @@ def handler(frame):
     call_frame.argument(frame, 0),
     call_frame.argument(frame, 1),
     call_frame.argument(frame, 2),
+    call_frame.argument(frame, 3),
     call_frame.result(frame, 0),
     sums,
-    call_frame.argument(frame, 3) if gelu else 0,
+    call_frame.argument(frame, 4) if gelu else 0,
   )
   items = parts * plan.chunks
   job = threads.new_job(items, problem, addresses)
@@ -207,7 +227,7 @@ def handler(frame):
   threads.leave(job)
   _add_parts(
     problem, plan, parts, sums, call_frame.result(frame, 1),
-    call_frame.result(frame, 2),
+    call_frame.result(frame, 2), call_frame.result(frame, 3),
   )  # fmt: skip
   machine.free(block)
   return 0

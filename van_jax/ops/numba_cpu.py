@@ -91,8 +91,7 @@ def depthwise_conv(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _convolve(x, kernel, bias, dilation):
-  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
-  return _forward_op(dilation, _NONE)(x, kernel, bias)
+  return _forward_op(dilation, _NONE)(x, *_wide(kernel, bias, None))
 
 
 def _forward(x, kernel, bias, dilation):
@@ -101,39 +100,47 @@ def _forward(x, kernel, bias, dilation):
 
 def _backward(dilation, residuals, gradient):
   x, kernel, bias = residuals
-  return _gradients(x, kernel, bias, (gradient,), dilation, _NONE)
+  gradients = _gradients(x, kernel, bias, None, (gradient,), dilation, _NONE)
+  return gradients[:3]
 
 
 _convolve.defvjp(_forward, _backward)
 
 
-def convolve_gelu(x, kernel, bias, dilation):
-  """Returns GELU(depthwise_conv(...)); no gradient."""
+def convolve_gelu(x, kernel, bias, input_bias, dilation):
+  """Returns GELU(depthwise_conv(x + input_bias, ...)); no gradient."""
   _require()
-  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
-  return _forward_op(dilation, _ONLY)(x, kernel, bias)
+  return _forward_op(dilation, _ONLY)(x, *_wide(kernel, bias, input_bias))
 
 
-def convolve_and_gelu(x, kernel, bias, dilation):
-  """Returns y = depthwise_conv(...) and GELU(y); no gradient."""
+def convolve_and_gelu(x, kernel, bias, input_bias, dilation):
+  """Returns y = depthwise_conv(x + input_bias, ...), GELU(y); no gradient."""
   _require()
-  kernel, bias = kernel.astype(jnp.float32), bias.astype(jnp.float32)
-  return _forward_op(dilation, _ALSO)(x, kernel, bias)
+  return _forward_op(dilation, _ALSO)(x, *_wide(kernel, bias, input_bias))
 
 
-def gelu_gradients(x, kernel, bias, y, gradient, dilation):
-  """Returns gradients for x, kernel and bias from one for GELU(y)."""
-  return _gradients(x, kernel, bias, (gradient, y), dilation, _ALSO)
-
-
-def _gradients(x, kernel, bias, maps, dilation, gelu):
-  x_gradient, kernel_gradient, bias_gradient = _backward_op(dilation, gelu)(
-    x, kernel.astype(jnp.float32), *maps
+def gelu_gradients(x, kernel, bias, input_bias, y, gradient, dilation):
+  """Returns gradients for x, kernel and both biases from one for GELU(y)."""
+  return _gradients(
+    x, kernel, bias, input_bias, (gradient, y), dilation, _ALSO
   )
-  return (
-    x_gradient,
-    kernel_gradient.astype(kernel.dtype),
-    bias_gradient.astype(bias.dtype),
+
+
+def _wide(kernel, bias, input_bias):
+  """Returns the parameters in float32; zeros for no bias of the input."""
+  if input_bias is None:
+    input_bias = jnp.zeros(bias.shape)
+  return tuple(p.astype(jnp.float32) for p in (kernel, bias, input_bias))
+
+
+def _gradients(x, kernel, bias, input_bias, maps, dilation, gelu):
+  wide, _, wide_input_bias = _wide(kernel, bias, input_bias)
+  x_gradient, *others = _backward_op(dilation, gelu)(
+    x, wide, wide_input_bias, *maps
+  )
+  return x_gradient, *(
+    None if p is None else gradient.astype(p.dtype)
+    for gradient, p in zip(others, (kernel, bias, input_bias), strict=True)
   )
 
 
@@ -148,22 +155,27 @@ def _attributes(x, kernel, dilation, gelu):
   }
 
 
-def _call_forward(dilation, gelu, x, kernel, bias):
+def _call_forward(dilation, gelu, x, kernel, bias, input_bias):
   result = jax.ShapeDtypeStruct(x.shape, x.dtype)
   call = jax.ffi.ffi_call(
     _FORWARD, (result, result) if gelu == _ALSO else result
   )
-  return call(x, kernel, bias, **_attributes(x, kernel, dilation, gelu))
+  return call(
+    x, kernel, bias, input_bias, **_attributes(x, kernel, dilation, gelu)
+  )
 
 
-def _call_backward(dilation, gelu, x, kernel, *maps):
+def _call_backward(dilation, gelu, x, kernel, input_bias, *maps):
   results = (
     jax.ShapeDtypeStruct(x.shape, x.dtype),
     jax.ShapeDtypeStruct(kernel.shape, jnp.float32),
     jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
+    jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
   )
   call = jax.ffi.ffi_call(_BACKWARD, results)
-  return call(x, kernel, *maps, **_attributes(x, kernel, dilation, gelu))
+  return call(
+    x, kernel, input_bias, *maps, **_attributes(x, kernel, dilation, gelu)
+  )
 
 
 @functools.cache
@@ -176,11 +188,12 @@ def _forward_op(dilation, gelu):
   def partition(mesh, arguments, _):
     examples, whole = _shardings(mesh, arguments[0].sharding)
     out = examples if results == 1 else (examples,) * results
-    return mesh, call, out, (examples, whole, whole)
+    return mesh, call, out, (examples, whole, whole, whole)
 
   split.def_partition(
     partition,
-    sharding_rule="b h w c, p q i c, c -> " + ", ".join(["b h w c"] * results),
+    sharding_rule="b h w c, p q i c, c, c -> "
+    + ", ".join(["b h w c"] * results),
     need_replication_factors=_WHOLE,
   )
   return _mapped(split, results)
@@ -203,17 +216,17 @@ def _backward_op(dilation, gelu):
         sums = jax.lax.psum(sums, axes)
       return x_gradient, *sums
 
-    into = (examples, whole, *[examples] * maps)
-    return mesh, local, (examples, whole, whole), into
+    into = (examples, whole, whole, *[examples] * maps)
+    return mesh, local, (examples, whole, whole, whole), into
 
   split.def_partition(
     partition,
-    sharding_rule="b h w c, p q i c"
+    sharding_rule="b h w c, p q i c, c"
     + ", b h w c" * maps
-    + " -> b h w c, p q i c, c",
+    + " -> b h w c, p q i c, c, c",
     need_replication_factors=_WHOLE,
   )
-  return _mapped(split, results=3)
+  return _mapped(split, results=4)
 
 
 def _shardings(mesh, sharding):

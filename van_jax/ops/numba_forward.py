@@ -11,11 +11,14 @@ from van_jax.ops import (
 from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
-_X, _KERNEL, _BIAS, _RESULT, _GELU = 11, 12, 13, 14, 15  # A job's numbers.
+# A job's numbers.
+_X, _KERNEL, _BIAS, _INPUT_BIAS, _RESULT, _GELU = range(11, 17)
 
 
 @compiled
-def _piece(problem, plan, item, x, kernel, bias, result, gelu, memory):
+def _piece(
+  problem, plan, item, x, kernel, bias, input_bias, result, gelu, memory
+):
   size = 2 if problem.half else 4
   piece, band = item // plan.bands, item % plan.bands
   example, chunk = piece // plan.chunks, piece % plan.chunks
@@ -30,17 +33,17 @@ def _piece(problem, plan, item, x, kernel, bias, result, gelu, memory):
   taps = memory + plan.chunk * group_pitch + BYTES
   taps_pitch = problem.taps_high * plan.columns * BYTES
   biases = taps + plan.chunk * taps_pitch + BYTES
-  row = biases + plan.chunk * BYTES + BYTES
+  input_biases = biases + plan.chunk * BYTES + BYTES
+  row = input_biases + plan.chunk * BYTES + BYTES
   spare = row + plan.chunk * plan.length * BYTES
   image = problem.height * problem.width * problem.channels * size
+  numba_kernels.load_bias(bias, group, channels, biases)
+  numba_kernels.load_bias(input_bias, group, channels, input_biases)
   numba_kernels.load_map(
-    problem, plan, x + example * image, group, channels, low, high, memory,
-    plan.before,
+    problem, plan, x + example * image, input_biases, group, channels, low,
+    high, memory, plan.before,
   )  # fmt: skip
   numba_kernels.load_kernel(problem, plan, kernel, group, channels, taps, False)
-  packing.load_row(
-    bias + group * LANES * 4, False, 0, 1, channels, biases, BYTES, row
-  )
   stride = problem.channels * size
   offset = example * image + group * LANES * size
   for i in range(start, stop):
@@ -72,10 +75,10 @@ def _work(job):
     return
   problem = scratch.problem_of(job)
   plan = scratch.plan(problem, 1, problem.batch)
-  vectors = 4 + plan.chunk * (
+  vectors = 5 + plan.chunk * (
     plan.rows * plan.pitch // BYTES
     + problem.taps_high * plan.columns
-    + 1
+    + 2
     + plan.length
   )
   block = machine.malloc((vectors + 1) * BYTES)
@@ -88,6 +91,7 @@ def _work(job):
       threads.number(job, _X),
       threads.number(job, _KERNEL),
       threads.number(job, _BIAS),
+      threads.number(job, _INPUT_BIAS),
       threads.number(job, _RESULT),
       threads.number(job, _GELU),
       memory,
@@ -102,7 +106,7 @@ _task = threads.address_of_task(_work)
 
 @c_function
 def handler(frame):
-  """Computes results from (x, kernel, bias); see `numba_cpu`."""
+  """Computes results from (x, kernel, bias, input bias); see `numba_cpu`."""
   if call_frame.answered_metadata(frame):
     return 0
   problem = scratch.problem_from(frame, 1)
@@ -119,6 +123,7 @@ def handler(frame):
     call_frame.argument(frame, 0),
     call_frame.argument(frame, 1),
     call_frame.argument(frame, 2),
+    call_frame.argument(frame, 3),
     result,
     gelu,
   )

@@ -12,13 +12,16 @@ from van_jax.ops.microkernels import BLOCK, HALF_BLOCK
 
 
 @compiled
-def load_map(problem, plan, source, group, channels, start, stop, to, before):
+def load_map(
+  problem, plan, source, bias, group, channels, start, stop, to, before
+):
   """Copies rows start <= i < stop of an example into scratch memory.
 
   Args:
     problem: a scratch.Problem.
     plan: its scratch.Plan.
     source: address of the example.
+    bias: address of a vector for each group, added within the map; 0: none.
     group: the first of channels.
     channels: how many.
     start: first row.
@@ -44,6 +47,7 @@ def load_map(problem, plan, source, group, channels, start, stop, to, before):
       row + before * BYTES,
       plan.rows * plan.pitch,
       spare,
+      bias,
     )
 
 
@@ -67,7 +71,17 @@ def load_kernel(problem, plan, kernel, group, channels, to, flipped):
         to + (p * columns + q) * BYTES,
         high * columns * BYTES,
         spare,
+        0,
       )
+
+
+@compiled
+def load_bias(bias, group, channels, to):
+  """Copies the numbers of a chunk of channels, a vector for each group."""
+  spare = to + (channels + LANES - 1) // LANES * BYTES
+  packing.load_row(
+    bias + group * LANES * 4, False, 0, 1, channels, to, BYTES, spare, 0
+  )
 
 
 @compiled

@@ -37,7 +37,9 @@ def _store_some(address, half, count, vector, spare):
 
 
 @compiled
-def load_row(source, half, stride, length, channels, row, group_pitch, spare):
+def load_row(
+  source, half, stride, length, channels, row, group_pitch, spare, bias
+):
   """Copies a row of a map into scratch memory.
 
   Args:
@@ -49,6 +51,7 @@ def load_row(source, half, stride, length, channels, row, group_pitch, spare):
     row: where it goes, its first group.
     group_pitch: from a group to the next, in bytes.
     spare: a vector's memory.
+    bias: address of a vector for each group, which is added; 0 for none.
   """
   full = channels // LANES
   rest = channels - full * LANES
@@ -58,13 +61,19 @@ def load_row(source, half, stride, length, channels, row, group_pitch, spare):
     if half:
       for g in range(full):
         vector = machine.load_bfloat16(position + g * step)
+        if bias:
+          vector = machine.add(vector, machine.load_vector(bias + g * BYTES))
         machine.store_vector(to + g * group_pitch, vector)
     else:
       for g in range(full):
         vector = machine.load_vector(position + g * step)
+        if bias:
+          vector = machine.add(vector, machine.load_vector(bias + g * BYTES))
         machine.store_vector(to + g * group_pitch, vector)
     if rest:
       vector = _load_some(position + full * step, half, rest, spare)
+      if bias:
+        vector = machine.add(vector, machine.load_vector(bias + full * BYTES))
       machine.store_vector(to + full * group_pitch, vector)
 
 

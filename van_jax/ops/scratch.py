@@ -8,6 +8,7 @@ from van_jax.ops.machine import BYTES, LANES
 from van_jax.ops.microkernels import BLOCK, HALF_BLOCK, REACH
 
 _CACHE = 1 << 20  # Bytes of scratch memory for maps: half of a common L2.
+_BAND = 4  # Rows of a piece over those beside it that it reads, at the least.
 _ITEMS = 4  # Wanted for each thread, so that none waits long for another.
 
 # Attributes of a call, sorted by name as XLA does.
@@ -109,16 +110,18 @@ def plan(problem, maps, pieces):
   length = _length(p.width)
   pitch = (before + length + after + short) * BYTES
   halo = (p.taps_high - 1) * p.dilation
-  room = _CACHE // maps // pitch  # Rows.
+  room = _CACHE // maps // pitch  # Rows of a group.
+  groups = divide_up(p.channels, LANES)
+  # Few rows of all channels rather than all rows of a few: memory is fast
+  # where it is read in its own order.
+  chunk = max(1, min(groups, room // min(p.height, (1 + _BAND) * halo + 1)))
   band = p.height
-  if min(p.height, band + halo) > room:
-    band = min(p.height, max(1, room - halo, halo // 4))
+  if band * chunk > room:
+    band = min(p.height, max(1, room // chunk - halo, halo // 4))
   bands = divide_up(p.height, band)
   band = divide_up(p.height, bands)
   bands = divide_up(p.height, band)
   rows = min(p.height, band + halo)
-  groups = divide_up(p.channels, LANES)
-  chunk = max(1, min(groups, room // rows))
   while (
     chunk > 1 and pieces * bands * divide_up(groups, chunk) < _ITEMS * p.threads
   ):
