@@ -9,19 +9,24 @@ from van_jax import ops
 from van_jax.ops import pointwise
 
 
-def draw():
+def draw(channels=7, features=3):
   rng = np.random.default_rng(0)
   return [
     jnp.asarray(rng.standard_normal(shape), jnp.float32)
-    for shape in ((2, 5, 4, 7), (7, 3), (2, 5, 4, 3))
+    for shape in (
+      (2, 5, 4, channels),
+      (channels, features),
+      (2, 5, 4, features),
+    )
   ]
 
 
 @pytest.mark.parametrize(
   "run", [ops.pointwise_conv, pointwise._multiply, pointwise._convolve]
 )
-def test_result_and_gradients_are_those_of_a_matrix(run):
-  x, kernel, gradient = draw()
+@pytest.mark.parametrize(("channels", "features"), [(7, 3), (3, 7)])
+def test_result_and_gradients_are_those_of_a_matrix(run, channels, features):
+  x, kernel, gradient = draw(channels, features)
   y, vjp = jax.vjp(run, x, kernel)
   expected = (
     np.einsum("bhwc,cf->bhwf", x, kernel),

@@ -1,7 +1,8 @@
 """1x1 convolution: a matrix product, or on TPUs a convolution.
 
 XLA's gradient of a 1x1 convolution on the CPU takes 4 times as long as that
-of the matrix product. On TPUs the matrix product's rows want another layout
+of the matrix product, whose kernel's gradient is in turn up to 3 times as
+fast where the narrower map is transposed before. On TPUs the matrix product's rows want another layout
 than the maps around it have, and whole maps are copied to and fro: with those
 copies the rest of VAN-B0's attention, without its depthwise convolutions,
 takes 2.1 times the cycles, by the compiler's estimate for v5e.
@@ -32,7 +33,11 @@ def _backward(residuals, gradient):
     return lambda x, kernel, gradient: jax.vjp(run, x, kernel)[1](gradient)
 
   return lax.platform_dependent(
-    *residuals, gradient, tpu=backward(_convolve), default=backward(_multiply)
+    *residuals,
+    gradient,
+    cpu=_backward_on_cpu,
+    tpu=backward(_convolve),
+    default=backward(_multiply),
   )
 
 
@@ -42,6 +47,20 @@ pointwise_conv.defvjp(_forward, _backward)
 def _multiply(x, kernel):
   y = x.reshape(-1, x.shape[-1]) @ kernel
   return y.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _backward_on_cpu(x, kernel, gradient):
+  x_gradient = _multiply(gradient, kernel.T)
+  rows = x.reshape(-1, x.shape[-1])
+  errors = gradient.reshape(-1, gradient.shape[-1])
+  if rows.shape[1] <= errors.shape[1]:
+    return x_gradient, _transposed(rows) @ errors
+  return x_gradient, (_transposed(errors) @ rows).T
+
+
+def _transposed(x):
+  # Without the barrier XLA puts the transposition back into the product.
+  return lax.optimization_barrier(x.T)
 
 
 def _convolve(x, kernel):

@@ -115,6 +115,7 @@ def plan(problem, maps, pieces):
   # Few rows of all channels rather than all rows of a few: memory is fast
   # where it is read in its own order.
   chunk = max(1, min(groups, room // min(p.height, (1 + _BAND) * halo + 1)))
+  chunk = divide_up(groups, divide_up(groups, chunk))
   band = p.height
   if band * chunk > room:
     band = min(p.height, max(1, room // chunk - halo, halo // 4))
