@@ -11,7 +11,7 @@ from jax import lax
 
 from van_jax.ops import depthwise, numba_cpu
 from van_jax.ops.bias import add_bias
-from van_jax.ops.gelu import gelu, slope
+from van_jax.ops.gelu import gelu, gelu_and_slope
 
 
 def depthwise_conv_gelu(
@@ -60,30 +60,29 @@ def _forward(x, kernel, bias, input_bias, dilation, implementation):
   def plain(x, kernel, bias, input_bias):
     x = add_bias(x, input_bias)
     y: Any = _convolve(x, kernel, bias, dilation, implementation)
-    return x, y, gelu(y)
+    return x, *gelu_and_slope(y)
 
   def fused(x, kernel, bias, input_bias):
-    y, result = numba_cpu.convolve_and_gelu(
+    return x, *numba_cpu.convolve_gelu_and_slope(
       x, kernel, bias, input_bias, dilation
     )
-    return x, y, result
 
   # What is kept is the sum where it is in memory anyway, else x.
-  kept, y, result = _where_fused(
+  kept, result, slope = _where_fused(
     implementation, fused, plain, x, kernel, bias, input_bias
   )
-  return result, (kept, kernel, bias, input_bias, y)
+  return result, (kept, kernel, bias, input_bias, slope)
 
 
 def _backward(dilation, implementation, residuals, gradient):
-  def plain(x, kernel, bias, input_bias, y, gradient):
+  def plain(x, kernel, bias, input_bias, slope, gradient):
     _, vjp = jax.vjp(
       lambda *arrays: _convolve(*arrays, dilation, implementation),
       x,
       kernel,
       bias,
     )
-    x_gradient, *others = vjp(gradient * slope(y))
+    x_gradient, *others = vjp(gradient * slope)
     _, vjp = jax.vjp(lambda bias: add_bias(x, bias), input_bias)
     return x_gradient, *others, *vjp(x_gradient)
 

@@ -151,6 +151,16 @@ def add(typing, a, b):
 
 
 @intrinsic
+def multiply(typing, a, b):
+  """Returns the product of two vectors."""
+
+  def emit(context, builder, signature, arguments):
+    return builder.fmul(*arguments)
+
+  return Vector(Vector, Vector), emit
+
+
+@intrinsic
 def atomic_add(typing, address, amount):
   """Adds to the int64 at an address; returns what was there."""
 

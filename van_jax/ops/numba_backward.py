@@ -18,9 +18,7 @@ from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
 # A job's numbers.
-_X, _KERNEL, _INPUT_BIAS, _GRADIENT, _X_GRADIENT, _SUMS, _BEFORE_GELU = range(
-  11, 18
-)
+_X, _KERNEL, _INPUT_BIAS, _GRADIENT, _X_GRADIENT, _SUMS, _SLOPE = range(11, 18)
 _PARTS = 8  # The batch's, at most: each has memory for a kernel's gradient.
 
 
@@ -67,23 +65,6 @@ def _x_gradient_rows(
 
 
 @compiled
-def _undo_gelu(problem, plan, x, start, stop, channels, gradient, memory):
-  """Turns rows of gradients for gelu(x) into gradients for x."""
-  stride = problem.channels * (2 if problem.half else 4)
-  pitch = plan.length * BYTES
-  for i in range(start, stop):
-    packing.load_row(
-      x + i * problem.width * stride, problem.half, stride, problem.width,
-      channels, memory, pitch, memory + plan.chunk * pitch, 0,
-    )  # fmt: skip
-    row = gradient + (i - start) * plan.pitch
-    for g in range(scratch.divide_up(channels, LANES)):
-      packing.apply_slope(
-        row + g * plan.rows * plan.pitch, memory + g * pitch, problem.width
-      )
-
-
-@compiled
 def _piece(problem, plan, job, example, band, chunk, sums, memory):
   """Computes the gradient for x of a piece, and adds up the others."""
   size = 2 if problem.half else 4
@@ -106,19 +87,15 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
     threads.number(job, _INPUT_BIAS), group, channels, biases
   )
   numba_kernels.load_map(
-    problem, plan, threads.number(job, _X) + offset, biases, group, channels,
+    problem, plan, threads.number(job, _X) + offset, biases, 0, group, channels,
     x_low, x_high, x, plan.before,
   )  # fmt: skip
+  slope = threads.number(job, _SLOPE)
   numba_kernels.load_map(
-    problem, plan, threads.number(job, _GRADIENT) + offset, 0, group, channels,
-    low, high, gradient, plan.after,
+    problem, plan, threads.number(job, _GRADIENT) + offset, 0,
+    slope + offset if slope else 0, group, channels, low, high, gradient,
+    plan.after,
   )  # fmt: skip
-  before_gelu = threads.number(job, _BEFORE_GELU)
-  if before_gelu:
-    _undo_gelu(
-      problem, plan, before_gelu + offset + group * LANES * size, low, high,
-      channels, gradient + plan.after * BYTES, rest,
-    )  # fmt: skip
   numba_kernels.load_kernel(
     problem, plan, threads.number(job, _KERNEL), group, channels, taps, True
   )

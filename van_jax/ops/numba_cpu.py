@@ -23,7 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from van_jax.ops import shifted_sum, taps
 
 _FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
-_NONE, _ONLY, _ALSO = 0, 1, 2  # GELUs: no result, the only one, the second.
+_PLAIN, _GELU, _WITH_SLOPE = 0, 1, 2  # A GELU of it, and the derivative.
 _WHOLE = ("h", "w", "c", "p", "q", "i")  # Axes that are not split.
 _DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 
@@ -91,7 +91,7 @@ def depthwise_conv(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _convolve(x, kernel, bias, dilation):
-  return _forward_op(dilation, _NONE)(x, *_wide(kernel, bias, None))
+  return _forward_op(dilation, _PLAIN)(x, *_wide(kernel, bias, None))
 
 
 def _forward(x, kernel, bias, dilation):
@@ -100,7 +100,7 @@ def _forward(x, kernel, bias, dilation):
 
 def _backward(dilation, residuals, gradient):
   x, kernel, bias = residuals
-  gradients = _gradients(x, kernel, bias, None, (gradient,), dilation, _NONE)
+  gradients = _gradients(x, kernel, bias, None, (gradient,), dilation)
   return gradients[:3]
 
 
@@ -110,20 +110,18 @@ _convolve.defvjp(_forward, _backward)
 def convolve_gelu(x, kernel, bias, input_bias, dilation):
   """Returns GELU(depthwise_conv(x + input_bias, ...)); no gradient."""
   _require()
-  return _forward_op(dilation, _ONLY)(x, *_wide(kernel, bias, input_bias))
+  return _forward_op(dilation, _GELU)(x, *_wide(kernel, bias, input_bias))
 
 
-def convolve_and_gelu(x, kernel, bias, input_bias, dilation):
-  """Returns y = depthwise_conv(x + input_bias, ...), GELU(y); no gradient."""
+def convolve_gelu_and_slope(x, kernel, bias, input_bias, dilation):
+  """Returns what `convolve_gelu` does, and the GELU's derivative there."""
   _require()
-  return _forward_op(dilation, _ALSO)(x, *_wide(kernel, bias, input_bias))
+  return _forward_op(dilation, _WITH_SLOPE)(x, *_wide(kernel, bias, input_bias))
 
 
-def gelu_gradients(x, kernel, bias, input_bias, y, gradient, dilation):
-  """Returns gradients for x, kernel and both biases from one for GELU(y)."""
-  return _gradients(
-    x, kernel, bias, input_bias, (gradient, y), dilation, _ALSO
-  )
+def gelu_gradients(x, kernel, bias, input_bias, slope, gradient, dilation):
+  """Returns gradients for x, kernel and both biases from the GELU's."""
+  return _gradients(x, kernel, bias, input_bias, (gradient, slope), dilation)
 
 
 def _wide(kernel, bias, input_bias):
@@ -133,9 +131,9 @@ def _wide(kernel, bias, input_bias):
   return tuple(p.astype(jnp.float32) for p in (kernel, bias, input_bias))
 
 
-def _gradients(x, kernel, bias, input_bias, maps, dilation, gelu):
+def _gradients(x, kernel, bias, input_bias, maps, dilation):
   wide, _, wide_input_bias = _wide(kernel, bias, input_bias)
-  x_gradient, *others = _backward_op(dilation, gelu)(
+  x_gradient, *others = _backward_op(dilation, len(maps))(
     x, wide, wide_input_bias, *maps
   )
   return x_gradient, *(
@@ -158,14 +156,14 @@ def _attributes(x, kernel, dilation, gelu):
 def _call_forward(dilation, gelu, x, kernel, bias, input_bias):
   result = jax.ShapeDtypeStruct(x.shape, x.dtype)
   call = jax.ffi.ffi_call(
-    _FORWARD, (result, result) if gelu == _ALSO else result
+    _FORWARD, (result, result) if gelu == _WITH_SLOPE else result
   )
   return call(
     x, kernel, bias, input_bias, **_attributes(x, kernel, dilation, gelu)
   )
 
 
-def _call_backward(dilation, gelu, x, kernel, input_bias, *maps):
+def _call_backward(dilation, x, kernel, input_bias, *maps):
   results = (
     jax.ShapeDtypeStruct(x.shape, x.dtype),
     jax.ShapeDtypeStruct(kernel.shape, jnp.float32),
@@ -173,6 +171,7 @@ def _call_backward(dilation, gelu, x, kernel, input_bias, *maps):
     jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
   )
   call = jax.ffi.ffi_call(_BACKWARD, results)
+  gelu = _PLAIN if len(maps) == 1 else _WITH_SLOPE
   return call(
     x, kernel, input_bias, *maps, **_attributes(x, kernel, dilation, gelu)
   )
@@ -183,7 +182,7 @@ def _forward_op(dilation, gelu):
   """Returns the operation, each device working on its own examples."""
   call = functools.partial(_call_forward, dilation, gelu)
   split = custom_partitioning(call)
-  results = 2 if gelu == _ALSO else 1
+  results = 2 if gelu == _WITH_SLOPE else 1
 
   def partition(mesh, arguments, _):
     examples, whole = _shardings(mesh, arguments[0].sharding)
@@ -200,10 +199,9 @@ def _forward_op(dilation, gelu):
 
 
 @functools.cache
-def _backward_op(dilation, gelu):
+def _backward_op(dilation, maps):
   """Returns the operation; what belongs to all examples is summed."""
-  maps = 2 if gelu else 1
-  call = functools.partial(_call_backward, dilation, gelu)
+  call = functools.partial(_call_backward, dilation)
   split = custom_partitioning(call)
 
   def partition(mesh, arguments, results):

@@ -1,4 +1,4 @@
-"""XLA's handler of the forward convolution, of its GELU, or of both."""
+"""XLA's handler of the forward convolution, or of its GELU."""
 
 from van_jax.ops import (
   call_frame,
@@ -12,12 +12,12 @@ from van_jax.ops.compiled import c_function, compiled
 from van_jax.ops.machine import BYTES, LANES
 
 # A job's numbers.
-_X, _KERNEL, _BIAS, _INPUT_BIAS, _RESULT, _GELU = range(11, 17)
+_X, _KERNEL, _BIAS, _INPUT_BIAS, _GELU, _RESULT, _SLOPE = range(11, 18)
 
 
 @compiled
 def _piece(
-  problem, plan, item, x, kernel, bias, input_bias, result, gelu, memory
+  problem, plan, item, x, kernel, bias, input_bias, gelu, result, slope, memory
 ):
   size = 2 if problem.half else 4
   piece, band = item // plan.bands, item % plan.bands
@@ -35,12 +35,13 @@ def _piece(
   biases = taps + plan.chunk * taps_pitch + BYTES
   input_biases = biases + plan.chunk * BYTES + BYTES
   row = input_biases + plan.chunk * BYTES + BYTES
-  spare = row + plan.chunk * plan.length * BYTES
+  slopes = row + plan.chunk * plan.length * BYTES
+  spare = slopes + plan.chunk * plan.length * BYTES
   image = problem.height * problem.width * problem.channels * size
   numba_kernels.load_bias(bias, group, channels, biases)
   numba_kernels.load_bias(input_bias, group, channels, input_biases)
   numba_kernels.load_map(
-    problem, plan, x + example * image, input_biases, group, channels, low,
+    problem, plan, x + example * image, input_biases, 0, group, channels, low,
     high, memory, plan.before,
   )  # fmt: skip
   numba_kernels.load_kernel(problem, plan, kernel, group, channels, taps, False)
@@ -53,17 +54,21 @@ def _piece(
         taps + g * taps_pitch, biases + g * BYTES,
         row + g * plan.length * BYTES,
       )  # fmt: skip
-    to = offset + i * problem.width * stride
-    if result:
-      packing.store_row(
-        result + to, problem.half, stride, problem.width, channels, row,
-        plan.length * BYTES, spare,
-      )  # fmt: skip
-    if gelu:
-      for g in range(scratch.divide_up(channels, LANES)):
+      if slope:
+        packing.apply_gelu_with_slope(
+          row + g * plan.length * BYTES, slopes + g * plan.length * BYTES,
+          problem.width,
+        )  # fmt: skip
+      elif gelu:
         packing.apply_gelu(row + g * plan.length * BYTES, problem.width)
+    to = offset + i * problem.width * stride
+    packing.store_row(
+      result + to, problem.half, stride, problem.width, channels, row,
+      plan.length * BYTES, spare,
+    )  # fmt: skip
+    if slope:
       packing.store_row(
-        gelu + to, problem.half, stride, problem.width, channels, row,
+        slope + to, problem.half, stride, problem.width, channels, slopes,
         plan.length * BYTES, spare,
       )  # fmt: skip
 
@@ -79,7 +84,7 @@ def _work(job):
     plan.rows * plan.pitch // BYTES
     + problem.taps_high * plan.columns
     + 2
-    + plan.length
+    + 2 * plan.length
   )
   block = machine.malloc((vectors + 1) * BYTES)
   memory = (block + BYTES - 1) // BYTES * BYTES
@@ -92,8 +97,9 @@ def _work(job):
       threads.number(job, _KERNEL),
       threads.number(job, _BIAS),
       threads.number(job, _INPUT_BIAS),
-      threads.number(job, _RESULT),
       threads.number(job, _GELU),
+      threads.number(job, _RESULT),
+      threads.number(job, _SLOPE),
       memory,
     )
     threads.finish(job)
@@ -112,20 +118,15 @@ def handler(frame):
   problem = scratch.problem_from(frame, 1)
   plan = scratch.plan(problem, 1, problem.batch)
   items = problem.batch * plan.chunks * plan.bands
-  wanted = call_frame.attribute(frame, scratch.GELU)
-  result = call_frame.result(frame, 0)
-  gelu = 0
-  if wanted == scratch.ALSO:
-    gelu = call_frame.result(frame, 1)
-  elif wanted == scratch.ONLY:
-    result, gelu = 0, result
+  gelu = call_frame.attribute(frame, scratch.GELU)
   addresses = (
     call_frame.argument(frame, 0),
     call_frame.argument(frame, 1),
     call_frame.argument(frame, 2),
     call_frame.argument(frame, 3),
-    result,
     gelu,
+    call_frame.result(frame, 0),
+    call_frame.result(frame, 1) if gelu == scratch.WITH_SLOPE else 0,
   )
   job = threads.new_job(items, problem, addresses)
   threads.share(frame, job, _task(), min(problem.threads, items) - 1)

@@ -13,7 +13,7 @@ from van_jax.ops.microkernels import BLOCK, HALF_BLOCK
 
 @compiled
 def load_map(
-  problem, plan, source, bias, group, channels, start, stop, to, before
+  problem, plan, source, bias, factors, group, channels, start, stop, to, before
 ):
   """Copies rows start <= i < stop of an example into scratch memory.
 
@@ -22,6 +22,7 @@ def load_map(
     plan: its scratch.Plan.
     source: address of the example.
     bias: address of a vector for each group, added within the map; 0: none.
+    factors: address of an example that it is multiplied by; 0: none.
     group: the first of channels.
     channels: how many.
     start: first row.
@@ -38,8 +39,9 @@ def load_map(
       of_group = row + g * plan.rows * plan.pitch
       packing.clear(of_group, 0, before)
       packing.clear(of_group, before + problem.width, plan.pitch // BYTES)
-    packing.load_row(
-      source + i * problem.width * stride + group * LANES * size,
+    offset = i * problem.width * stride + group * LANES * size
+    packing.load_changed_row(
+      source + offset,
       problem.half,
       stride,
       problem.width,
@@ -48,6 +50,7 @@ def load_map(
       plan.rows * plan.pitch,
       spare,
       bias,
+      factors + offset if factors else 0,
     )
 
 
@@ -71,7 +74,6 @@ def load_kernel(problem, plan, kernel, group, channels, to, flipped):
         to + (p * columns + q) * BYTES,
         high * columns * BYTES,
         spare,
-        0,
       )
 
 
@@ -80,7 +82,7 @@ def load_bias(bias, group, channels, to):
   """Copies the numbers of a chunk of channels, a vector for each group."""
   spare = to + (channels + LANES - 1) // LANES * BYTES
   packing.load_row(
-    bias + group * LANES * 4, False, 0, 1, channels, to, BYTES, spare, 0
+    bias + group * LANES * 4, False, 0, 1, channels, to, BYTES, spare
   )
 
 

@@ -11,6 +11,14 @@ from van_jax.ops.machine import BYTES, LANES
 
 
 @compiled
+def _load(address, half):
+  """Returns a vector of float32 or bfloat16 numbers."""
+  if half:
+    return machine.load_bfloat16(address)
+  return machine.load_vector(address)
+
+
+@compiled
 def _load_some(address, half, count, spare):
   """Returns the first `count` numbers as a vector, by spare memory."""
   machine.store_vector(spare, machine.zeros())
@@ -37,9 +45,7 @@ def _store_some(address, half, count, vector, spare):
 
 
 @compiled
-def load_row(
-  source, half, stride, length, channels, row, group_pitch, spare, bias
-):
+def load_row(source, half, stride, length, channels, row, group_pitch, spare):
   """Copies a row of a map into scratch memory.
 
   Args:
@@ -51,29 +57,45 @@ def load_row(
     row: where it goes, its first group.
     group_pitch: from a group to the next, in bytes.
     spare: a vector's memory.
-    bias: address of a vector for each group, which is added; 0 for none.
+  """
+  load_changed_row(
+    source, half, stride, length, channels, row, group_pitch, spare, 0, 0
+  )
+
+
+@compiled
+def load_changed_row(
+  source, half, stride, length, channels, row, group_pitch, spare, bias, factors
+):
+  """Copies a row as `load_row` does, plus a bias or times another row.
+
+  Args:
+    source, half, stride, length, channels, row, group_pitch, spare: as there.
+    bias: address of a vector for each group; 0 for none.
+    factors: address of the other row, like the source; 0 for none.
   """
   full = channels // LANES
   rest = channels - full * LANES
   step = BYTES // 2 if half else BYTES
+  other = factors - source
   for j in range(length):
     position, to = source + j * stride, row + j * BYTES
-    if half:
-      for g in range(full):
-        vector = machine.load_bfloat16(position + g * step)
-        if bias:
-          vector = machine.add(vector, machine.load_vector(bias + g * BYTES))
-        machine.store_vector(to + g * group_pitch, vector)
-    else:
-      for g in range(full):
-        vector = machine.load_vector(position + g * step)
-        if bias:
-          vector = machine.add(vector, machine.load_vector(bias + g * BYTES))
-        machine.store_vector(to + g * group_pitch, vector)
+    for g in range(full):
+      vector = _load(position + g * step, half)
+      if bias:
+        vector = machine.add(vector, machine.load_vector(bias + g * BYTES))
+      if factors:
+        factor = _load(position + other + g * step, half)
+        vector = machine.multiply(vector, factor)
+      machine.store_vector(to + g * group_pitch, vector)
     if rest:
-      vector = _load_some(position + full * step, half, rest, spare)
+      last = position + full * step
+      vector = _load_some(last, half, rest, spare)
       if bias:
         vector = machine.add(vector, machine.load_vector(bias + full * BYTES))
+      if factors:
+        factor = _load_some(last + other, half, rest, spare)
+        vector = machine.multiply(vector, factor)
       machine.store_vector(to + full * group_pitch, vector)
 
 
@@ -114,10 +136,10 @@ def apply_gelu(address, count):
 
 
 @compiled
-def apply_slope(gradient, x, count):
-  """Replaces gradients for the GELU of x by gradients for x."""
+def apply_gelu_with_slope(address, slopes, count):
+  """Replaces so many vectors by their GELU; stores its derivatives."""
   for n in range(count):
-    at, of = gradient + n * BYTES, machine.load_vector(x + n * BYTES)
-    machine.store_vector(
-      at, vector_gelu.times_slope(machine.load_vector(at), of)
-    )
+    at = address + n * BYTES
+    x = machine.load_vector(at)
+    value = vector_gelu.gelu_and_store_slope(x, slopes + n * BYTES)
+    machine.store_vector(at, value)

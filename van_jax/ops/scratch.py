@@ -13,7 +13,7 @@ _ITEMS = 4  # Wanted for each thread, so that none waits long for another.
 
 # Attributes of a call, sorted by name as XLA does.
 _DILATION, GELU, _HALF, _LEFT, _TOP = range(5)
-ONLY, ALSO = 1, 2  # The GELU is the only result, or the second; 0: neither.
+WITH_SLOPE = 2  # Its GELU and the GELU's derivative; 1: no derivative; 0: none.
 
 # Sizes of the maps and of the kernel; top, left: how far taps reach before;
 # half: bfloat16, or float32.

@@ -8,8 +8,17 @@ wrong by 0.8e-7 at most, half of float32's rounding at 1.
 import math
 
 from llvmlite import ir
+from numba import types
 
-from van_jax.ops.machine import I32, LANES, VECTOR, Vector, intrinsic
+from van_jax.ops.machine import (
+  BYTES,
+  I32,
+  LANES,
+  VECTOR,
+  Vector,
+  emit_store,
+  intrinsic,
+)
 
 _INTS = ir.VectorType(I32, LANES)
 _FAST = ("contract",)
@@ -87,14 +96,15 @@ def gelu(typing, x):
 
 
 @intrinsic
-def times_slope(typing, gradient, x):
-  """Returns a gradient for the GELU of a vector as one for the vector."""
+def gelu_and_store_slope(typing, x, address):
+  """Returns the GELU of a vector; stores its derivative at an address."""
 
   def emit(context, builder, signature, arguments):
-    gradient, x = arguments
+    x, address = arguments
     below, decay = _normal(builder, x)
     density = _multiply(builder, decay, _all(1 / math.sqrt(2 * math.pi)))
     slope = _add(builder, below, _multiply(builder, x, density))
-    return _multiply(builder, gradient, slope)
+    emit_store(builder, slope, address, BYTES)
+    return _multiply(builder, x, below)
 
-  return Vector(Vector, Vector), emit
+  return Vector(Vector, types.int64), emit
