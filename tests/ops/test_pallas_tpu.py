@@ -172,15 +172,19 @@ def test_a_batch_that_does_not_split_evenly_is_still_right():
   check(ours, arrays, shape, "float32")
 
 
-@pytest.mark.parametrize(("batch", "kernels"), [(7, 0), (8, 1)])
-def test_auto_is_these_kernels_on_tpus_for_a_register_of_examples(
-  batch, kernels
+@pytest.mark.parametrize(
+  ("batch", "channels", "dilation", "kernels"),
+  [(8, 2, 1, 1), (7, 2, 1, 0), (8, 128, 1, 0), (8, 128, 3, 1)],
+)
+def test_auto_is_these_kernels_on_tpus_where_they_win(
+  batch, channels, dilation, kernels
 ):
-  x, kernel = jnp.ones((batch, 4, 4, 2)), jnp.ones((3, 3, 1, 2))
-  program = jax.jit(ops.depthwise_conv).trace(x, kernel)
-  text = program.lower(lowering_platforms=("tpu",)).as_text()
-  assert text.count("tpu_custom_call") == kernels
-  assert text.count("stablehlo.convolution") == 1 - kernels
+  x = jnp.ones((batch, 4, 4, channels))
+  kernel = jnp.ones((3, 3, 1, channels))
+  run = functools.partial(ops.depthwise_conv, dilation=dilation)
+  text = jax.jit(run).trace(x, kernel).lower(lowering_platforms=("tpu",))
+  assert text.as_text().count("tpu_custom_call") == kernels
+  assert text.as_text().count("stablehlo.convolution") == 1 - kernels
 
 
 def test_runs_inside_of_shard_map():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from van_jax.ops import numba_cpu, pallas_tpu, shifted_sum, xla
+from van_jax.ops.pallas_tpu_plan import LANES
 
 
 def _then_bias(convolve):
@@ -14,7 +15,11 @@ def _then_bias(convolve):
 
   def run(x, kernel, bias, dilation):
     y = convolve(x, kernel, dilation)
-    return y if bias is None else y + bias.astype(y.dtype)[None, None, None]
+    if bias is None:
+      return y
+    # In float32 at least, as the bias's gradient is a sum over all positions.
+    wide = bias.astype(jnp.promote_types(y.dtype, jnp.float32))
+    return (y + wide[None, None, None]).astype(y.dtype)
 
   return run
 
@@ -31,9 +36,11 @@ _IMPLEMENTATIONS = {
 # the wider models are not measured yet), the loops of numba_cpu beat the
 # shifted sum 2 to 9 times backward and 1.2 to 5 times forward, but for 3x3 on
 # 56x56x256: 1.1 times slower. What Numba does not know is left to the shifted
-# sum, 8 times as fast as XLA's there. On TPUs pallas_tpu wins by
-# benchmarks/tpu_schedule.py, that is by the compiler's schedule for v5e; but
-# fewer than 8 examples, a register's sublanes, it would pad at a loss.
+# sum, 8 times as fast as XLA's there. On TPUs, by benchmarks/tpu_schedule.py,
+# that is by the compiler's schedule for v5e, pallas_tpu wins where taps lie
+# apart or channels are fewer than a register's lanes: elsewhere XLA's is near
+# the limit, and takes its neighbours along. Fewer than 8 examples, a register's
+# sublanes, pallas_tpu would pad at a loss.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
 _AUTO_ON_TPU = ("pallas_tpu", "xla")
 _LEAST_EXAMPLES_ON_TPU = 8
@@ -84,7 +91,11 @@ def depthwise_conv(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _auto(x, kernel, bias, dilation):
   return _by_platform(
-    lambda conv: functools.partial(conv, dilation=dilation), x, kernel, bias
+    lambda conv: functools.partial(conv, dilation=dilation),
+    dilation,
+    x,
+    kernel,
+    bias,
   )
 
 
@@ -101,27 +112,30 @@ def _auto_backward(dilation, residuals, gradient):
 
     return run
 
-  return _by_platform(backward, *residuals, gradient)
+  return _by_platform(backward, dilation, *residuals, gradient)
 
 
 _auto.defvjp(_auto_forward, _auto_backward)
 
 
-def _by_platform(make, x, *others):
+def _by_platform(make, dilation, x, *others):
   """Runs make(implementation)(x, ...) for the implementation "auto" means."""
   return lax.platform_dependent(
     x,
     *others,
     default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
     cpu=make(_IMPLEMENTATIONS[on_cpu(x.dtype)]),
-    tpu=make(_IMPLEMENTATIONS[_on_tpu(x.shape[0])]),
+    tpu=make(_IMPLEMENTATIONS[_on_tpu(x.shape, dilation)]),
   )
 
 
-def _on_tpu(batch):
-  """Returns what "auto" means on a TPU, for so many examples."""
-  many, few = _AUTO_ON_TPU
-  return many if batch >= _LEAST_EXAMPLES_ON_TPU else few
+def _on_tpu(shape, dilation):
+  """Returns what "auto" means on a TPU, for maps of a shape."""
+  ours, plain = _AUTO_ON_TPU
+  examples, _, _, channels = shape
+  if examples < _LEAST_EXAMPLES_ON_TPU:
+    return plain
+  return ours if dilation > 1 or channels < LANES else plain
 
 
 def on_cpu(dtype):
