@@ -5,6 +5,7 @@ from van_jax.ops.depthwise import depthwise_conv, list_implementations
 from van_jax.ops.depthwise_gelu import depthwise_conv_gelu
 from van_jax.ops.gelu import gelu
 from van_jax.ops.pointwise import pointwise_conv
+from van_jax.ops.strided import strided_conv
 
 __all__ = [
   "add_bias",
@@ -13,4 +14,5 @@ __all__ = [
   "gelu",
   "list_implementations",
   "pointwise_conv",
+  "strided_conv",
 ]

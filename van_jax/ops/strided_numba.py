@@ -1,0 +1,205 @@
+"""Strided convolution by loops that Numba compiles for the CPU at hand.
+
+XLA:CPU calls them as it does those of `numba_cpu`. The input's gradient is one
+convolution of the gradient for each of stride x stride phases of the input.
+"""
+
+import ctypes
+import functools
+import logging
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_batching import custom_vmap
+from jax.experimental.custom_partitioning import custom_partitioning
+from jax.sharding import NamedSharding, PartitionSpec
+
+from van_jax.ops import numba_cpu, strided_plan
+
+_PRODUCT, _GRADIENT = "van_jax_strided_product", "van_jax_strided_gradient"
+
+
+@functools.cache
+def is_available() -> bool:
+  """Returns whether the loops run here; compiles them the first time."""
+  if not numba_cpu.is_available():
+    return False
+  try:
+    from van_jax.ops import strided_gradient, strided_loops
+
+    for name, handler in (
+      (_PRODUCT, strided_loops.product_handler),
+      (_GRADIENT, strided_gradient.handler),
+    ):
+      capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler.address))
+      jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+  except Exception:  # Whatever a CPU or a version that we never saw may raise.
+    logging.getLogger(__name__).warning(
+      "Numba cannot compile for this CPU; strided convolutions will be slow.",
+      exc_info=True,
+    )
+    return False
+  return True
+
+
+def takes(channels: int) -> bool:
+  """Returns whether the loops write maps of so many channels."""
+  from van_jax.ops.machine import LANES
+
+  return channels % LANES == 0
+
+
+def conv(
+  x: jax.Array, kernel: jax.Array, stride: int, padding: int
+) -> jax.Array:
+  """Returns the convolution, computed in float32, of x's dtype.
+
+  Args:
+    x: [B, H, W, C].
+    kernel: [kh, kw, C, D], D a multiple of a vector.
+    stride: of both axes.
+    padding: zeros before and behind both axes.
+  """
+  channels = kernel.shape[3]
+  plan, size = strided_plan.forward(x.shape, kernel.shape, stride, padding)
+  weights = kernel.reshape(-1, channels)
+  return _product(x, weights, plan, size)
+
+
+def input_gradient(
+  shape: tuple[int, ...],
+  kernel: jax.Array,
+  gradient: jax.Array,
+  stride: int,
+  padding: int,
+) -> jax.Array:
+  """Returns the gradient for x, of the gradient's dtype.
+
+  Args:
+    shape: [B, H, W, C] of x, C a multiple of a vector.
+    kernel: [kh, kw, C, D].
+    gradient: [B, H', W', D], of the result.
+    stride: of both axes.
+    padding: zeros before and behind both axes.
+  """
+  plan = strided_plan.input_gradient(shape, kernel.shape, stride, padding)
+  weights = kernel.transpose(0, 1, 3, 2).reshape(-1, shape[3])
+  return _product(gradient, weights, plan, shape[1:3])
+
+
+def _product(x, weights, plan, size):
+  numbers = jnp.asarray(np.array([*plan, *size], np.int32))
+  wide = (x.astype(jnp.float32), weights.astype(jnp.float32), numbers)
+  return _product_op(tuple(size))(*wide).astype(x.dtype)
+
+
+def kernel_gradient(
+  x: jax.Array,
+  gradient: jax.Array,
+  shape: tuple[int, ...],
+  stride: int,
+  padding: int,
+) -> jax.Array:
+  """Returns the gradient for the kernel, float32.
+
+  Args:
+    x: [B, H, W, C].
+    gradient: [B, H', W', D], of the result; D a multiple of a vector.
+    shape: [kh, kw, C, D] of the kernel.
+    stride: of both axes.
+    padding: zeros before and behind both axes.
+  """
+  run = _gradient_op(tuple(shape), stride, padding)
+  return run(x.astype(jnp.float32), gradient.astype(jnp.float32))
+
+
+@functools.cache
+def _product_op(size):
+  """Returns the operation, each device working on its own examples."""
+
+  def call(x, weights, plan):
+    shape = (x.shape[0], *size, weights.shape[1])
+    result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.ffi.ffi_call(_PRODUCT, result)(x, weights, plan)
+
+  split = custom_partitioning(call)
+
+  def partition(mesh, arguments, _):
+    examples, whole = _shardings(mesh, arguments[0].sharding)
+    return mesh, call, examples, (examples, whole, whole)
+
+  split.def_partition(
+    partition,
+    sharding_rule="b h w c, k d, n -> b i j d",
+    need_replication_factors=("h", "w", "c", "k", "d", "n", "i", "j"),
+  )
+  return _mapped(split)
+
+
+@functools.cache
+def _gradient_op(shape, stride, padding):
+  """Returns the operation; devices add up what their examples give."""
+  attributes: Any = {
+    "columns": np.int64(shape[1]),
+    "padding": np.int64(padding),
+    "rows": np.int64(shape[0]),
+    "stride": np.int64(stride),
+  }
+
+  def call(x, gradient):
+    result = jax.ShapeDtypeStruct(shape, jnp.float32)
+    return jax.ffi.ffi_call(_GRADIENT, result)(x, gradient, **attributes)
+
+  split = custom_partitioning(call)
+
+  def partition(mesh, arguments, _):
+    examples, whole = _shardings(mesh, arguments[0].sharding)
+    axes = examples.spec[0]
+
+    def local(x, gradient):
+      total = call(x, gradient)
+      return total if axes is None else jax.lax.psum(total, axes)
+
+    return mesh, local, whole, (examples, examples)
+
+  split.def_partition(
+    partition,
+    sharding_rule="b h w c, b i j d -> p q c d",
+    need_replication_factors=("h", "w", "c", "i", "j", "d", "p", "q"),
+  )
+  return _mapped(split)
+
+
+def _shardings(mesh, sharding):
+  """Returns the shardings (by example as `sharding` does, none)."""
+  spec = sharding.spec[0] if sharding.spec else None
+  return (
+    NamedSharding(mesh, PartitionSpec(spec, None, None, None)),
+    NamedSharding(mesh, PartitionSpec()),
+  )
+
+
+def _mapped(operation):
+  """Returns the operation for vmap too: one call for each index."""
+
+  @custom_vmap
+  def run(*arrays):
+    return operation(*arrays)
+
+  @run.def_vmap
+  def _(size, mapped, *arrays):
+    def one(index):
+      return run(
+        *(
+          jax.lax.dynamic_index_in_dim(a, index, 0, keepdims=False)
+          if is_mapped
+          else a
+          for a, is_mapped in zip(arrays, mapped, strict=True)
+        )
+      )
+
+    return jax.lax.map(one, jnp.arange(size)), True
+
+  return run
