@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 
 from van_jax.models import layers, lka
 from van_jax.models.batch_norm import BatchNorm
+from van_jax.models.strided import StridedConv
 
 
 class PatchEmbed(nn.Module):
@@ -33,12 +34,10 @@ class PatchEmbed(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), D]."""
-    x = nn.Conv(
+    x = StridedConv(
       self.features,
-      (self.kernel_size, self.kernel_size),
-      strides=self.stride,
-      padding=self.kernel_size // 2,  # "SAME" would shift even-sized maps.
-      kernel_init=layers.conv_init(),
+      self.kernel_size,
+      self.stride,
       dtype=self.dtype,
       name="proj",
     )(x)
