@@ -30,6 +30,7 @@ SHAPES = [
   (3, 13, 15, 5, 11, 6, 1),
   (1, 96, 400, 7, 7, 7, 3),  # bands of rows, as the cache does not hold it.
   (2, 3, 57, 200, 1, 4, 2),
+  (2, 128, 128, 256, 1, 2, 1),  # a map that goes past the cache.
 ]
 # A sum of n products of float32, each rounded once or twice: |error| <= n u
 # sum |products| at worst, u = 2**-24; about sqrt(n) u in practice. Eight times

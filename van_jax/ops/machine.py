@@ -85,6 +85,25 @@ def _storer(value: types.Type, align: int) -> Any:
   return store
 
 
+@intrinsic
+def stream_vector(typing, address, vector):
+  """Stores a vector past the cache, at a multiple of BYTES.
+
+  Others see it after the next atomic operation.
+  """
+
+  def emit(context, builder, signature, arguments):
+    address, vector = arguments
+    pointer = builder.inttoptr(address, VECTOR.as_pointer())
+    store = builder.store(vector, pointer)
+    store.align = BYTES
+    yes = builder.module.add_metadata([ir.Constant(I32, 1)])
+    store.set_metadata("nontemporal", yes)
+    return context.get_dummy_value()
+
+  return types.void(types.int64, Vector), emit
+
+
 load_int64 = _loader(I64, types.int64, 8)
 load_int32 = _loader(I32, types.int32, 4)
 load_int16 = _loader(I16, types.int16, 2)

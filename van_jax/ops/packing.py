@@ -121,6 +121,16 @@ def store_row(target, half, stride, length, channels, row, group_pitch, spare):
 
 
 @compiled
+def stream_row(target, stride, length, channels, row, group_pitch):
+  """Does what `store_row` does past the cache, for whole aligned vectors."""
+  for j in range(length):
+    position, source = target + j * stride, row + j * BYTES
+    for g in range(channels // LANES):
+      vector = machine.load_vector(source + g * group_pitch)
+      machine.stream_vector(position + g * BYTES, vector)
+
+
+@compiled
 def clear(row, start, stop):
   """Sets positions start <= j < stop of a row to zero."""
   for j in range(start, stop):
