@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from van_jax.ops import numba_cpu, pallas_tpu, shifted_sum, xla
+from van_jax.ops.bias import add_bias
 from van_jax.ops.pallas_tpu_plan import LANES
 
 
@@ -15,11 +16,7 @@ def _then_bias(convolve):
 
   def run(x, kernel, bias, dilation):
     y = convolve(x, kernel, dilation)
-    if bias is None:
-      return y
-    # In float32 at least, as the bias's gradient is a sum over all positions.
-    wide = bias.astype(jnp.promote_types(y.dtype, jnp.float32))
-    return (y + wide[None, None, None]).astype(y.dtype)
+    return y if bias is None else add_bias(y, bias)
 
   return run
 
