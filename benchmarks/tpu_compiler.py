@@ -1,8 +1,10 @@
-"""The TPU compiler on a machine without a TPU, and what it says of cycles.
+"""The TPU compiler on a machine without a TPU, and the schedules it makes.
 
 Import this before jax: libtpu reads its settings once.
 """
 
+import collections
+import math
 import os
 import pathlib
 import re
@@ -12,17 +14,19 @@ import time
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
-# A whole step's dump is gigabytes; only single kernels are read from it.
-_DUMP = None
-if os.environ.get("TPU_SCHEDULE_DUMP", "1") == "1":
-  _DUMP = tempfile.TemporaryDirectory()
-  os.environ["LIBTPU_INIT_ARGS"] = (
-    f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true"
-  )
+_DUMP = tempfile.TemporaryDirectory()
+os.environ["LIBTPU_INIT_ARGS"] = (
+  f"--xla_jf_dump_to={_DUMP.name} --xla_jf_dump_llo_text=true "
+  "--xla_jf_dump_llo_pass_label_regex=final_bundles"
+)
 
 import jax  # noqa: E402
 from jax.experimental import topologies  # noqa: E402
 from jax.sharding import SingleDeviceSharding  # noqa: E402
+
+_FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
+_BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
+_EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
 
 
 def compile_for(topology: str, function, *arguments) -> tuple[str, float]:
@@ -42,28 +46,106 @@ def compile_for(topology: str, function, *arguments) -> tuple[str, float]:
     arguments,
   )
   lowered = jax.jit(function).lower(*shapes)
-  if _DUMP is not None:
-    for file in pathlib.Path(_DUMP.name).iterdir():
-      file.unlink()
+  for file in pathlib.Path(_DUMP.name).iterdir():
+    file.unlink()
   start = time.perf_counter()
   text = lowered.compile().as_text()
   return str(text), time.perf_counter() - start
 
 
-def estimated_cycles(text: str, of: str = "") -> int:
-  """Returns the compiler's cycles of XLA's own operations, of some of them.
+def scheduled_cycles(text: str) -> collections.Counter[str]:
+  """Returns the cycles of each of XLA's own operations, by its schedule.
 
-  Pallas kernels have no such estimate.
+  That is the bundles of its loop times the blocks that it runs over; a bundle
+  issues in one cycle. Stalls on memory are not in it. Of operations that are
+  alike but for names the compiler schedules one only; copies that run beside
+  the others and Pallas kernels (see `loops_of`) are left out.
 
   Args:
-    text: optimised HLO.
-    of: what their lines must hold.
+    text: optimised HLO of the program compiled last.
   """
-  return sum(
-    int(match[1])
+  bodies = _bodies(text)
+  cycles, of_kind, found = _scheduled(), {}, collections.Counter()
+  operations = [
+    (match[1], line, _kind(line, bodies))
     for line in text.splitlines()
-    if of in line and (match := re.search(r'"estimated_cycles":"(\d+)"', line))
+    if (match := re.match(r"\s*(?:ROOT )?%([\w.\-]+) = .*window_config", line))
+  ]
+  for name, line, kind in operations:
+    if name in cycles:
+      bundles, loop, exits = cycles[name]
+      trips = math.prod(_numbers("iteration_bounds", line)) if loop else 0
+      if exits < trips:  # There are some more, the stages of its pipeline.
+        raise ValueError(f"{name}: {exits} turns are not {trips} blocks.")
+      of_kind[kind] = bundles + loop * trips
+  for name, _, kind in operations:
+    if kind not in of_kind:
+      raise ValueError(f"{name} has no schedule, nor has one like it.")
+    found[name] = of_kind[kind]
+  return found
+
+
+def _scheduled():
+  """Returns each operation's bundles outside of its loop, in it, its turns."""
+  return {
+    match[1]: _bundles(file)
+    for file in pathlib.Path(_DUMP.name).iterdir()
+    if (match := _FILE.fullmatch(file.name))
+  }
+
+
+def _bundles(file):
+  outside = inside = exits = 0
+  looping = False
+  for line in file.read_text().splitlines():
+    match = _BUNDLE.match(line)
+    if match is None:
+      continue
+    looping = looping or match[1] == "LB"
+    outside, inside = outside + (not looping), inside + looping
+    if turns := _EXIT.search(line):
+      exits = int(turns[1])
+    if exits and "sbr.rel" in line:
+      looping = False
+  return outside, inside, exits
+
+
+def _bodies(text):
+  """Returns the lines of each computation, without names."""
+  bodies, name = {}, None
+  for line in text.splitlines():
+    if match := re.match(r"(?:ENTRY )?%([\w.\-]+) \(.*{$", line):
+      name = match[1]
+      bodies[name] = []
+    elif name is not None:
+      bodies[name].append(line)
+  return {name: _nameless("\n".join(lines)) for name, lines in bodies.items()}
+
+
+def _nameless(lines):
+  """Returns HLO with its names numbered as they come, and no metadata."""
+  numbers = {}
+  lines = re.sub(r", metadata={[^}]*}|, backend_config={.*}", "", lines)
+  return re.sub(
+    r"%[\w.\-]+",
+    lambda name: f"%{numbers.setdefault(name[0], len(numbers))}",
+    lines,
   )
+
+
+def _kind(line, bodies):
+  """Returns what operations have in common that are scheduled alike."""
+  called = re.search(r"(?:calls|to_apply)=%([\w.\-]+)", line)
+  windows = tuple(
+    _numbers(f"{of}_bounds", line)
+    for of in ("iteration", "output_window", "kernel_window", "input_window")
+  )
+  return _nameless(line), bodies[called[1]] if called else "", windows
+
+
+def _numbers(name, line):
+  match = re.search(rf'"{name}":\[([^\]]*)\]', line)
+  return tuple(int(n) for n in re.findall(r"\d+", match[1])) if match else ()
 
 
 def loops_of(kernel: str) -> list[tuple[int, int]]:
@@ -76,16 +158,14 @@ def loops_of(kernel: str) -> list[tuple[int, int]]:
   Args:
     kernel: name of the Pallas kernel.
   """
-  if _DUMP is None:
-    raise ValueError("TPU_SCHEDULE_DUMP=0 keeps no schedule; leave it out.")
   (file,) = (
     path
-    for path in pathlib.Path(_DUMP.name).glob(f"*{kernel}*final_bundles.txt")
-    if "schedule-analysis" not in path.name
+    for path in pathlib.Path(_DUMP.name).iterdir()
+    if (match := _FILE.fullmatch(path.name)) and match[1].startswith(kernel)
   )
   loops, opened, between = [[1, 0]], [0], 0
   for line in file.read_text().splitlines():
-    match = re.match(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s", line)
+    match = _BUNDLE.match(line)
     if match is None:
       continue
     label, depth = match[1], len(match[2])

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from van_jax.ops import (
-  bias,
   pallas_tpu_forward,
   pallas_tpu_kernel_gradient,
   pallas_tpu_rows,
@@ -19,7 +18,6 @@ from van_jax.ops.pallas_tpu_plan import REGISTER, Plan, Taps
 from van_jax.ops.taps import offsets
 
 FORWARD, GRADIENT = "depthwise_forward", "depthwise_kernel_gradient"
-SUMS = "channel_sums"
 
 
 @functools.cache
@@ -67,27 +65,6 @@ def cycles(
       f"{trips}; the compiler unrolled some: count them anew."
     )
   return sum(n * b for (_, n), (_, b) in zip(trips, loops, strict=True))
-
-
-@functools.cache
-def cycles_of_sums(
-  topology: str, shape: tuple[int, int, int], dtype: str
-) -> int:
-  """Returns the cycles of one sum over positions.
-
-  Args:
-    topology: as for `tpu_compiler.compile_for`.
-    shape: [H * W, S, L], as laid out.
-    dtype: of the map.
-  """
-  x = jax.ShapeDtypeStruct((1, *shape), dtype)
-  lanes, pixels, unrolled = bias._cut(x.shape, x.dtype.itemsize)
-  tpu_compiler.compile_for(
-    topology, functools.partial(bias._map_sums, interpret=False), x
-  )
-  (_, grid), *inner = tpu_compiler.loops_of(SUMS)
-  steps = -(-shape[2] // lanes) * (shape[0] // pixels)
-  return steps * (grid + sum(b * pixels // unrolled for _, b in inner))
 
 
 def _trips(plan: Plan, kind: str) -> list[tuple[int, int]]:
