@@ -51,9 +51,7 @@ def _convolve_gelu(x, kernel, bias, input_bias, dilation, implementation):
     return gelu(_convolve(x, kernel, bias, dilation, implementation))
 
   fused = functools.partial(numba_cpu.convolve_gelu, dilation=dilation)
-  return _where_fused(
-    implementation, fused, plain, x, kernel, bias, input_bias
-  )
+  return _where_fused(implementation, fused, plain, x, kernel, bias, input_bias)
 
 
 def _forward(x, kernel, bias, input_bias, dilation, implementation):
@@ -77,14 +75,16 @@ def _forward(x, kernel, bias, input_bias, dilation, implementation):
 def _backward(dilation, implementation, residuals, gradient):
   def plain(x, kernel, bias, input_bias, slope, gradient):
     _, vjp = jax.vjp(
-      lambda *arrays: _convolve(*arrays, dilation, implementation),
+      lambda x, kernel, bias: _convolve(
+        x, kernel, bias, dilation, implementation
+      ),
       x,
       kernel,
       bias,
     )
     x_gradient, *others = vjp(gradient * slope)
-    _, vjp = jax.vjp(lambda bias: add_bias(x, bias), input_bias)
-    return x_gradient, *others, *vjp(x_gradient)
+    _, vjp_of_bias = jax.vjp(lambda bias: add_bias(x, bias), input_bias)
+    return x_gradient, *others, *vjp_of_bias(x_gradient)
 
   fused = functools.partial(numba_cpu.gelu_gradients, dilation=dilation)
   return _where_fused(implementation, fused, plain, *residuals, gradient)

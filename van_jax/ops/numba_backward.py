@@ -58,10 +58,9 @@ def _x_gradient_rows(
         row + g * plan.length * BYTES, 0, 1, problem.width,
         sums + (g + 1) * _sums_pitch(problem) - BYTES,
       )  # fmt: skip
-    packing.store_row(
-      to + i * problem.width * stride, problem.half, stride, problem.width,
-      channels, row, plan.length * BYTES, spare,
-    )  # fmt: skip
+    numba_kernels.store_row(
+      problem, plan, to + i * problem.width * stride, channels, row, spare
+    )
 
 
 @compiled

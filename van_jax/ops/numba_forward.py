@@ -14,23 +14,6 @@ from van_jax.ops.machine import BYTES, LANES
 # A job's numbers.
 _X, _KERNEL, _BIAS, _INPUT_BIAS, _GELU, _RESULT, _SLOPE = range(11, 18)
 
-_LARGE = 1 << 25  # Bytes of a map of which little would stay in the cache.
-
-
-@compiled
-def _store_row(problem, plan, target, channels, row, spare):
-  """Stores a row of a chunk of channels."""
-  stride = problem.channels * (2 if problem.half else 4)
-  pitch = plan.length * BYTES
-  whole = problem.channels % LANES == 0 and target % BYTES == 0
-  size = problem.batch * problem.height * problem.width * stride
-  if size >= _LARGE and whole and not problem.half:
-    packing.stream_row(target, stride, problem.width, channels, row, pitch)
-  else:
-    packing.store_row(
-      target, problem.half, stride, problem.width, channels, row, pitch, spare
-    )
-
 
 @compiled
 def _piece(
@@ -79,9 +62,11 @@ def _piece(
       elif gelu:
         packing.apply_gelu(row + g * plan.length * BYTES, problem.width)
     to = offset + i * problem.width * stride
-    _store_row(problem, plan, result + to, channels, row, spare)
+    numba_kernels.store_row(problem, plan, result + to, channels, row, spare)
     if slope:
-      _store_row(problem, plan, slope + to, channels, slopes, spare)
+      numba_kernels.store_row(
+        problem, plan, slope + to, channels, slopes, spare
+      )
 
 
 @compiled

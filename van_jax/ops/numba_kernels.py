@@ -10,6 +10,8 @@ from van_jax.ops.compiled import compiled
 from van_jax.ops.machine import BYTES, LANES
 from van_jax.ops.microkernels import BLOCK, HALF_BLOCK
 
+_LARGE = 1 << 25  # Bytes of a map of which little would stay in the cache.
+
 
 @compiled
 def load_map(
@@ -51,6 +53,21 @@ def load_map(
       spare,
       bias,
       factors + offset if factors else 0,
+    )
+
+
+@compiled
+def store_row(problem, plan, target, channels, row, spare):
+  """Stores a row of a chunk of channels."""
+  stride = problem.channels * (2 if problem.half else 4)
+  pitch = plan.length * BYTES
+  whole = problem.channels % LANES == 0 and target % BYTES == 0
+  size = problem.batch * problem.height * problem.width * stride
+  if size >= _LARGE and whole and not problem.half:
+    packing.stream_row(target, stride, problem.width, channels, row, pitch)
+  else:
+    packing.store_row(
+      target, problem.half, stride, problem.width, channels, row, pitch, spare
     )
 
 

@@ -69,10 +69,8 @@ def load_changed_row(
 ):
   """Copies a row as `load_row` does, plus a bias or times another row.
 
-  Args:
-    source, half, stride, length, channels, row, group_pitch, spare: as there.
-    bias: address of a vector for each group; 0 for none.
-    factors: address of the other row, like the source; 0 for none.
+  `bias` is the address of a vector for each group, `factors` that of the other
+  row, which lies as the source does; 0 for none.
   """
   full = channels // LANES
   rest = channels - full * LANES
