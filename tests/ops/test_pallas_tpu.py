@@ -174,7 +174,7 @@ def test_a_batch_that_does_not_split_evenly_is_still_right():
 
 @pytest.mark.parametrize(
   ("batch", "channels", "dilation", "kernels"),
-  [(8, 2, 1, 1), (7, 2, 1, 0), (8, 128, 1, 0), (8, 128, 3, 1)],
+  [(8, 2, 1, 1), (7, 2, 1, 0), (8, 160, 1, 1), (8, 256, 1, 0), (8, 256, 3, 1)],
 )
 def test_auto_is_these_kernels_on_tpus_where_they_win(
   batch, channels, dilation, kernels

@@ -35,8 +35,8 @@ _IMPLEMENTATIONS = {
 # 56x56x256: 1.1 times slower. What Numba does not know is left to the shifted
 # sum, 8 times as fast as XLA's there. On TPUs, by benchmarks/tpu_schedule.py,
 # that is by the compiler's schedule for v5e, pallas_tpu wins where taps lie
-# apart or channels are fewer than a register's lanes: elsewhere XLA's is near
-# the limit, and takes its neighbours along. Fewer than 8 examples, a register's
+# apart or channels leave lanes of registers empty: elsewhere XLA's is near the
+# limit, and takes its neighbours along. Fewer than 8 examples, a register's
 # sublanes, pallas_tpu would pad at a loss.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
 _AUTO_ON_TPU = ("pallas_tpu", "xla")
@@ -132,7 +132,7 @@ def _on_tpu(shape, dilation):
   examples, _, _, channels = shape
   if examples < _LEAST_EXAMPLES_ON_TPU:
     return plain
-  return ours if dilation > 1 or channels < LANES else plain
+  return ours if dilation > 1 or channels % LANES else plain
 
 
 def on_cpu(dtype):
