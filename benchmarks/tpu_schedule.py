@@ -46,7 +46,7 @@ _STEPS = flags.DEFINE_list("steps", [], "Models whose training step counts.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Examples a step, on a chip.")
 _SIZE = flags.DEFINE_integer("image_size", 224, "Pixels along an image's side.")
 _OUTPUT = flags.DEFINE_string("output", None, "File for the figures, JSON.")
-_KEEP = flags.DEFINE_string("keep", None, "File for the HLO of --step.")
+_KEEP = flags.DEFINE_string("keep", "", "Prefix of files for the steps' HLO.")
 _STEP = flags.DEFINE_string("step", None, "MODEL:CONTESTANT, internal.")
 
 
@@ -130,7 +130,7 @@ def step(name: str) -> dict:
         [
           *(sys.executable, __file__, f"--step={name}:{contestant}"),
           *(f"--tpu={_TPU.value}", f"--batch_size={_BATCH.value}"),
-          f"--image_size={_SIZE.value}",
+          *(f"--image_size={_SIZE.value}", f"--keep={_KEEP.value}"),
         ],
         check=True,
         stdout=subprocess.PIPE,
@@ -143,6 +143,7 @@ def step(name: str) -> dict:
       "kernels": kernels,
       "cycles": found["operations"] + kernels,
     }
+    print(name, contestant, row[contestant], flush=True)
   for peer in CONTESTANTS[:-1]:
     row[f"over_{peer}"] = row["auto"]["cycles"] / row[peer]["cycles"]
   return row
@@ -187,7 +188,7 @@ def compile_step(name: str, contestant: str) -> dict:
     labels,
   )
   if _KEEP.value:
-    pathlib.Path(_KEEP.value).write_text(text)
+    pathlib.Path(f"{_KEEP.value}{name}_{contestant}.hlo").write_text(text)
   return {
     "operations": tpu_compiler.scheduled_cycles(text).total(),
     "compile_seconds": round(seconds, 1),
