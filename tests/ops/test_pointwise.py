@@ -24,7 +24,16 @@ def draw(channels=7, features=3, width=4):
 @pytest.mark.parametrize(
   "run", [ops.pointwise_conv, pointwise._multiply, pointwise._convolve]
 )
-@pytest.mark.parametrize("sizes", [(7, 3, 4), (3, 7, 4), (3, 4, 40)])
+@pytest.mark.parametrize(
+  "sizes",
+  [
+    (7, 3, 4),
+    (3, 7, 4),
+    (3, 4, 40),  # a kernel gradient in parts,
+    (128, 160, 6),  # and by the loops of strided_numba.
+    (320, 144, 6),
+  ],
+)
 def test_result_and_gradients_are_those_of_a_matrix(run, sizes):
   x, kernel, gradient = draw(*sizes)
   y, vjp = jax.vjp(run, x, kernel)
@@ -35,7 +44,7 @@ def test_result_and_gradients_are_those_of_a_matrix(run, sizes):
   )
   for a, b in zip((y, *vjp(gradient)), expected, strict=True):
     # Sums of at most 400 products of order 1 in float32, in another order.
-    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(a, b, rtol=1e-5, atol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import NamedSharding, PartitionSpec
 
-from van_jax.ops import shifted_sum, taps
+from van_jax.ops import numba_placement, shifted_sum, taps
 
 _FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
 _PLAIN, _GELU, _WITH_SLOPE = 0, 1, 2  # A GELU of it, and the derivative.
@@ -185,7 +183,7 @@ def _forward_op(dilation, gelu):
   results = 2 if gelu == _WITH_SLOPE else 1
 
   def partition(mesh, arguments, _):
-    examples, whole = _shardings(mesh, arguments[0].sharding)
+    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
     out = examples if results == 1 else (examples,) * results
     return mesh, call, out, (examples, whole, whole, whole)
 
@@ -195,7 +193,7 @@ def _forward_op(dilation, gelu):
     + ", ".join(["b h w c"] * results),
     need_replication_factors=_WHOLE,
   )
-  return _mapped(split, results)
+  return numba_placement.mapped(split, results)
 
 
 @functools.cache
@@ -205,7 +203,7 @@ def _backward_op(dilation, maps):
   split = custom_partitioning(call)
 
   def partition(mesh, arguments, results):
-    examples, whole = _shardings(mesh, arguments[0].sharding)
+    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
     axes = examples.spec[0]
 
     def local(*arrays):
@@ -224,38 +222,4 @@ def _backward_op(dilation, maps):
     + " -> b h w c, p q i c, c, c",
     need_replication_factors=_WHOLE,
   )
-  return _mapped(split, results=4)
-
-
-def _shardings(mesh, sharding):
-  """Returns the shardings (by example as `sharding` does, none)."""
-  spec = sharding.spec[0] if sharding.spec else None
-  return (
-    NamedSharding(mesh, PartitionSpec(spec, None, None, None)),
-    NamedSharding(mesh, PartitionSpec()),
-  )
-
-
-def _mapped(operation, results):
-  """Returns the operation for vmap too: one call for each index."""
-
-  @custom_vmap
-  def run(*arrays):
-    return operation(*arrays)
-
-  @run.def_vmap
-  def _(size, mapped, *arrays):
-    def one(index):
-      return run(
-        *(
-          jax.lax.dynamic_index_in_dim(a, index, 0, keepdims=False)
-          if is_mapped
-          else a
-          for a, is_mapped in zip(arrays, mapped, strict=True)
-        )
-      )
-
-    out = jax.lax.map(one, jnp.arange(size))
-    return out, True if results == 1 else (True,) * results
-
-  return run
+  return numba_placement.mapped(split, results=4)

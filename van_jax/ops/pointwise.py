@@ -2,7 +2,8 @@
 
 XLA's gradient of a 1x1 convolution on the CPU takes 4 times as long as that
 of the matrix product; that of the kernel is up to 3 times as fast again with
-the narrower map on the left and, where it is long, in parts. On TPUs the
+the narrower map on the left and, where it is long, in parts. With many
+channels on both sides the loops of `strided.py` are faster still. On TPUs the
 matrix product's rows want another layout than the maps around it have, and
 whole maps are copied to and fro: with those copies the rest of VAN-B0's
 attention, without its depthwise convolutions, takes 2.1 times the cycles, by
@@ -13,6 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from van_jax.ops import strided, strided_numba
+
+_FEWEST, _MOST = 128, 2048  # Channels for the loops of strided_numba.
 _PARTS = 4  # Of a long product on a CPU.
 _LONG = 128  # Times more positions than channels.
 
@@ -26,7 +30,9 @@ def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     x: [B, H, W, C].
     kernel: [C, F], of x's dtype.
   """
-  return lax.platform_dependent(x, kernel, tpu=_convolve, default=_multiply)
+  return lax.platform_dependent(
+    x, kernel, cpu=_multiply_on_cpu, tpu=_convolve, default=_multiply
+  )
 
 
 def _forward(x, kernel):
@@ -54,8 +60,22 @@ def _multiply(x, kernel):
   return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+def _multiply_on_cpu(x, kernel):
+  if _is_for_loops(x, *kernel.shape):
+    return strided_numba.conv(x, kernel[None, None], stride=1, padding=0)
+  return _multiply(x, kernel)
+
+
+def _is_for_loops(x, channels, features):
+  """Returns whether the loops of strided_numba are faster, here and now."""
+  most, least = max(channels, features), min(channels, features)
+  if x.dtype != jnp.float32 or least < _FEWEST or most >= _MOST:
+    return False
+  return strided.on_cpu(x, features)
+
+
 def _backward_on_cpu(x, kernel, gradient):
-  x_gradient = _multiply(gradient, kernel.T)
+  x_gradient = _multiply_on_cpu(gradient, kernel.T)
   if kernel.shape[0] <= kernel.shape[1]:
     return x_gradient, _product_over_positions(x, gradient)
   return x_gradient, _product_over_positions(gradient, x).T
@@ -63,12 +83,15 @@ def _backward_on_cpu(x, kernel, gradient):
 
 def _product_over_positions(narrow, wide):
   """Returns the sum of outer products, [channels of narrow, of wide]."""
-  rows = narrow.reshape(-1, narrow.shape[-1])
-  parts = 1
-  if rows.shape[0] >= _LONG * rows.shape[1] and rows.shape[0] % _PARTS == 0:
-    parts = _PARTS
-  a, b = (m.reshape(parts, -1, m.shape[-1]) for m in (narrow, wide))
+  shape = (1, 1, narrow.shape[-1], wide.shape[-1])
+  if 2 * shape[2] >= shape[3] and _is_for_loops(wide, *shape[2:]):
+    return strided_numba.kernel_gradient(narrow, wide, shape, 1, 0)[0, 0]
+  a, b = (m.reshape(-1, m.shape[-1]) for m in (narrow, wide))
   wider = jnp.promote_types(a.dtype, jnp.float32)
+  if a.shape[0] < _LONG * a.shape[1] or a.shape[0] % _PARTS:
+    total = jnp.einsum("nc,nf->cf", a, b, preferred_element_type=wider)
+    return total.astype(a.dtype)
+  a, b = (m.reshape(_PARTS, -1, m.shape[-1]) for m in (a, b))
   products = jnp.einsum("pnc,pnf->pcf", a, b, preferred_element_type=wider)
   return jnp.sum(products, 0).astype(a.dtype)
 

@@ -38,7 +38,7 @@ def strided_conv(
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _conv(x, kernel, stride, padding):
   by_xla = functools.partial(_by_xla, stride=stride, padding=padding)
-  if not _on_cpu(x, kernel.shape[3]):
+  if not on_cpu(x, kernel.shape[3]):
     return by_xla(x, kernel)
   ours = functools.partial(strided_numba.conv, stride=stride, padding=padding)
   return lax.platform_dependent(x, kernel, cpu=ours, default=by_xla)
@@ -71,8 +71,8 @@ def _backward(stride, padding, residuals, gradient):
 
   arrays = (x, kernel, gradient)
   return (
-    _either(_on_cpu(x, x.shape[3]), our_input, to_input, arrays),
-    _either(_on_cpu(x, kernel.shape[3]), our_kernel, to_kernel, arrays),
+    _either(on_cpu(x, x.shape[3]), our_input, to_input, arrays),
+    _either(on_cpu(x, kernel.shape[3]), our_kernel, to_kernel, arrays),
   )
 
 
@@ -86,7 +86,7 @@ def _either(fits, ours, by_xla, arrays):
   return lax.platform_dependent(*arrays, cpu=ours, default=by_xla)
 
 
-def _on_cpu(x, channels):
+def on_cpu(x: jax.Array, channels: int) -> bool:
   """Returns whether our loops write so many channels, here and now."""
   if x.dtype not in (jnp.float32, jnp.bfloat16) or 0 in x.shape:
     return False

@@ -144,6 +144,16 @@ def _load_maps(job, first, stop, start, memory):
 
 
 @compiled
+def _reads_in_place(job):
+  """Returns whether the map has no zeros around it: 1x1 kernels, stride 1."""
+  plan = threads.number(job, _PLAN)
+  step, above, left = _planned(plan, 0), _planned(plan, 2), _planned(plan, 3)
+  wide = _planned(plan, 4) == threads.number(job, _WIDTH)
+  high = _planned(plan, 5) == threads.number(job, _HEIGHT)
+  return step == 1 and above == 0 and left == 0 and wide and high
+
+
+@compiled
 def _product_item(job, item, memory):
   plan = threads.number(job, _PLAN)
   step, out_step = _planned(plan, 0), _planned(plan, 1)
@@ -155,8 +165,12 @@ def _product_item(job, item, memory):
   start = item // chunks % bands * band
   pixel, channels = 4 * depth, threads.number(job, _CHANNELS)
   image = threads.number(job, _ROWS) * columns * pixel
-  _load_maps(job, example, last, start, memory)
   panel = memory + (group * image + BYTES - 1) // BYTES * BYTES
+  if _reads_in_place(job):
+    image = threads.number(job, _HEIGHT) * columns * pixel
+    memory = threads.number(job, _X) + example * image + start * columns * pixel
+  else:
+    _load_maps(job, example, last, start, memory)
   out_line = threads.number(job, _OUT_WIDTH) * 4 * channels
   out_image = threads.number(job, _OUT_HEIGHT) * out_line
   blocks = (channels + 2 * LANES - 1) // (2 * LANES)

@@ -12,11 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.custom_batching import custom_vmap
 from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import NamedSharding, PartitionSpec
 
-from van_jax.ops import numba_cpu, strided_plan
+from van_jax.ops import numba_cpu, numba_placement, strided_plan
 
 _PRODUCT, _GRADIENT = "van_jax_strided_product", "van_jax_strided_gradient"
 
@@ -127,7 +125,7 @@ def _product_op(size):
   split = custom_partitioning(call)
 
   def partition(mesh, arguments, _):
-    examples, whole = _shardings(mesh, arguments[0].sharding)
+    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
     return mesh, call, examples, (examples, whole, whole)
 
   split.def_partition(
@@ -135,7 +133,7 @@ def _product_op(size):
     sharding_rule="b h w c, k d, n -> b i j d",
     need_replication_factors=("h", "w", "c", "k", "d", "n", "i", "j"),
   )
-  return _mapped(split)
+  return numba_placement.mapped(split)
 
 
 @functools.cache
@@ -155,7 +153,7 @@ def _gradient_op(shape, stride, padding):
   split = custom_partitioning(call)
 
   def partition(mesh, arguments, _):
-    examples, whole = _shardings(mesh, arguments[0].sharding)
+    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
     axes = examples.spec[0]
 
     def local(x, gradient):
@@ -169,37 +167,4 @@ def _gradient_op(shape, stride, padding):
     sharding_rule="b h w c, b i j d -> p q c d",
     need_replication_factors=("h", "w", "c", "i", "j", "d", "p", "q"),
   )
-  return _mapped(split)
-
-
-def _shardings(mesh, sharding):
-  """Returns the shardings (by example as `sharding` does, none)."""
-  spec = sharding.spec[0] if sharding.spec else None
-  return (
-    NamedSharding(mesh, PartitionSpec(spec, None, None, None)),
-    NamedSharding(mesh, PartitionSpec()),
-  )
-
-
-def _mapped(operation):
-  """Returns the operation for vmap too: one call for each index."""
-
-  @custom_vmap
-  def run(*arrays):
-    return operation(*arrays)
-
-  @run.def_vmap
-  def _(size, mapped, *arrays):
-    def one(index):
-      return run(
-        *(
-          jax.lax.dynamic_index_in_dim(a, index, 0, keepdims=False)
-          if is_mapped
-          else a
-          for a, is_mapped in zip(arrays, mapped, strict=True)
-        )
-      )
-
-    return jax.lax.map(one, jnp.arange(size)), True
-
-  return run
+  return numba_placement.mapped(split)
