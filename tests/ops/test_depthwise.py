@@ -244,3 +244,19 @@ def test_bad_arguments_are_named(change, message):
   x, kernel = arguments.pop("x"), arguments.pop("kernel")
   with pytest.raises(ValueError, match=message):
     ops.depthwise_conv(x, kernel, **arguments)
+
+
+def test_xla_has_forward_mode():
+  x, kernel, tangent = (
+    jnp.asarray(a, jnp.float32) for a in draw((6, 7, 3, 3, 2))
+  )
+
+  def conv(x, kernel):
+    return ops.depthwise_conv(x, kernel, dilation=2, implementation="xla")
+
+  moved = kernel[::-1]
+  _, forward = jax.jvp(conv, (x, kernel), (tangent, moved))
+  # The convolution is linear in each argument.
+  expected = conv(tangent, kernel) + conv(x, moved)
+  # Sums of 18 products of order 1 in float32, in another order.
+  np.testing.assert_allclose(forward, expected, rtol=1e-5, atol=1e-5)
