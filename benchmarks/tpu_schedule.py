@@ -5,7 +5,7 @@
 
 Needs libtpu (`pip install libtpu`), no TPU. All figures are of compile time:
 the bundles that loops are scheduled in times their trips, of our kernels as of
-XLA's operations (whose "estimated_cycles" in HLO are another thing, up to ten
+XLA's operations (whose "estimated_cycles" in HLO are another thing, up to 14
 times as many). Stalls on memory are not in them, and nothing was run. The limit
 is that of the vector units: multiplications and additions over 4096 a cycle.
 --steps compiles whole training steps (forward, backward, an update by plain

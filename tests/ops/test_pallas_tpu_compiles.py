@@ -31,7 +31,8 @@ split, whole = (NamedSharding(mesh, P(*s)) for s in (("batch",), ()))
 
 def run(x, kernel, bias, gradient):
   y, vjp = jax.vjp(
-    lambda x, k, b: ops.depthwise_conv(x, k, bias=b, dilation=dilation),
+    lambda x, k, b: ops.depthwise_conv(
+      x, k, bias=b, dilation=dilation, implementation="pallas_tpu"),
     x, kernel, bias)
   return y, *vjp(gradient)
 
