@@ -9,9 +9,9 @@ batch 8, float32. On a GPU, if JAX sees one: PyTorch with channels_last,
 torch.compile and autocast, batch 256, float32 and bfloat16. A training step is
 the loss's gradient for all weights, BatchNorm in training mode.
 
-All get GLIBC_TUNABLES=glibc.malloc.hugetlb=1 unless --nohuge_pages: XLA takes
-its memory anew each run, and a page at a time that can cost more than the
-mathematics. Prints a line a measurement; needs jax, flax, optax and torch.
+With --keep_memory all get GLIBC_TUNABLES by which malloc keeps its memory, in
+huge pages: both take much memory anew each run otherwise, a page at a time,
+which can cost as much as the mathematics. Prints a line a measurement; needs jax, flax, optax and torch.
 """
 
 import json
@@ -32,8 +32,18 @@ _SIZE = flags.DEFINE_integer("size", 224, "Pixels a side.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each contestant.")
 _RUNS = flags.DEFINE_integer("runs", 3, "Runs a turn.")
 _CONVS = flags.DEFINE_list("convs", ["auto"], "Our depthwise convolutions.")
-_HUGE = flags.DEFINE_bool("huge_pages", True, "Let malloc take huge pages.")
+_KEEP = flags.DEFINE_bool("keep_memory", False, "Let malloc keep its memory.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
+
+_KEEPING = ":".join(
+  f"glibc.malloc.{name}"
+  for name in (
+    "hugetlb=1",
+    "mmap_max=0",
+    "trim_threshold=68719476736",
+    "arena_max=1",
+  )
+)
 
 
 def main(_) -> None:
@@ -93,8 +103,8 @@ def _ratio(rates: dict[str, float]) -> float:
 def start(job: dict) -> Any:
   """Starts the process of a contestant."""
   environment = dict(os.environ)
-  if _HUGE.value:
-    environment["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+  if _KEEP.value:
+    environment["GLIBC_TUNABLES"] = _KEEPING
   return subprocess.Popen(
     [sys.executable, __file__, "--worker", json.dumps(job | _size())],
     stdin=subprocess.PIPE,
