@@ -11,7 +11,8 @@ the loss's gradient for all weights, BatchNorm in training mode.
 
 With --keep_memory all get GLIBC_TUNABLES by which malloc keeps its memory, in
 huge pages: both take much memory anew each run otherwise, a page at a time,
-which can cost as much as the mathematics. Prints a line a measurement; needs jax, flax, optax and torch.
+which can cost as much as the mathematics. Prints a line a measurement; needs
+jax, flax, optax and torch.
 """
 
 import json

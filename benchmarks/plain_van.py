@@ -25,7 +25,7 @@ class PlainVAN(nn.Module):
 
   widths: tuple[int, ...]
   depths: tuple[int, ...]
-  ffn_ratios: tuple[int, ...]
+  ffn_ratios: tuple[int | float, ...]
   dtype: DTypeLike
 
   @nn.compact
@@ -37,7 +37,7 @@ class PlainVAN(nn.Module):
       x = self._norm(x, train)
       for _ in range(depth):
         x = x + Scale()(self._attend(self._norm(x, train)))
-        hidden = self.ffn_ratios[stage] * self.widths[stage]
+        hidden = int(self.ffn_ratios[stage] * self.widths[stage])
         x = x + Scale()(self._feed(self._norm(x, train), hidden))
       x = nn.LayerNorm(1e-6, dtype=self.dtype)(x)
     return nn.Dense(1000)(jnp.mean(x, (1, 2), dtype=jnp.float32))

@@ -247,16 +247,18 @@ def test_bad_arguments_are_named(change, message):
 
 
 def test_xla_has_forward_mode():
-  x, kernel, tangent = (
-    jnp.asarray(a, jnp.float32) for a in draw((6, 7, 3, 3, 2))
-  )
+  arrays = draw((6, 7, 3, 3, 2))
+  x, kernel, tangent = (jnp.asarray(a, jnp.float32) for a in arrays)
+  moved, bias = kernel[::-1], jnp.arange(5.0)
 
-  def conv(x, kernel):
-    return ops.depthwise_conv(x, kernel, dilation=2, implementation="xla")
+  def conv(x, kernel, bias):
+    return ops.depthwise_conv(
+      x, kernel, bias=bias, dilation=2, implementation="xla"
+    )
 
-  moved = kernel[::-1]
-  _, forward = jax.jvp(conv, (x, kernel), (tangent, moved))
+  _, forward = jax.jvp(conv, (x, kernel, bias), (tangent, moved, bias))
   # The convolution is linear in each argument.
-  expected = conv(tangent, kernel) + conv(x, moved)
-  # Sums of 18 products of order 1 in float32, in another order.
+  zero = jnp.zeros(5)
+  expected = conv(tangent, kernel, zero) + conv(x, moved, bias)
+  # Sums of 19 numbers of order 1 in float32, in another order.
   np.testing.assert_allclose(forward, expected, rtol=1e-5, atol=1e-5)

@@ -117,4 +117,5 @@ class Block(nn.Module):
       return x
     init = nn.initializers.constant(self.layer_scale_init)
     scale = self.param(name, init, x.shape[-1:], jnp.float32)
-    return x * scale.astype(x.dtype)[None, None, None]
+    # In float32, as its gradient is a sum over all positions.
+    return (x * scale[None, None, None]).astype(x.dtype)

@@ -61,8 +61,8 @@ def depthwise_conv(
 
   Stride 1; zeros around the map keep its size, dilation * (k - 1) of them an
   axis, the smaller half before. Products add up in float32 or wider. All
-  implementations have gradients; forward mode (jax.jvp) has "xla", without
-  bias, as the others bring gradients of their own.
+  implementations have gradients; forward mode (jax.jvp) has "xla" alone, as
+  the others bring gradients of their own.
 
   Args:
     x: [B, H, W, C], floating.
