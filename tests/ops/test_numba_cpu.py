@@ -286,3 +286,12 @@ print(float(y.sum()))
     outputs.append(result.stdout)
     assert any("depthwise" in file.name for file in tmp_path.iterdir())
   assert outputs[0] == outputs[1] == "200.0\n"
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4, 8), (2, 0, 4, 8), (2, 4, 0, 8)])
+def test_no_examples_or_pixels_have_no_gradient(shape):
+  arrays = draw((*shape, 3, 3, 1))
+  y, x_gradient, *gradients = run(*arrays, dilation=1)
+  assert y.shape == x_gradient.shape == shape
+  for gradient in gradients:
+    np.testing.assert_array_equal(gradient, 0)

@@ -61,3 +61,26 @@ def test_each_platform_gets_its_own(platform, convolutions, products):
   text = program.lower(lowering_platforms=(platform,)).as_text()
   assert text.count("stablehlo.convolution") == convolutions
   assert text.count("stablehlo.dot_general") == products
+
+
+@pytest.mark.parametrize(
+  ("sizes", "loops"),
+  [((128, 160, 6), True), ((127, 160, 6), False), ((128, 2048, 1), False)],
+)
+def test_many_channels_take_the_loops(sizes, loops):
+  x, kernel, _ = draw(*sizes)
+  text = jax.jit(ops.pointwise_conv).lower(x, kernel).compile().as_text()
+  assert ("van_jax_strided_product" in text) == loops
+
+
+@pytest.mark.parametrize(
+  ("x", "kernel", "message"),
+  [
+    (jnp.ones((1, 2, 2, 256)), jnp.ones((128, 128)), "two C"),
+    (jnp.ones((4, 128)), jnp.ones((128, 128)), "two C"),
+    (jnp.ones((1, 2, 2, 8)), jnp.ones((8, 8), jnp.bfloat16), "same floating"),
+  ],
+)
+def test_other_arguments_are_refused(x, kernel, message):
+  with pytest.raises(ValueError, match=message):
+    ops.pointwise_conv(x, kernel)

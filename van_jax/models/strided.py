@@ -39,5 +39,4 @@ class StridedConv(nn.Module):
       stride=self.stride,
       padding=size // 2,  # "SAME" would shift even-sized maps.
     )
-    # As in `layers.Pointwise`: a float32 bias has its gradient summed so.
-    return (y + bias[None, None, None]).astype(self.dtype)
+    return ops.add_bias(y, bias)

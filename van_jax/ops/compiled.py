@@ -2,20 +2,24 @@
 
 Numba keeps compiled functions by their own file's time: it does not see that a
 function they call, in another file, has changed. Here they are kept in a folder
-that is named after the contents of all these files.
+that is named after the contents of all these files, or, where the user's cache
+cannot be written, until the program ends.
 """
 
+import atexit
 import contextlib
 import functools
 import hashlib
+import os
 import pathlib
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
 
 _OPTIONS = {"error_model": "numpy", "cache": True}
-_FOLDER = pathlib.Path("~/.cache/van_jax/numba").expanduser()
+_FOLDER = "~/.cache/van_jax/numba"
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -36,7 +40,7 @@ def _kept() -> Iterator[None]:
   """Has Numba keep in our folder what is decorated within."""
   config: Any = numba.config
   before = config.CACHE_DIR
-  config.CACHE_DIR = str(_FOLDER / _digest())
+  config.CACHE_DIR = _folder()
   try:
     yield
   finally:
@@ -44,6 +48,20 @@ def _kept() -> Iterator[None]:
 
 
 @functools.cache
+def _folder() -> str:
+  """Returns the folder, which can be written."""
+  try:
+    folder = pathlib.Path(_FOLDER).expanduser() / _digest()
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+      return str(folder)
+  except (OSError, RuntimeError):  # Somebody else's home, or none.
+    pass
+  temporary = tempfile.TemporaryDirectory(prefix="van_jax_numba_")
+  atexit.register(temporary.cleanup)
+  return temporary.name
+
+
 def _digest() -> str:
   sources = sorted(pathlib.Path(__file__).parent.glob("*.py"))
   content = b"".join(source.read_bytes() for source in sources)

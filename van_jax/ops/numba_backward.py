@@ -119,7 +119,7 @@ def _work(job):
   problem = scratch.problem_of(job)
   plan = scratch.plan(problem, 2, _PARTS)
   several = _examples_a_part(problem.batch)
-  vectors = 9 + plan.chunk * (
+  vectors = 6 + plan.chunk * (
     2 * (plan.rows * plan.pitch // BYTES)
     + problem.taps_high * plan.columns
     + 1

@@ -5,9 +5,7 @@ A map is read once and kept in the cache, a block of sums in registers; all
 gradients come from one pass. Numba is imported when a program is traced.
 """
 
-import ctypes
 import functools
-import logging
 import os
 import struct
 import sys
@@ -18,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
-from van_jax.ops import numba_placement, shifted_sum, taps
+from van_jax.ops import handlers, numba_placement, shifted_sum, taps
 
 _FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
 _PLAIN, _GELU, _WITH_SLOPE = 0, 1, 2  # A GELU of it, and the derivative.
@@ -32,22 +30,16 @@ def is_available() -> bool:
   plain = struct.calcsize("P") == 8 and sys.byteorder == "little"
   if os.name != "posix" or not plain:
     return False
-  try:
-    from van_jax.ops import numba_backward, numba_forward
+  return handlers.register(_handlers)
 
-    for name, handler in (
-      (_FORWARD, numba_forward.handler),
-      (_BACKWARD, numba_backward.handler),
-    ):
-      capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler.address))
-      jax.ffi.register_ffi_target(name, capsule, platform="cpu")
-  except Exception:  # Whatever a CPU or a version that we never saw may raise.
-    logging.getLogger(__name__).warning(
-      "Numba cannot compile for this CPU; depthwise convolutions will be slow.",
-      exc_info=True,
-    )
-    return False
-  return True
+
+def _handlers():
+  from van_jax.ops import numba_backward, numba_forward
+
+  return {
+    _FORWARD: numba_forward.handler,
+    _BACKWARD: numba_backward.handler,
+  }
 
 
 def takes(dtype: jax.typing.DTypeLike) -> bool:
@@ -153,6 +145,9 @@ def _attributes(x, kernel, dilation, gelu):
 
 def _call_forward(dilation, gelu, x, kernel, bias, input_bias):
   result = jax.ShapeDtypeStruct(x.shape, x.dtype)
+  if 0 in x.shape:
+    empty = jnp.zeros(x.shape, x.dtype)
+    return (empty, empty) if gelu == _WITH_SLOPE else empty
   call = jax.ffi.ffi_call(
     _FORWARD, (result, result) if gelu == _WITH_SLOPE else result
   )
@@ -168,6 +163,8 @@ def _call_backward(dilation, x, kernel, input_bias, *maps):
     jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
     jax.ShapeDtypeStruct(kernel.shape[3:], jnp.float32),
   )
+  if 0 in x.shape:
+    return tuple(jnp.zeros(result.shape, result.dtype) for result in results)
   call = jax.ffi.ffi_call(_BACKWARD, results)
   gelu = _PLAIN if len(maps) == 1 else _WITH_SLOPE
   return call(

@@ -3,12 +3,15 @@
 XLA's gradient of a 1x1 convolution on the CPU takes 4 times as long as that
 of the matrix product; that of the kernel is up to 3 times as fast again with
 the narrower map on the left and, where it is long, in parts. With many
-channels on both sides the loops of `strided.py` are faster still. On TPUs the
-matrix product's rows want another layout than the maps around it have, and
-whole maps are copied to and fro: with those copies the rest of VAN-B0's
-attention, without its depthwise convolutions, takes 2.1 times the cycles, by
-the compiler's estimate for v5e.
+channels on both sides, and examples that a core's cache holds, the loops of
+`strided.py` are faster still. On TPUs the matrix product's rows want another
+layout than the maps around it have, and whole maps are copied to and fro: with
+those copies the rest of VAN-B0's attention, without its depthwise convolutions,
+takes 2.1 times the cycles, by the compiler's estimate for v5e.
 """
+
+import math
+import os
 
 import jax
 import jax.numpy as jnp
@@ -16,27 +19,45 @@ from jax import lax
 
 from van_jax.ops import strided, strided_numba
 
-_FEWEST, _MOST = 128, 2048  # Channels for the loops of strided_numba.
+_FEWEST, _MOST = 128, 2048  # Channels for the loops of strided_numba;
+_LARGEST = 2**18  # numbers of an example, which a core's cache holds.
 _PARTS = 4  # Of a long product on a CPU.
 _LONG = 128  # Times more positions than channels.
 
 
-# As in ops/depthwise.py, each direction chooses by itself when it is lowered.
-@jax.custom_vjp
 def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
   """Returns x times kernel at each position, [B, H, W, F].
 
   Args:
-    x: [B, H, W, C].
+    x: [B, H, W, C], floating.
     kernel: [C, F], of x's dtype.
+
+  Raises:
+    ValueError: on shapes or dtypes that make no such product.
   """
+  if x.ndim != 4 or kernel.ndim != 2 or kernel.shape[0] != x.shape[-1]:
+    raise ValueError(
+      f"pointwise_conv takes x of [B, H, W, C] and a kernel of [C, F], got "
+      f"{x.shape} and {kernel.shape}; the two C must be the same."
+    )
+  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
+    raise ValueError(
+      f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
+      f"floating one; cast one of them."
+    )
+  return _pointwise_conv(x, kernel)
+
+
+# As in ops/depthwise.py, each direction chooses by itself when it is lowered.
+@jax.custom_vjp
+def _pointwise_conv(x, kernel):
   return lax.platform_dependent(
     x, kernel, cpu=_multiply_on_cpu, tpu=_convolve, default=_multiply
   )
 
 
 def _forward(x, kernel):
-  return pointwise_conv(x, kernel), (x, kernel)
+  return _pointwise_conv(x, kernel), (x, kernel)
 
 
 def _backward(residuals, gradient):
@@ -52,7 +73,7 @@ def _backward(residuals, gradient):
   )
 
 
-pointwise_conv.defvjp(_forward, _backward)
+_pointwise_conv.defvjp(_forward, _backward)
 
 
 def _multiply(x, kernel):
@@ -71,6 +92,8 @@ def _is_for_loops(x, channels, features):
   most, least = max(channels, features), min(channels, features)
   if x.dtype != jnp.float32 or least < _FEWEST or most >= _MOST:
     return False
+  if math.prod(x.shape[1:]) > _LARGEST:
+    return False
   return strided.on_cpu(x, features)
 
 
@@ -84,7 +107,9 @@ def _backward_on_cpu(x, kernel, gradient):
 def _product_over_positions(narrow, wide):
   """Returns the sum of outer products, [channels of narrow, of wide]."""
   shape = (1, 1, narrow.shape[-1], wide.shape[-1])
-  if 2 * shape[2] >= shape[3] and _is_for_loops(wide, *shape[2:]):
+  # Items of 32 channels for all threads, as figures are of two.
+  enough = shape[3] // 32 >= (os.cpu_count() or 1)
+  if enough and 2 * shape[2] >= shape[3] and _is_for_loops(wide, *shape[2:]):
     return strided_numba.kernel_gradient(narrow, wide, shape, 1, 0)[0, 0]
   a, b = (m.reshape(-1, m.shape[-1]) for m in (narrow, wide))
   wider = jnp.promote_types(a.dtype, jnp.float32)

@@ -4,9 +4,7 @@ XLA:CPU calls them as it does those of `numba_cpu`. The input's gradient is one
 convolution of the gradient for each of stride x stride phases of the input.
 """
 
-import ctypes
 import functools
-import logging
 from typing import Any
 
 import jax
@@ -14,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
-from van_jax.ops import numba_cpu, numba_placement, strided_plan
+from van_jax.ops import handlers, numba_cpu, numba_placement, strided_plan
 
 _PRODUCT, _GRADIENT = "van_jax_strided_product", "van_jax_strided_gradient"
 
@@ -24,22 +22,16 @@ def is_available() -> bool:
   """Returns whether the loops run here; compiles them the first time."""
   if not numba_cpu.is_available():
     return False
-  try:
-    from van_jax.ops import strided_gradient, strided_loops
+  return handlers.register(_handlers)
 
-    for name, handler in (
-      (_PRODUCT, strided_loops.product_handler),
-      (_GRADIENT, strided_gradient.handler),
-    ):
-      capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler.address))
-      jax.ffi.register_ffi_target(name, capsule, platform="cpu")
-  except Exception:  # Whatever a CPU or a version that we never saw may raise.
-    logging.getLogger(__name__).warning(
-      "Numba cannot compile for this CPU; strided convolutions will be slow.",
-      exc_info=True,
-    )
-    return False
-  return True
+
+def _handlers():
+  from van_jax.ops import strided_gradient, strided_product
+
+  return {
+    _PRODUCT: strided_product.handler,
+    _GRADIENT: strided_gradient.handler,
+  }
 
 
 def takes(channels: int) -> bool:

@@ -60,7 +60,7 @@ def _phases(size: int, taps: int, stride: int, padding: int):
 
 
 def _plan(step, out_step, rows, columns, tap_row, tap_column):
-  """Returns the numbers that the loops go by, as `strided_loops` reads them.
+  """Returns the numbers that the loops go by, as `strided_product` reads them.
 
   Args:
     step: of the map, from one result to the next.
