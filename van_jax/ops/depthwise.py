@@ -29,11 +29,11 @@ _IMPLEMENTATIONS = {
 }
 
 # What "auto" means: the faster one on each platform that has been measured. On
-# CPUs, by benchmarks/lka.py on the shapes of B0 (224, batch 8, two busy cores;
-# the wider models are not measured yet), the loops of numba_cpu beat the
-# shifted sum 2 to 9 times backward and 1.2 to 5 times forward, but for 3x3 on
-# 56x56x256: 1.1 times slower. What Numba does not know is left to the shifted
-# sum, 8 times as fast as XLA's there. On TPUs, by benchmarks/tpu_schedule.py,
+# CPUs, by benchmarks/lka.py on every shape of B0 to B6 (224, batch 8, two
+# cores), the loops of numba_cpu beat the shifted sum 1.9 to 13 times backward
+# and 1.05 to 4.4 times forward, but for 3x3 on 14x14, where they are equal.
+# What Numba does not know is left to the shifted sum, 8 times as fast as XLA's
+# there. On TPUs, by benchmarks/tpu_schedule.py,
 # that is by the compiler's schedule for v5e, pallas_tpu wins where taps lie
 # apart or channels leave lanes of registers empty: elsewhere XLA's is near the
 # limit, and takes its neighbours along. Fewer than 8 examples, a register's
