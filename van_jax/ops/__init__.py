@@ -1,4 +1,8 @@
-"""Operations with one door each and one implementation a platform."""
+"""Operations with one door each and one implementation a platform.
+
+Their gradients are of first order and in reverse mode: the loops and kernels
+behind the doors bring their own, which have none in turn.
+"""
 
 from van_jax.ops.bias import add_bias
 from van_jax.ops.depthwise import depthwise_conv, list_implementations
