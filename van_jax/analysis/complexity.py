@@ -76,8 +76,10 @@ class _Counter:
     self.stage_shapes = ()
 
   def __call__(self, call, args, kwargs, context):
-    y = call(*args, **kwargs)
+    result = call(*args, **kwargs)
     if context.method_name == "__call__":
+      # A bias may be beside the map.
+      y = result[0] if isinstance(result, tuple) else result
       own = context.module.variables.get("params", {})
       if "kernel" in own:  # [..., in / groups, out]: all of it a position.
         self.macs += own["kernel"].size * (y.size // y.shape[-1])
@@ -85,8 +87,8 @@ class _Counter:
       elif "scale" in own:  # A norm.
         self.additions += 2 * y.size
     elif context.method_name == "features":
-      self.stage_shapes = tuple(x.shape[1:] for x in y)
-    return y
+      self.stage_shapes = tuple(x.shape[1:] for x in result)
+    return result
 
 
 def table(rows: dict[str, Complexity]) -> str:

@@ -1,5 +1,6 @@
 """The layers that VAN's blocks are made of, initialised as the authors do."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -32,19 +33,18 @@ class Pointwise(nn.Module):
 
   Attributes:
     features: channels out.
+    bias_apart: whether the bias is not added, but returned beside the product,
+      for the next operation to add.
     dtype: of the computation.
   """
 
   features: int
+  bias_apart: bool = False
   dtype: DTypeLike = jnp.float32
 
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, H, W, C] to [B, H, W, features]."""
-    return ops.add_bias(*self.apart(x))
-
   @nn.compact
-  def apart(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Returns the product, [B, H, W, features], and the bias, [features]."""
+  def __call__(self, x: jax.Array) -> Any:
+    """Maps [B, H, W, C] to [B, H, W, features], or that and [features]."""
     shape = (1, 1, x.shape[-1], self.features)
     kernel = self.param("kernel", conv_init(), shape, jnp.float32)
     bias = self.param(
@@ -53,7 +53,7 @@ class Pointwise(nn.Module):
     y = ops.pointwise_conv(
       x.astype(self.dtype), kernel[0, 0].astype(self.dtype)
     )
-    return y, bias
+    return (y, bias) if self.bias_apart else ops.add_bias(y, bias)
 
 
 class Depthwise(nn.Module):
@@ -71,28 +71,32 @@ class Depthwise(nn.Module):
   implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, H, W, C] to [B, H, W, C]."""
-    return ops.depthwise_conv(x.astype(self.dtype), **self._arguments(x))
-
-  def gelu(self, x: jax.Array, input_bias: jax.Array) -> jax.Array:
-    """Returns the GELU of the convolution of x + input_bias, [C]."""
-    return ops.depthwise_conv_gelu(
-      x.astype(self.dtype), input_bias=input_bias, **self._arguments(x)
-    )
-
   @nn.compact
-  def _arguments(self, x: jax.Array) -> dict[str, Any]:
+  def __call__(
+    self, x: jax.Array, gelu_with: jax.Array | None = None
+  ) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C].
+
+    Args:
+      x: [B, H, W, C].
+      gelu_with: a bias, [C], to add to x; the result is then the GELU.
+    """
     channels = x.shape[-1]
     shape = (self.kernel_size, self.kernel_size, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-    return {
-      "kernel": kernel.astype(self.dtype),
-      "bias": bias.astype(self.dtype),
-      "dilation": self.dilation,
-      "implementation": self.implementation,
-    }
+    convolve: Callable[..., jax.Array] = ops.depthwise_conv
+    if gelu_with is not None:
+      convolve = functools.partial(
+        ops.depthwise_conv_gelu, input_bias=gelu_with
+      )
+    return convolve(
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+      bias=bias.astype(self.dtype),
+      dilation=self.dilation,
+      implementation=self.implementation,
+    )
 
 
 class DropPath(nn.Module):
@@ -136,13 +140,15 @@ class FeedForward(nn.Module):
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
     hidden = int(channels * self.ratio)
-    h, bias = Pointwise(hidden, dtype=self.dtype, name="fc1").apart(x)
+    h, bias = Pointwise(hidden, bias_apart=True, dtype=self.dtype, name="fc1")(
+      x
+    )
     h = Depthwise(
       3,
       implementation=self.conv_implementation,
       dtype=self.dtype,
       name="dwconv",
-    ).gelu(h, bias)
+    )(h, gelu_with=bias)
     h = nn.Dropout(self.dropout_rate)(h, deterministic=not train)
     h = Pointwise(channels, dtype=self.dtype, name="fc2")(h)
     return nn.Dropout(self.dropout_rate)(h, deterministic=not train)
