@@ -234,6 +234,7 @@ def test_vmap_over_kernels_and_inside_of_vmap():
   for i in range(2):
     for n in range(3):
       for a, b in zip(twice, one(kernels[n], x[i]), strict=True):
+        # The same loops; one call's parts of a sum may be cut elsewhere.
         np.testing.assert_allclose(a[i, n], b, rtol=1e-6, atol=1e-6)
 
 

@@ -40,11 +40,7 @@ def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
       f"pointwise_conv takes x of [B, H, W, C] and a kernel of [C, F], got "
       f"{x.shape} and {kernel.shape}; the two C must be the same."
     )
-  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-    raise ValueError(
-      f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
-      f"floating one; cast one of them."
-    )
+  strided.check_dtypes(x, kernel)
   return _pointwise_conv(x, kernel)
 
 

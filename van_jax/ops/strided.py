@@ -1,7 +1,7 @@
 """The door to convolutions that shrink a map: XLA's, or on CPUs our loops.
 
-XLA's take 1.2 to 11 times as long on the CPU, for VAN-B0's and B1's patch
-embeddings at 224 pixels, 8 examples and two threads.
+XLA's take 1.1 to 6 times as long on the CPU, for VAN-B0's and B1's patch
+embeddings at 224 pixels, 8 examples and two threads (benchmarks/products.py).
 """
 
 import functools
@@ -112,11 +112,7 @@ def _check(x, kernel, stride, padding):
       f"strided_conv takes x of [B, H, W, C] and a kernel of [kh, kw, C, D], "
       f"got {x.shape} and {kernel.shape}; the two C must be the same."
     )
-  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-    raise ValueError(
-      f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
-      f"floating one; cast one of them."
-    )
+  check_dtypes(x, kernel)
   if stride < 1 or padding < 0:
     raise ValueError(
       f"stride={stride} must be at least 1, and padding={padding} at least 0."
@@ -127,3 +123,12 @@ def _check(x, kernel, stride, padding):
         f"kernel.shape={kernel.shape} is larger than x.shape={x.shape} with "
         f"padding={padding}; add more padding, or enlarge the map."
       )
+
+
+def check_dtypes(x: jax.Array, kernel: jax.Array) -> None:
+  """Raises ValueError unless both have the same floating dtype."""
+  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
+    raise ValueError(
+      f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
+      f"floating one; cast one of them."
+    )
