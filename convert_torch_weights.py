@@ -6,7 +6,7 @@ python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 
 from absl import app, flags
 
-from van_jax import command
+from van_jax.cli import command
 
 _INPUT = flags.DEFINE_string(
   "input", None, "Weights; with --to, a bundle or workdir."
@@ -33,13 +33,13 @@ _PREPROCESSING = {  # None: as these weights were published for.
 
 
 def _load_workdir(path):
-  from van_jax import experiment  # Slow, and most inputs are bundles.
+  from van_jax import experiment
 
   return experiment.load_weights(path)
 
 
 def _convert():
-  from van_jax import conversion  # Not for --help: seconds.
+  from van_jax.interop import convert as conversion
 
   arguments = {
     "input": _INPUT.value,

@@ -6,7 +6,7 @@ python eval.py --config=configs/digits.py --checkpoint=runs/digits
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax import command
+from van_jax.cli import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
@@ -36,7 +36,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_) -> None:
   """Scores; top-1, top-5 and count are the last line, one line of JSON."""
-  from van_jax import experiment  # Not for --help: seconds.
+  from van_jax import experiment
 
   command.run(
     lambda: experiment.evaluate(

@@ -6,7 +6,7 @@ python train.py --config=configs/digits.py --workdir=runs/digits
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax import command
+from van_jax.cli import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -30,7 +30,7 @@ _DISTRIBUTED = flags.DEFINE_bool(
 
 def main(_) -> None:
   """Runs the config; its scores are the last line, one line of JSON."""
-  from van_jax import experiment  # Not for --help: seconds.
+  from van_jax import experiment
 
   command.run(
     lambda: experiment.train(

@@ -54,7 +54,7 @@ def write_random_weights(name: str, path: pathlib.Path) -> None:
   import torch
 
   from van_jax import models
-  from van_jax.interop import torch_van
+  from van_jax.interop.proof import torch_van
 
   torch.manual_seed(0)
   variant = models.VARIANTS[name]
@@ -83,7 +83,7 @@ def measure(path: str) -> None:
   import jax
   import orbax.checkpoint
 
-  from van_jax import conversion
+  from van_jax.interop import convert as conversion
 
   del orbax  # Imported so as not to count it.
   jax.block_until_ready(jax.numpy.zeros(1))
@@ -111,8 +111,8 @@ def compare(name: str, path: pathlib.Path, size: int) -> dict:
   """Returns how far PyTorch and Flax are apart."""
   import dataclasses
 
-  from van_jax import conversion
-  from van_jax.interop import official_arrays, photographs, verification
+  from van_jax.interop import convert as conversion
+  from van_jax.interop.proof import official_arrays, photographs, verification
 
   bundle = conversion.read_weights(path)
   photos = list(photographs.read(None).items())[: _IMAGES.value]
@@ -143,11 +143,8 @@ def compare_pixels(size: int, resize: int, mode: str) -> dict:
   """Returns how far TensorFlow's pixels are from PIL's, in grey levels."""
   import dataclasses
 
-  from van_jax.interop import (
-    photographs,
-    published_preprocessing,
-    verification,
-  )
+  from van_jax.interop.facts import published_preprocessing
+  from van_jax.interop.proof import photographs, verification
 
   preprocessing = dataclasses.replace(
     published_preprocessing.HALF,

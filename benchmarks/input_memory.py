@@ -20,8 +20,8 @@ from PIL import Image
 
 from configs import imagenet1k
 from van_jax import data
-from van_jax.data import folder, record_pieces, stripes
 from van_jax.data.host import tf
+from van_jax.data.sources import folder, record_pieces, record_split as stripes
 
 SIZE, FILES, BATCH = 2000, 80, 16
 

@@ -185,7 +185,7 @@ def torch_run(job: dict):
   import torch
 
   from van_jax import models
-  from van_jax.interop import torch_van
+  from van_jax.interop.proof import torch_van
 
   device = "cuda" if torch.cuda.is_available() else "cpu"
   if device == "cpu":

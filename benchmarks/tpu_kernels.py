@@ -8,14 +8,14 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from van_jax.ops import (
-  pallas_tpu_forward,
-  pallas_tpu_kernel_gradient,
-  pallas_tpu_rows,
-)
-from van_jax.ops.pallas_tpu_layout import Layout
-from van_jax.ops.pallas_tpu_plan import REGISTER, Plan, Taps
 from van_jax.ops.taps import offsets
+from van_jax.ops.tpu import (
+  forward as pallas_tpu_forward,
+  kernel_gradient as pallas_tpu_kernel_gradient,
+  rows as pallas_tpu_rows,
+)
+from van_jax.ops.tpu.layout import Layout
+from van_jax.ops.tpu.plan import REGISTER, Plan, Taps
 
 FORWARD, GRADIENT = "depthwise_forward", "depthwise_kernel_gradient"
 

@@ -13,34 +13,50 @@ PACKAGE = ROOT / "van_jax"
 # Room: its floor. A room imports rooms of lower floors, and itself.
 FLOORS = {
   "ops": 0,
-  "paths": 0,
-  "schema": 0,
-  "flag_parsing": 1,
+  "storage": 0,
   "models": 1,
   "data": 1,
+  "parallel": 1,
   "training": 2,
   "evaluation": 2,
-  "interop": 2,
-  "analysis": 2,
   "bundle": 2,
-  "prediction": 3,
-  "experiment": 3,
-  "command": 3,
-  "conversion": 4,
+  "interop": 3,
+  "analysis": 3,
+  "cli": 4,
+  "experiment": 5,
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
-  "data/preview": 4,
+  "data/preview": 6,
 }
+
+# Rooms within a room, the same way: siblings of one height never meet.
+INNER_FLOORS = {
+  "ops/cpu": 0,
+  "ops/tpu": 0,
+  "data/images": 0,
+  "data/sources": 0,
+  "data/augment": 1,
+  "data/pipeline": 2,
+  "training/recipe": 0,
+  "training/run": 0,
+  "interop/readers": 0,
+  "interop/names": 1,
+  "interop/facts": 2,
+  "interop/proof": 3,
+}
+
+# Rooms that only the room around them enters.
+PRIVATE = ("ops/cpu", "ops/tpu")
 
 # Library: the only files that import it; a folder is a room.
 DOORS = {
-  "numba": ("data", "ops"),
+  "numba": ("data/images/pixels", "ops/cpu"),
   "tensorflow": ("data",),
   "tensorflow_datasets": ("data",),
-  "orbax": ("training/checkpoint.py", "bundle.py"),
-  "clu": ("experiment/training.py",),
+  "orbax": ("training/run/checkpoint.py", "bundle"),
+  "clu": ("experiment",),
   "torch": ("interop",),
-  "ml_collections": ("experiment", "data/preview.py"),
+  "ml_collections": ("experiment", "data/preview"),
   "matplotlib": ("analysis",),
 }
 
@@ -65,8 +81,8 @@ def name_of(path):
   return path.relative_to(PACKAGE).as_posix()
 
 
-def room_of(path):
-  return room(path.relative_to(PACKAGE).with_suffix("").parts)
+def parts_of(path):
+  return path.relative_to(PACKAGE).with_suffix("").parts
 
 
 def room(parts):
@@ -75,25 +91,53 @@ def room(parts):
   return own if own in FLOORS else parts[0]
 
 
+def ours(path):
+  """Returns the paths of our modules that a file imports, as parts."""
+  names = (module.split(".") for module in imports(path))
+  return [tuple(parts) for package, *parts in names if package == "van_jax"]
+
+
 @pytest.mark.parametrize("path", files(), ids=name_of)
 def test_imports_point_down(path):
-  own = room_of(path)
+  own = room(parts_of(path))
   if own == "__init__":
     return
-  for module in imports(path):
-    package, *parts = module.split(".")
-    if package != "van_jax" or not parts or room(parts) == own:
-      continue
-    assert FLOORS[room(parts)] < FLOORS[own], f"{name_of(path)}: {module}"
+  for parts in ours(path):
+    if parts and room(parts) != own:
+      assert FLOORS[room(parts)] < FLOORS[own], f"{name_of(path)}: {parts}"
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_imports_point_down_within_a_room(path):
+  own = "/".join(parts_of(path)[:2])
+  for parts in ours(path):
+    other = "/".join(parts[:2])
+    same_room = own.split("/")[0] == other.split("/")[0] and own != other
+    if same_room and own in INNER_FLOORS and other in INNER_FLOORS:
+      down = INNER_FLOORS[other] < INNER_FLOORS[own]
+      assert down, f"{name_of(path)}: {parts}"
+
+
+@pytest.mark.parametrize("path", files(), ids=name_of)
+def test_kernels_are_entered_from_their_operations_alone(path):
+  for parts in ours(path):
+    for private in PRIVATE:
+      if "/".join(parts[:2]) == private:
+        assert parts_of(path)[0] == parts[0], f"{name_of(path)}: {parts}"
 
 
 @pytest.mark.parametrize("path", files(), ids=name_of)
 def test_heavy_libraries_have_one_door(path):
+  name = name_of(path)
   for module in imports(path):
     doors = DOORS.get(module.split(".")[0])
     if doors is not None:
-      name = name_of(path)
-      assert name in doors or room_of(path) in doors, f"{name}: {module}"
+      folders = [f"{door.removesuffix('.py')}" for door in doors]
+      inside = any(
+        name == f"{folder}.py" or name.startswith(f"{folder}/")
+        for folder in folders
+      )
+      assert inside, f"{name}: {module}"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.py")))

@@ -1,13 +1,13 @@
 """The Visual Attention Network (arXiv 2202.09741) in JAX."""
 
-from van_jax.bundle import (
+from van_jax.bundle.folder import (
   Bundle as Bundle,
   load_bundle as load_bundle,
   save_bundle as save_bundle,
 )
+from van_jax.bundle.predict import predict as predict
 from van_jax.models import (
   VAN as VAN,
   create_model as create_model,
   list_models as list_models,
 )
-from van_jax.prediction import predict as predict

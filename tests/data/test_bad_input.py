@@ -8,7 +8,7 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data import records
+from van_jax.data.sources import tfds as records
 
 
 def _train(source, steps=4):

@@ -18,7 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from van_jax.training import progress  # noqa: E402
+from van_jax.training.run import progress  # noqa: E402
 
 
 def die(number: int) -> None:

@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from van_jax.data import normalization
+from van_jax.data.images import normalization
 from van_jax.experiment import parts
-from van_jax.training import mixing
+from van_jax.training.recipe import mixing
 
 IMAGES: Any = np.random.default_rng(0).integers(
   0, 256, (16, 32, 32, 3), dtype=np.uint8

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from van_jax import experiment
-from van_jax.data import records, stripes
+from van_jax.data.sources import record_split as stripes, tfds as records
 from van_jax.experiment import training
-from van_jax.training import checkpoint, workdir as workdir_lib
+from van_jax.training.run import checkpoint, workdir as workdir_lib
 
 KEPT = [8, 10, 12]  # The checkpoints of a finished tiny run.
 

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from van_jax.data.host import tf
-from van_jax.training import checkpoint
+from van_jax.training.run import checkpoint
 
 HERE = pathlib.Path(__file__).parent
 DYING = HERE / "dying.py"

@@ -11,7 +11,7 @@ from PIL import Image
 
 import van_jax
 from van_jax import experiment
-from van_jax.training import sharding
+from van_jax.parallel import mesh as sharding
 
 STEPS = 12
 

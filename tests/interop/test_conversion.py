@@ -14,8 +14,9 @@ import pytest
 import torch
 
 import van_jax
-from van_jax import conversion, models
-from van_jax.interop import imagenet, published_preprocessing
+from van_jax import models
+from van_jax.interop import convert as conversion
+from van_jax.interop.facts import imagenet, published_preprocessing
 
 ROOT = pathlib.Path(__file__).parents[2]
 HALF = published_preprocessing.HALF

@@ -9,8 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from van_jax import bundle as bundle_lib, conversion
-from van_jax.interop import export, torch_van
+from van_jax.bundle import folder as bundle_lib
+from van_jax.interop import convert as conversion, export
+from van_jax.interop.proof import torch_van
 
 WRITE = {
   "official": published.write_official,

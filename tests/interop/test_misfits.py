@@ -5,8 +5,8 @@ import published_files as published
 import pytest
 import torch
 
-from van_jax import conversion
-from van_jax.interop import key_tables, keys, mapping
+from van_jax.interop import convert as conversion, mapping
+from van_jax.interop.names import tables as key_tables, translate as keys
 
 
 @pytest.fixture

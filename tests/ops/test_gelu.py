@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from van_jax.ops import gelu as door  # The function, by the door.
+from van_jax.ops import gelu as door
 from van_jax.ops.gelu import gelu_and_slope
 
 BITS = np.arange(2**16, dtype=np.uint32) << 16  # float32 of each bfloat16.

@@ -11,7 +11,8 @@ import torch
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import ops
-from van_jax.ops import strided, strided_numba
+from van_jax.ops import strided
+from van_jax.ops.cpu.strided import call as strided_numba
 
 # (batch, height, width, C, D, taps high, taps wide, stride, padding); where C
 # or D is no multiple of a vector, 16 or fewer, XLA's convolution is taken.

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from van_jax.training import loop, progress
+from van_jax.training import loop
+from van_jax.training.run import progress
 
 
 @dataclasses.dataclass

@@ -8,16 +8,10 @@ import optax
 import pytest
 from jax.sharding import Mesh
 
-from van_jax.data import normalization
-from van_jax.training import (
-  ema,
-  losses,
-  optimizer as optimizer_lib,
-  randomness,
-  sharding,
-  state as state_lib,
-  step as step_lib,
-)
+from van_jax.data.images import normalization
+from van_jax.parallel import mesh as sharding
+from van_jax.training import randomness, state as state_lib, step as step_lib
+from van_jax.training.recipe import ema, losses, optimizers as optimizer_lib
 
 
 def mesh_of(count):

@@ -7,7 +7,7 @@ python -m van_jax.data.preview --config=configs/imagenet1k.py:van_b0 \
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax import command
+from van_jax.cli import command
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "The run, configs/NAME.py[:ARGUMENT].", lock_config=True
@@ -26,7 +26,7 @@ _OVERWRITE = flags.DEFINE_bool(
 
 def main(_) -> None:
   """Draws; what was drawn is the last line, one line of JSON."""
-  from van_jax import experiment  # Not for --help: seconds.
+  from van_jax import experiment
 
   command.run(
     lambda: experiment.draw_preview(

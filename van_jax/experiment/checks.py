@@ -7,16 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import data, models, schema
-from van_jax.training import (
-  checkpoint,
+from van_jax import data, models
+from van_jax.cli import schema
+from van_jax.parallel import mesh as sharding
+from van_jax.training.recipe import (
   erasing,
   mixing,
-  optimizer as optimizer_lib,
-  profiling,
-  schedule as schedule_lib,
-  sharding,
+  optimizers as optimizer_lib,
+  schedules as schedule_lib,
 )
+from van_jax.training.run import checkpoint, profiling
 
 Config = Any  # A ConfigDict: type checkers do not know its attributes.
 

@@ -9,9 +9,10 @@ from etils import epath
 
 from van_jax import data
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts, scoring, suites, weights
+from van_jax.experiment import checks, parts, scoring, weights
 from van_jax.experiment.checks import Config
-from van_jax.training import sharding
+from van_jax.experiment.imagenet import suites
+from van_jax.parallel import mesh as sharding
 
 Scores = dict[str, Any]
 

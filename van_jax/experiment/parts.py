@@ -11,19 +11,17 @@ import optax
 from absl import logging
 
 from van_jax import data
-from van_jax.data import normalization
+from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.experiment.checks import Config
-from van_jax.training import (
+from van_jax.parallel import mesh as sharding
+from van_jax.training import randomness, state as state_lib, step as step_lib
+from van_jax.training.recipe import (
   ema as ema_lib,
   erasing,
   mixing,
-  optimizer as optimizer_lib,
+  optimizers as optimizer_lib,
   pretrained,
-  randomness,
-  sharding,
-  state as state_lib,
-  step as step_lib,
 )
 
 

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 from etils import epath
 
-from van_jax import data, paths
-from van_jax.data import grid, normalization
+from van_jax import data, storage
+from van_jax.data import grid
+from van_jax.data.images import normalization
 from van_jax.experiment import checks, parts
 from van_jax.experiment.checks import Config
-from van_jax.interop import imagenet
+from van_jax.interop.facts import imagenet
 from van_jax.training import step as step_lib
 
 _COUNT = 64
@@ -130,7 +131,7 @@ def _checked_output(output: str, overwrite: bool) -> epath.Path:
   """Returns where to write, or raises ValueError; writes nothing."""
   if not output.lower().endswith(".png"):
     raise ValueError(f"output={output!r} must name a PNG file, such as x.png.")
-  path = paths.absolute(output)
+  path = storage.absolute(output)
   if path.is_dir():
     raise ValueError(f"output={output} is a folder; name a PNG file.")
   if path.exists() and not overwrite:

@@ -10,21 +10,23 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import bundle as bundle_lib, data, models, paths
+from van_jax import data, models, storage
+from van_jax.bundle import folder as bundle_lib
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts
 from van_jax.experiment.checks import Config
-from van_jax.training import (
+from van_jax.parallel import mesh as sharding
+from van_jax.training import loop, state as state_lib
+from van_jax.training.recipe import (
+  optimizers as optimizer_lib,
+  pretrained,
+  schedules as schedule_lib,
+)
+from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   interruption,
-  loop,
-  optimizer as optimizer_lib,
-  pretrained,
   profiling,
   progress as progress_lib,
-  schedule as schedule_lib,
-  sharding,
-  state as state_lib,
   workdir as workdir_lib,
 )
 
@@ -82,7 +84,7 @@ def train(
       workdir_lib.set_aside(workdir)
     workdir_lib.claim(workdir, plain)
   multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-  return _train(config, paths.absolute(workdir), source, initial)
+  return _train(config, storage.absolute(workdir), source, initial)
 
 
 def _train(

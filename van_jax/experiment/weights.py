@@ -7,14 +7,17 @@ from typing import Any
 import ml_collections
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, models, paths
+from van_jax import data, models, storage
+from van_jax.bundle import folder as bundle_lib
 from van_jax.experiment import parts
 from van_jax.experiment.checks import Config
-from van_jax.training import (
+from van_jax.parallel import mesh as sharding
+from van_jax.training.recipe import (
+  optimizers as optimizer_lib,
+  schedules as schedule_lib,
+)
+from van_jax.training.run import (
   checkpoint as checkpoint_lib,
-  optimizer as optimizer_lib,
-  schedule as schedule_lib,
-  sharding,
   workdir as workdir_lib,
 )
 
@@ -53,7 +56,7 @@ def load_weights(
 
 def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
   """Raises ValueError unless the folder is a bundle or a workdir."""
-  is_run = (paths.absolute(checkpoint) / workdir_lib.CONFIG).exists()
+  is_run = (storage.absolute(checkpoint) / workdir_lib.CONFIG).exists()
   if not is_run and not bundle_lib.is_bundle(checkpoint):
     raise ValueError(
       f"checkpoint={checkpoint} must be a bundle (a folder with bundle.json) "
@@ -76,7 +79,7 @@ def _load_run(
   )
   create = parts.state_creator(config, model, optimizer)
   like = parts.abstract_state(create, None, sharding.create_mesh())
-  directory = paths.absolute(workdir) / workdir_lib.CHECKPOINTS
+  directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
   number = _step_number(directory, step)
   state = checkpoint_lib.restore(directory, number, like)
   return bundle_lib.Bundle(

@@ -8,15 +8,11 @@ from typing import Any
 import numpy as np
 
 from van_jax import models
-from van_jax.data import preprocessing as preprocessing_lib
-from van_jax.interop import (
-  key_tables,
-  keys,
-  mapping,
-  published_preprocessing,
-  safetensors_file,
-  torch_door,
-)
+from van_jax.data.images import preprocessing as preprocessing_lib
+from van_jax.interop import mapping, torch_door
+from van_jax.interop.facts import published_preprocessing
+from van_jax.interop.names import tables as key_tables, translate as keys
+from van_jax.interop.readers import safetensors_file
 
 OFFICIAL, MMPRETRAIN, HUGGINGFACE = FORMATS = (
   "official",

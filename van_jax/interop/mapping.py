@@ -12,7 +12,9 @@ import numpy as np
 from flax import traverse_util
 
 from van_jax import models
-from van_jax.interop import keys, shapes, state_dicts, tensors
+from van_jax.interop.facts import architecture as shapes
+from van_jax.interop.names import state_dicts, translate as keys
+from van_jax.interop.readers import tensors
 
 _LISTED = 20  # Misfits that one error spells out.
 _FLOATS = ("float32", "float16", "bfloat16", "float64")

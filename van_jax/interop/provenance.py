@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from van_jax.interop import mapping, published_preprocessing, state_dicts
+from van_jax.interop import mapping
+from van_jax.interop.facts import published_preprocessing
+from van_jax.interop.names import state_dicts
 
 
 def describe(

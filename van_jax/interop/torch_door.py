@@ -64,7 +64,7 @@ def stages_and_logits(
     double: compute in float64 instead of float32.
   """
   torch = _torch()
-  from van_jax.interop import torch_van
+  from van_jax.interop.proof import torch_van
 
   network = torch_van.TorchVAN(
     model.widths,

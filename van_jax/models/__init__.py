@@ -1,7 +1,7 @@
 """The Visual Attention Network and its published variants."""
 
+from van_jax.models.attention.lka import Attention, LargeKernelAttention
 from van_jax.models.folding import fold_batch_norm
-from van_jax.models.lka import Attention, LargeKernelAttention
 from van_jax.models.van import VAN
 from van_jax.models.variants import (
   VARIANTS,

@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from van_jax.models import layers, lka
+from van_jax.models import layers
+from van_jax.models.attention import lka
 from van_jax.models.batch_norm import BatchNorm
 from van_jax.models.strided import StridedConv
 

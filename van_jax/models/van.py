@@ -7,7 +7,8 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from van_jax import ops
-from van_jax.models import block, layers, lka
+from van_jax.models import block, layers
+from van_jax.models.attention import lka
 
 MIN_IMAGE_SIZE = 32  # The stride of the last stage.
 

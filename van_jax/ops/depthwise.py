@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import numba_cpu, pallas_tpu, shifted_sum, xla
+from van_jax.ops import shifted_sum, xla
 from van_jax.ops.bias import add_bias
-from van_jax.ops.pallas_tpu_plan import LANES
+from van_jax.ops.cpu.depthwise import call as numba_cpu
+from van_jax.ops.tpu import call as pallas_tpu
+from van_jax.ops.tpu.plan import LANES
 
 
 def _then_bias(convolve):

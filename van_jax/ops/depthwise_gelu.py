@@ -9,8 +9,9 @@ from typing import Any
 import jax
 from jax import lax
 
-from van_jax.ops import depthwise, numba_cpu
+from van_jax.ops import depthwise
 from van_jax.ops.bias import add_bias
+from van_jax.ops.cpu.depthwise import call as numba_cpu
 from van_jax.ops.gelu import gelu, gelu_and_slope
 
 

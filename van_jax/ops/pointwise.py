@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import strided, strided_numba
+from van_jax.ops import strided
+from van_jax.ops.cpu.strided import call as strided_numba
 
 _FEWEST, _MOST = 128, 2048  # Channels for the loops of strided_numba;
 _LARGEST = 2**18  # numbers of an example, which a core's cache holds.

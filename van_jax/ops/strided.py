@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import strided_numba
+from van_jax.ops.cpu.strided import call as strided_numba
 
 
 def strided_conv(

@@ -6,7 +6,8 @@ from typing import Any
 
 import jax
 
-from van_jax.training import progress as progress_lib, state as state_lib
+from van_jax.training import state as state_lib
+from van_jax.training.run import progress as progress_lib
 
 Scalars = dict[str, float]
 

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax.training import losses, randomness, sharding, state
+from van_jax.parallel import mesh as sharding
+from van_jax.training import randomness, state
+from van_jax.training.recipe import losses
 
 Step = Callable[..., tuple[state.TrainState, dict[str, jax.Array]]]
 Prepare = Callable[..., tuple[jax.Array, jax.Array]]

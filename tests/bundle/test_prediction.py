@@ -1,0 +1,92 @@
+"""Three lines from a bundle and a photograph to the names of classes."""
+
+import dataclasses
+import io
+
+import numpy as np
+import published_files as published
+import pytest
+from PIL import Image
+
+from van_jax.bundle import folder as bundle_lib, predict as prediction
+from van_jax.data.images import preprocessing
+from van_jax.interop import convert as conversion
+from van_jax.interop.proof import photographs
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+  """Returns a small classifier of seven letters."""
+  path = tmp_path_factory.mktemp("weights") / "w"
+  arrays = published.official()
+  published.write_official(path, {k: v * 0.1 for k, v in arrays.items()})
+  return conversion.read_weights(
+    path,
+    labels=list("abcdefg"),
+    preprocessing={"image_size": 32, "resize_size": 36},
+  )
+
+
+@pytest.fixture(scope="module")
+def jpeg():
+  """Returns an encoded photograph."""
+  return photographs.read(None)["china.jpg"]
+
+
+def test_paths_images_and_arrays_give_the_same(bundle, jpeg, tmp_path):
+  (tmp_path / "china.jpg").write_bytes(jpeg)
+  image = Image.open(io.BytesIO(jpeg))
+  first = prediction.predict(bundle, tmp_path / "china.jpg")
+  assert prediction.predict(bundle, image) == first
+  assert prediction.predict(bundle, np.asarray(image)) == first
+
+
+def test_classes_come_by_probability(bundle, jpeg):
+  image = Image.open(io.BytesIO(jpeg))
+  found = prediction.predict(bundle, image, top=7)
+  probabilities = [p.probability for p in found]
+  assert probabilities == sorted(probabilities, reverse=True)
+  np.testing.assert_allclose(sum(probabilities), 1, rtol=1e-6)
+  assert {p.label for p in found} == set("abcdefg")
+  assert all(p.label == "abcdefg"[p.index] for p in found)
+
+
+def test_probabilities_are_the_models_softmax(bundle, jpeg):
+  image = Image.open(io.BytesIO(jpeg))
+  pixels = preprocessing.preprocess_image(image, bundle.preprocessing)
+  images = (pixels[None] / np.float32(255) - 0.5) / 0.5
+  logits = bundle.model.apply(bundle.variables, images, train=False)
+  expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
+  for found in prediction.predict(bundle, image, top=7):
+    np.testing.assert_allclose(
+      found.probability, expected[found.index], rtol=1e-4
+    )
+
+
+def test_unknown_names_are_numbers(bundle, jpeg):
+  nameless = dataclasses.replace(bundle, labels=None)
+  best = prediction.predict(nameless, Image.open(io.BytesIO(jpeg)), top=1)[0]
+  assert best.label == f"class {best.index}"
+
+
+def test_more_classes_than_there_are_is_refused(bundle, jpeg):
+  with pytest.raises(ValueError, match="top=8 must be from 1 to"):
+    prediction.predict(bundle, Image.open(io.BytesIO(jpeg)), top=8)
+
+
+@pytest.mark.parametrize(
+  ("image", "message"),
+  [(5, "type int"), (np.zeros((0, 0, 3), np.uint8), "not empty")],
+)
+def test_what_is_no_image_is_said(bundle, image, message):
+  with pytest.raises(ValueError, match=message):
+    prediction.predict(bundle, image)
+
+
+def test_features_are_no_classes(bundle, jpeg):
+  model = dataclasses.replace(bundle.model, num_classes=0)
+  headless = bundle_lib.Bundle(
+    model, bundle.variables, bundle.preprocessing, None, {}
+  )
+  with pytest.raises(ValueError, match="num_classes=0"):
+    prediction.predict(headless, Image.open(io.BytesIO(jpeg)))

@@ -1,0 +1,83 @@
+"""How a script ends: its last line, and its exit status."""
+
+import json
+
+import pytest
+from absl import logging
+
+from van_jax.cli import command
+from van_jax.training import loop
+from van_jax.training.run import checkpoint
+
+
+@pytest.fixture(autouse=True)
+def quiet_after():
+  """Restores absl's logging, which `run` sets up for a script."""
+  verbosity = logging.get_verbosity()
+  filters = list(logging.get_absl_handler().filters)
+  yield
+  logging.set_verbosity(verbosity)
+  logging.get_absl_handler().filters[:] = filters
+
+
+def status_of(error):
+  """Runs something that raises; returns the exit status."""
+
+  def fail():
+    raise error
+
+  with pytest.raises(SystemExit) as info:
+    command.run(fail)
+  return info.value.code
+
+
+def test_the_result_is_one_line_of_json_on_stdout(capsys):
+  command.run(lambda: {"top1": 0.5, "count": 10})
+  out = capsys.readouterr().out
+  assert out.count("\n") == 1
+  assert json.loads(out) == {"top1": 0.5, "count": 10}
+
+
+@pytest.mark.parametrize(
+  "error",
+  [
+    ValueError("batch_size=3 is odd"),
+    OSError("disk is gone"),
+    checkpoint.CheckpointError("damaged"),
+    loop.NonFiniteError("loss is nan at step 3"),
+  ],
+)
+def test_an_expected_error_is_one_line_on_stderr_and_status_1(error, capsys):
+  assert status_of(error) == 1
+  captured = capsys.readouterr()
+  assert captured.err == f"error: {error}\n"
+  assert captured.out == ""
+
+
+def test_a_message_of_several_lines_becomes_one(capsys):
+  status_of(ValueError("two\n  lines"))
+  assert capsys.readouterr().err == "error: two lines\n"
+
+
+def test_a_run_that_was_asked_to_stop_has_a_status_of_its_own(capsys):
+  assert status_of(loop.InterruptedRunError(7)) == 75
+  assert capsys.readouterr().out == ""
+
+
+def test_a_bug_keeps_its_traceback():
+  def fail():
+    raise KeyError("ours")
+
+  with pytest.raises(KeyError, match="ours"):
+    command.run(fail)
+
+
+def test_wrong_flags_are_one_line_and_status_1(monkeypatch, capsys):
+  def parse(arguments):
+    raise ValueError(f"{arguments} are wrong")
+
+  monkeypatch.setattr(command.flag_parsing, "parse", parse)
+  with pytest.raises(SystemExit) as info:
+    command.parse_flags(["train.py"])
+  assert info.value.code == 1
+  assert capsys.readouterr().err == "error: ['train.py'] are wrong\n"

@@ -1,0 +1,143 @@
+"""Flags as a user types them: one readable line for what is wrong."""
+
+import sys
+
+import pytest
+from absl import flags
+from ml_collections import config_flags
+
+from van_jax.cli import flag_parsing
+
+# ml_collections 1.1 loads a config file in a way that importlib dislikes.
+pytestmark = pytest.mark.filterwarnings(
+  r"ignore:the load_module\(\) method is deprecated:DeprecationWarning"
+)
+
+CONFIG = """
+from ml_collections import config_dict
+
+def get_config(size="small"):
+  config = config_dict.ConfigDict()
+  config.seed = 0
+  config.optimizer = config_dict.ConfigDict()
+  config.optimizer.weight_decay = 0.05
+  config.optimizer.clip = config_dict.placeholder(float)
+  config.sizes = (1, 2)
+  config.remat = False
+  config.size = size
+{more}
+  return config
+"""
+
+
+@pytest.fixture
+def write_config(tmp_path):
+  """Returns a function that writes a config file with more lines in it."""
+
+  def write(more=""):
+    path = tmp_path / "run.py"
+    path.write_text(CONFIG.format(more=f"  {more}"))
+    return str(path)
+
+  return write
+
+
+@pytest.fixture
+def parse(monkeypatch):
+  """Returns a function that parses arguments with flags of their own."""
+
+  def parse(*arguments):
+    values = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", values)
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    config_flags.DEFINE_config_file(
+      "config", None, "Run.", flag_values=values, lock_config=True
+    )
+    flags.DEFINE_string("workdir", None, "Folder.", flag_values=values)
+    flags.mark_flag_as_required("workdir", flag_values=values)
+    assert flag_parsing.parse(sys.argv) == ["train.py"]
+    return values.config
+
+  return parse
+
+
+def test_values_reach_the_config(parse, write_config):
+  config = parse(
+    f"--config={write_config()}:large",
+    "--workdir=w",
+    "--config.optimizer.clip=2",
+    "--config.seed",
+    "7",
+    "--config.remat",
+    "--config.sizes=(3, 4)",
+  )
+  assert config.optimizer.clip == 2.0
+  assert (config.seed, config.remat, config.sizes) == (7, True, (3, 4))
+  assert config.size == "large"
+
+
+@pytest.mark.parametrize(
+  ("argument", "message"),
+  [
+    (
+      "--config.optimizer.weight_decy=1",
+      r"weight_decy is not .* mean config\.optimizer\.weight_decay\?",
+    ),
+    ("--config.optimiser.clip=1", r"config\.optimiser is .* config\.optimizer"),
+    ("--noconfig.remet", r"config\.remet is not .* mean config\.remat\?"),
+    ("--config.seed.x=1", r"config\.seed\.x cannot be set: config\.seed is"),
+    ("--config.optimizer=3", r"config\.optimizer is a section; .* clip, "),
+    ("--config.seed=low", r"config\.seed='low' must be of type int; .* has 0"),
+    (
+      "--config.optimizer.clip=low",
+      r"config\.optimizer\.clip='low' must be of type float; .* has None",
+    ),
+    ("--config.sizes=(1, 2", r"config\.sizes='\(1, 2' must be of type tuple"),
+    ("--wrokdir=x", r"'wrokdir'\. Did you mean: workdir"),
+    ("config.seed=3", r"'config\.seed=3' is not a flag: .* --NAME=VALUE"),
+  ],
+)
+def test_a_wrong_argument_is_named(parse, write_config, argument, message):
+  with pytest.raises(ValueError, match=message) as info:
+    parse(f"--config={write_config()}", "--workdir=w", argument)
+  assert "\n" not in str(info.value)
+
+
+def test_a_missing_flag_is_named(parse, write_config):
+  with pytest.raises(ValueError, match=r"--workdir must have a value.*--help"):
+    parse(f"--config={write_config()}")
+
+
+@pytest.mark.parametrize("form", ["--config={}", "-config={}:large"])
+def test_a_missing_config_file_is_named(parse, tmp_path, form):
+  path = tmp_path / "absent.py"
+  with pytest.raises(ValueError, match=rf"there is no file '{path}'"):
+    parse(form.format(path), "--workdir=w", "--config.seed=3")
+
+
+@pytest.mark.parametrize(
+  ("line", "message"),
+  [
+    ("config.seed = 'low'", r"run\.py, line 13: TypeError: .*'int'"),
+    ("config.sed.x = 1", r"run\.py, line 13: AttributeError: .*sed"),
+    ("config.seed = = 1", r"SyntaxError: .*run\.py, line 13"),
+    (
+      "import absent_module",
+      r"run\.py, line 13: ModuleNotFoundError: .*absent",
+    ),
+    ("return 3", r"get_config\(\) must return a ConfigDict, and returns 3"),
+  ],
+)
+def test_a_config_file_that_fails_is_named_with_the_line(
+  parse, write_config, line, message
+):
+  with pytest.raises(ValueError, match=message):
+    parse(f"--config={write_config(line)}", "--workdir=w")
+
+
+def test_a_config_argument_that_is_not_taken_is_named(parse, tmp_path):
+  path = tmp_path / "plain.py"
+  path.write_text("def get_config():\n  return 1\n")
+  message = r"plain\.py:big: TypeError: .*takes 0.*what may follow the colon"
+  with pytest.raises(ValueError, match=message):
+    parse(f"--config={path}:big", "--workdir=w")

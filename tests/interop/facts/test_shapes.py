@@ -1,0 +1,110 @@
+"""The architecture is read from the shapes, for published and other sizes."""
+
+import numpy as np
+import published_files as published
+import pytest
+
+from van_jax import models
+from van_jax.interop import mapping
+from van_jax.interop.facts import published_preprocessing
+from van_jax.interop.names import state_dicts
+from van_jax.interop.readers import tensors
+
+# Keys with num_batches_tracked, counted in the released files.
+KEY_COUNTS = {
+  "van_b0": 402,
+  "van_b1": 318,
+  "van_b2": 626,
+  "van_b3": 1102,
+  "van_b4": 1494,
+  "van_b5": 962,
+  "van_b6": 3062,
+  "van_b6_paper": 3062,
+}
+
+
+def plan(arrays):
+  """Plans the conversion of arrays, of which only the shapes are looked at."""
+  tree = {
+    key: tensors.Tensor(
+      shape=array.shape, dtype=str(array.dtype), read=lambda: np.zeros(())
+    )
+    for key, array in arrays.items()
+  }
+  return mapping.plan(state_dicts.find({"state_dict": tree}))
+
+
+@pytest.mark.parametrize("name", KEY_COUNTS)
+def test_published_variants_are_told_by_their_shapes(name):
+  row = models.VARIANTS[name]
+  arrays = published.official(
+    published.Size(row.widths, row.depths, row.ffn_ratios, 1000), empty=True
+  )
+  assert len(arrays) == KEY_COUNTS[name]
+  planned = plan(arrays)
+  assert published_preprocessing.variant(planned.model) == name
+  assert planned.model == models.create_model(name)
+
+
+def test_any_size_is_read():
+  size = published.Size((8, 12, 20, 24), (1, 3, 2, 1), (2, 2.5, 1, 3), 21841)
+  model = plan(published.official(size, empty=True)).model
+  assert model.widths == size.widths
+  assert model.depths == size.depths
+  assert model.ffn_ratios == size.ratios
+  assert model.num_classes == 21841
+
+
+def test_no_layer_scale_is_seen():
+  arrays = published.official()
+  bare = {k: v for k, v in arrays.items() if "layer_scale" not in k}
+  assert plan(bare).model.layer_scale_init is None
+
+
+@pytest.mark.parametrize(
+  ("kernels", "expected"),
+  [
+    ((3, 4), (7, 2)),  # The paper's Table 6.
+    ((5, 5), (14, 3)),
+    ((5, 7), (21, 3)),
+    ((7, 7), (28, 4)),
+    ((3, 3), (6, 2)),  # None of its rows: K = d * ceil(K / d).
+  ],
+)
+def test_kernel_sizes_are_read(kernels, expected):
+  arrays = published.official()
+  for key, array in arrays.items():
+    for name, k in zip(("conv0", "conv_spatial"), kernels, strict=True):
+      if key.endswith(f"unit.{name}.weight"):
+        arrays[key] = np.zeros((array.shape[0], 1, k, k), np.float32)
+  model = plan(arrays).model
+  assert (model.kernel_size, model.dilation) == expected
+
+
+@pytest.mark.parametrize(
+  ("absent", "convs"),
+  [
+    ("conv0", ("dilated", "pointwise")),
+    ("conv_spatial", ("depthwise", "pointwise")),
+    ("conv1", ("depthwise", "dilated")),
+  ],
+)
+def test_absent_convolutions_are_seen(absent, convs):
+  arrays = published.official()
+  kept = {k: v for k, v in arrays.items() if f"unit.{absent}." not in k}
+  assert plan(kept).model.lka_convs == convs
+
+
+def test_one_wrong_shape_does_not_mislead_the_rest():
+  arrays = published.official()
+  arrays["patch_embed2.proj.weight"] = np.zeros((99, 8, 3, 3), np.float32)
+  with pytest.raises(ValueError, match="do not fit") as caught:
+    plan(arrays)
+  assert str(caught.value).count("has the shape") == 1
+
+
+def test_a_missing_stage_is_said():
+  arrays = published.official()
+  kept = {k: v for k, v in arrays.items() if "4" not in k.split(".")[0]}
+  with pytest.raises(ValueError, match="how wide stage 4 is"):
+    plan(kept)

@@ -1,0 +1,73 @@
+"""Fine-tuning's start: which weights are taken over, and which are not."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from van_jax.training.recipe import pretrained
+
+
+def variables(value, classes=10, width=4, head=True):
+  """Returns a tree like a VAN's, filled with one value."""
+
+  def full(*shape):
+    return np.full(shape, value, np.float32)
+
+  tree: dict[str, Any] = {
+    "params": {"block1_0": {"kernel": full(3, width)}},
+    "batch_stats": {"block1_0": {"mean": full(width)}},
+  }
+  if head:
+    tree["params"]["head"] = {
+      "kernel": full(width, classes),
+      "bias": full(classes),
+    }
+  return tree
+
+
+def test_everything_is_taken_when_everything_fits():
+  merged = pretrained.merge(variables(0), variables(1))
+  np.testing.assert_equal(merged, variables(1))
+
+
+@pytest.mark.parametrize("old", [variables(1, 7), variables(1, head=False)])
+def test_a_head_of_another_class_count_stays_fresh(old):
+  merged = pretrained.merge(variables(0), old)
+  np.testing.assert_equal(
+    merged["params"]["head"], variables(0)["params"]["head"]
+  )
+  np.testing.assert_equal(merged["params"]["block1_0"]["kernel"], 1)
+  np.testing.assert_equal(merged["batch_stats"], variables(1)["batch_stats"])
+
+
+def test_a_head_is_taken_whole_or_not_at_all():
+  old = variables(1)
+  old["params"]["head"]["kernel"] = np.ones((4, 7), np.float32)
+  merged = pretrained.merge(variables(0), old)
+  np.testing.assert_equal(merged["params"]["head"]["bias"], 0)
+
+
+def test_a_model_without_a_head_takes_none():
+  merged = pretrained.merge(variables(0, head=False), variables(1))
+  np.testing.assert_equal(merged, variables(1, head=False))
+
+
+def test_other_misfits_are_listed_with_both_shapes():
+  old = variables(1, width=6)
+  old["params"]["extra"] = {"bias": np.zeros(2)}
+  with pytest.raises(ValueError, match="does not fit") as info:
+    pretrained.merge(variables(0), old)
+  for line in (
+    "batch_stats/block1_0/mean: bundle (6,), config (4,)",
+    "params/block1_0/kernel: bundle (3, 6), config (3, 4)",
+    "params/extra/bias: bundle (2,), config none",
+  ):
+    assert line in str(info.value)
+
+
+def test_a_long_list_of_misfits_is_cut_short():
+  old = variables(1)
+  old["params"] |= {f"block9_{i}": {"bias": np.zeros(2)} for i in range(20)}
+  with pytest.raises(ValueError, match="and 12 more"):
+    pretrained.merge(variables(0), old)

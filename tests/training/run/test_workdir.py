@@ -1,0 +1,104 @@
+"""The run's folder: who owns it, and how it is set aside."""
+
+import pytest
+
+from van_jax.training.run import workdir
+
+CONFIG = {
+  "seed": 0,
+  "model": {"name": "van_b0", "mean": (0.5, 0.5)},
+  "logging": {"every_steps": 10},
+  "data": {"name": "digits", "directory": "a"},
+}
+FREE = ("logging", "data.directory")
+
+
+def changed(section, key, value):
+  return {**CONFIG, section: {**CONFIG[section], key: value}}
+
+
+@pytest.fixture
+def claimed(tmp_path):
+  """Returns the folder of a run of CONFIG."""
+  folder = tmp_path / "runs" / "one"
+  workdir.claim(folder, CONFIG)
+  return folder
+
+
+def test_a_folder_that_is_not_there_may_be_used(tmp_path):
+  workdir.check_owner(tmp_path / "new", CONFIG, free=())
+
+
+def test_a_claimed_folder_belongs_to_the_same_config(claimed):
+  workdir.check_owner(claimed, CONFIG, free=())  # Its tuple is a list there.
+
+
+def test_another_config_is_refused_with_the_keys_that_differ(claimed):
+  other = {**changed("model", "name", "van_b1"), "seed": 7, "extra": 1}
+  with pytest.raises(ValueError, match="--start_over") as info:
+    workdir.check_owner(claimed, other, free=())
+  for difference in (
+    "model.name is van_b0 there, van_b1 here",
+    "seed is 0 there, 7 here",
+    r"extra is (absent) there, 1 here",
+  ):
+    assert difference in str(info.value)
+  assert "model.mean" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+  ("section", "key"), [("logging", "every_steps"), ("data", "directory")]
+)
+def test_free_keys_and_sections_may_differ(claimed, section, key):
+  workdir.check_owner(claimed, changed(section, key, "other"), free=FREE)
+
+
+def test_a_free_key_does_not_free_its_neighbours(claimed):
+  with pytest.raises(ValueError, match=r"data\.name"):
+    workdir.check_owner(claimed, changed("data", "name", "x"), free=FREE)
+
+
+def test_a_file_is_no_workdir(tmp_path):
+  path = tmp_path / "file"
+  path.touch()
+  with pytest.raises(ValueError, match="is a file"):
+    workdir.check_owner(path, CONFIG, free=())
+
+
+def test_an_empty_name_is_refused(tmp_path):
+  with pytest.raises(ValueError, match="--workdir=DIR"):
+    workdir.check_owner("", CONFIG, free=())
+
+
+def test_checkpoints_without_a_config_are_nobodys(tmp_path):
+  (tmp_path / workdir.CHECKPOINTS).mkdir()
+  with pytest.raises(ValueError, match="config is not known"):
+    workdir.check_owner(tmp_path, CONFIG, free=())
+
+
+def test_a_damaged_config_is_named(claimed):
+  path = claimed / workdir.CONFIG
+  path.write_text(path.read_text()[:20])
+  with pytest.raises(ValueError, match=r"config\.json is damaged.*start_over"):
+    workdir.check_owner(claimed, CONFIG, free=())
+
+
+def test_reading_a_folder_without_a_run_says_so(tmp_path):
+  with pytest.raises(ValueError, match="not a training workdir"):
+    workdir.read_config(tmp_path)
+
+
+def test_claiming_leaves_the_config_and_no_draft(claimed):
+  assert [path.name for path in claimed.iterdir()] == [workdir.CONFIG]
+
+
+def test_set_aside_keeps_everything_under_the_next_free_name(claimed):
+  (claimed.with_name("one.1")).mkdir()
+  workdir.set_aside(claimed)
+  assert not claimed.exists()
+  assert workdir.read_config(claimed.with_name("one.2"))["seed"] == 0
+
+
+def test_setting_aside_nothing_does_nothing(tmp_path):
+  workdir.set_aside(tmp_path / "new")
+  assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""What scripts share: flags, config keys, and how they end."""

@@ -1,0 +1,105 @@
+"""What training does to an image: the options, checked."""
+
+import dataclasses
+import math
+from typing import Any
+
+from van_jax.data import checks
+from van_jax.data.images.preprocessing import INTERPOLATIONS
+
+CROPS = ("none", "pad", "random_resized")
+PADDINGS = ("reflect", "zero")
+POLICIES = ("none", "randaugment", "three_augment")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation:
+  """What training does to an image before it leaves the host, in this order.
+
+  Attributes:
+    image_size: pixels a side, >= 32.
+    crop: "random_resized" (a random part, see crop_scale and crop_ratio),
+      "pad" (resize, pad, crop back at a random place) or "none" (resize).
+    crop_scale: lowest and highest area of the crop, as parts of the image's.
+    crop_ratio: lowest and highest width / height of the crop.
+    pad_pixels: on each side, for crop="pad".
+    pad_mode: "reflect" or "zero", for crop="pad".
+    interpolation: "bicubic", "bilinear" or "lanczos", antialiased, or
+      "random": bilinear or bicubic, drawn for each image and operation.
+    flip_probability: of mirroring left to right.
+    policy: "randaugment" (timm's rand-mM-nN-mstdS-inc1), "three_augment"
+      (DeiT III: grey, solarize or blur) or "none" (the plain Inception crop).
+    randaugment_ops: operations an image, N; drawn with replacement.
+    randaugment_magnitude: mean magnitude of an operation, M, 0 to 10.
+    randaugment_std: standard deviation of the magnitude, S.
+    randaugment_probability: that a drawn operation is applied.
+    color_jitter: strength of brightness, contrast and saturation; 0 for
+      none. Not applied beside RandAugment, as timm has it.
+    fill_color: (r, g, b), 0 to 255, that rotations, shears and shifts bring
+      in; timm takes the mean of the normalisation.
+    repeats: times that an example comes in a row, each time augmented anew
+      (repeated augmentation); an epoch keeps its number of steps.
+  """
+
+  image_size: int
+  crop: str
+  crop_scale: tuple[float, float]
+  crop_ratio: tuple[float, float]
+  pad_pixels: int
+  pad_mode: str
+  interpolation: str
+  flip_probability: float
+  policy: str
+  randaugment_ops: int
+  randaugment_magnitude: float
+  randaugment_std: float
+  randaugment_probability: float
+  color_jitter: float
+  fill_color: tuple[int, int, int]
+  repeats: int
+
+  def __post_init__(self):
+    for name in ("crop_scale", "crop_ratio", "fill_color"):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
+    checks.check_image_size(self.image_size, "augmentation.image_size")
+    checks.check_choice(self.crop, CROPS, "augmentation.crop")
+    checks.check_choice(self.pad_mode, PADDINGS, "augmentation.pad_mode")
+    checks.check_choice(
+      self.interpolation,
+      (*INTERPOLATIONS, "random"),
+      "augmentation.interpolation",
+    )
+    checks.check_choice(self.policy, POLICIES, "augmentation.policy")
+    _check_pair("crop_scale", self.crop_scale, highest=1.0)
+    _check_pair("crop_ratio", self.crop_ratio, highest=math.inf)
+    _check_range("pad_pixels", self.pad_pixels, 0, self.image_size - 1)
+    _check_range("flip_probability", self.flip_probability, 0, 1)
+    checks.check_whole("augmentation.randaugment_ops", self.randaugment_ops, 1)
+    _check_range("randaugment_magnitude", self.randaugment_magnitude, 0, 10)
+    _check_range("randaugment_std", self.randaugment_std, 0, 10)
+    _check_range("randaugment_probability", self.randaugment_probability, 0, 1)
+    _check_range("color_jitter", self.color_jitter, 0, math.inf)
+    if len(self.fill_color) != 3 or not all(
+      checks.is_whole(value) and 0 <= value <= 255 for value in self.fill_color
+    ):
+      raise ValueError(
+        f"augmentation.fill_color={self.fill_color} must be three whole "
+        f"numbers from 0 to 255, (r, g, b)."
+      )
+    checks.check_whole("augmentation.repeats", self.repeats, 1)
+
+
+def _check_pair(field: str, value: Any, *, highest: float) -> None:
+  if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
+    raise ValueError(
+      f"augmentation.{field}={value} must be (low, high) with 0 < low <= high"
+      f"{'' if highest == math.inf else f' <= {highest:g}'}."
+    )
+
+
+def _check_range(field: str, value: float, low: float, high: float) -> None:
+  if not low <= value <= high:
+    raise ValueError(
+      f"augmentation.{field}={value} must be at least {low}"
+      f"{'' if high == math.inf else f' and at most {high}'}."
+    )

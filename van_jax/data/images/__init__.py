@@ -1,0 +1,1 @@
+"""From an encoded image to pixels, and how evaluation prepares them."""

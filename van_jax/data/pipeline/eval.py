@@ -1,0 +1,130 @@
+"""Batches for evaluation, as NumPy arrays on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from van_jax.data import checks
+from van_jax.data.images import decode
+from van_jax.data.images.preprocessing import Preprocessing
+from van_jax.data.pipeline import grouping, readable
+from van_jax.data.sources import split as order
+from van_jax.data.sources.open import Source
+
+Batch = dict[str, np.ndarray]
+
+
+def eval_batches(
+  source: Source,
+  *,
+  batch_size: int,
+  preprocessing: Preprocessing,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> EvalBatches:
+  """Returns the batches of one pass over the evaluation split.
+
+  Every example comes once, in one process. Every process gets the same number
+  of batches, filled up with masked zeros.
+
+  Args:
+    source: opened with an evaluation split.
+    batch_size: examples a step, over all processes.
+    preprocessing: what the weights expect; mean and std are NOT applied.
+    process_index: this process.
+    process_count: all processes; divides batch_size.
+
+  Returns:
+    An object with a length, to be iterated over any number of times:
+    {"image": uint8 [B / process_count, image_size, image_size, 3],
+    "label": int32 [B / process_count], "mask": bool [B / process_count]}
+  """
+  if source.evaluation is None:
+    raise ValueError(
+      f"source {source.name!r} was opened with eval_split=None; name the "
+      f"split to evaluate on."
+    )
+  checks.check_processes(batch_size, process_index, process_count)
+  return EvalBatches(
+    split=source.evaluation,
+    batch_size=batch_size // process_count,
+    preprocessing=preprocessing,
+    process_index=process_index,
+    process_count=process_count,
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvalBatches:
+  """One process's batches; made by `eval_batches`."""
+
+  split: order.Split
+  batch_size: int  # Of this process.
+  preprocessing: Preprocessing
+  process_index: int
+  process_count: int
+
+  def __len__(self) -> int:
+    return -(-self._examples // self.batch_size)
+
+  def __iter__(self) -> Iterator[Batch]:
+    start = min(self.process_index * self._examples, self.split.size)
+    stop = min(start + self._examples, self.split.size)
+
+    def example(index, handle):
+      del index
+      encoded, label = self.split.fetch(handle)
+      part, place = decode.decode_centre(encoded, self.preprocessing)
+      return part, place, {"label": label, "mask": True}
+
+    def batches(first, last, size):
+      return grouping.map_batches(
+        self.split.sequence(first, last),
+        example,
+        functools.partial(decode.crop_centre, to=self.preprocessing),
+        image_size=self.preprocessing.image_size,
+        batch_size=size,
+      )
+
+    left = (stop - start) % self.batch_size
+    dataset = batches(start, stop - left, self.batch_size)
+    if left:
+      rest = batches(stop - left, stop, left)
+      # Building a data set takes a while: not of nothing.
+      dataset = dataset.concatenate(rest) if left < stop - start else rest
+    dataset = grouping.ahead(dataset)
+    done = 0
+    for batch in readable.batches(
+      dataset,
+      lambda n: self.split.sequence(start + n * self.batch_size, stop),
+      self.split,
+      self.batch_size,
+    ):
+      done += 1
+      yield self._filled(batch)
+    size = self.preprocessing.image_size
+    nothing = {
+      "image": np.zeros([0, size, size, 3], np.uint8),
+      "label": np.zeros([0], np.int32),
+      "mask": np.zeros([0], bool),
+    }
+    for _ in range(done, len(self)):
+      yield self._filled(nothing)
+
+  @property
+  def _examples(self) -> int:
+    """Examples of one process, but for the last processes that get fewer."""
+    return -(-self.split.size // self.process_count)
+
+  def _filled(self, batch: Batch) -> Batch:
+    missing = self.batch_size - len(batch["label"])
+    if not missing:
+      return batch
+    return {
+      name: np.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1))
+      for name, values in batch.items()
+    }

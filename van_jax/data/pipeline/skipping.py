@@ -1,0 +1,110 @@
+"""Training that goes on past damaged images: others take their places.
+
+A damaged example becomes a copy of the next good one of its batch (the first
+one after the last), so that a batch still is a function of (seed, step). With
+several processes each does so in its part of the batch. This costs some time
+on every image, and is done only where it was asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from van_jax.data.host import tf
+from van_jax.data.pipeline import grouping
+from van_jax.data.sources.split import Split
+
+# Images in work at a time: some that wait, so that no core does.
+_AT_ONCE = 4 * (os.cpu_count() or 1)
+
+
+def map_marking(
+  dataset: Any,
+  example: grouping.Example,
+  finish: grouping.Finish,
+  *,
+  image_size: int,
+  batch_size: int,
+) -> Any:
+  """Maps the elements of a dataset, batches them, and marks where that fails.
+
+  Arguments and result as of `grouping.map_batches`; the elements end with
+  index and handle, and the result has "index": int64 [B] and "damaged": bool
+  [B] too, with black images where it failed.
+  """
+
+  def good(*arguments):
+    pixels, numbers, rest = example(*arguments)
+    images = grouping.finished([pixels], [numbers], finish, image_size)
+    return {"image": images[0], "index": arguments[-2], "damaged": False} | rest
+
+  def damaged(*arguments):
+    return {
+      "image": tf.zeros([image_size, image_size, 3], tf.uint8),
+      "label": tf.constant(0, tf.int32),
+      "index": arguments[-2],
+      "damaged": True,
+    }
+
+  def one(*arguments):
+    alone = tf.data.Dataset.from_tensors(arguments)
+    tried = alone.map(good).ignore_errors()
+    return tried.concatenate(alone.map(damaged)).take(1)
+
+  return dataset.interleave(
+    one,
+    cycle_length=_AT_ONCE,
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
+  ).batch(batch_size)
+
+
+def repaired(
+  batches: Iterator[dict[str, np.ndarray]], split: Split
+) -> Iterator[dict[str, np.ndarray]]:
+  """Replaces the damaged examples of batches; logs each once, with its name.
+
+  Args:
+    batches: of what `map_marking` returns.
+    split: what they are read from.
+
+  Yields:
+    {"image": [B, S, S, 3], "label": [B]}
+
+  Raises:
+    ValueError: a batch has no good example.
+  """
+  known = set()
+  for batch in batches:
+    damaged = batch["damaged"]
+    for index in batch["index"][damaged].tolist():
+      if index not in known:
+        known.add(index)
+        logging.warning(
+          "%s is damaged, and skipped; %d so far.",
+          split.describe(index),
+          len(known),
+        )
+    yield {name: _replaced(batch, name, split) for name in ("image", "label")}
+
+
+def _replaced(
+  batch: dict[str, np.ndarray], name: str, split: Split
+) -> np.ndarray:
+  damaged, values = batch["damaged"], batch[name]
+  if not damaged.any():
+    return values
+  good = np.flatnonzero(~damaged)
+  if not len(good):
+    raise ValueError(
+      f"none of the {len(damaged)} images of a batch can be read, among them "
+      f"{split.describe(int(batch['index'][0]))}; on_damaged='skip' needs one "
+      f"that can. Look at the data set."
+    )
+  place = np.searchsorted(good, np.arange(len(damaged)))
+  return values[good[place % len(good)]]

@@ -1,0 +1,128 @@
+"""Batches for training, as NumPy arrays on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epy
+
+from van_jax.data import checks
+from van_jax.data.augment import decode_crop as augment
+from van_jax.data.augment.options import Augmentation
+from van_jax.data.host import tf
+from van_jax.data.pipeline import grouping, readable, skipping
+from van_jax.data.sources import split as order
+from van_jax.data.sources.open import Source
+
+with epy.lazy_imports():
+  from van_jax.data.augment import render
+
+Batch = dict[str, np.ndarray]
+
+
+def train_batches(
+  source: Source,
+  *,
+  augmentation: Augmentation,
+  batch_size: int,
+  seed: int,
+  start_step: int = 0,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> Iterator[Batch]:
+  """Returns the endless training batches from `start_step` on.
+
+  The batch of a step is a function of (seed, step) and of the options; the
+  processes' parts of it make up the same set for any number of processes. An
+  epoch is num_train // batch_size steps; what is left over (less than a
+  batch, others in every epoch) is not shown in it. `order.py` and
+  `stripes.py` say how examples are shuffled and what starting late costs.
+
+  Args:
+    source: opened with a training split.
+    augmentation: what is done to each image.
+    batch_size: examples a step, over all processes.
+    seed: of order and augmentation, >= 0.
+    start_step: the first step to return, from 0: the number of steps done.
+    process_index: this process.
+    process_count: all processes; divides batch_size.
+
+  Yields:
+    {"image": uint8 [B / process_count, S, S, 3], S = image_size,
+    "label": int32 [B / process_count]}
+  """
+  share = order.Share(
+    batch_size=batch_size,
+    start_step=start_step,
+    process_index=process_index,
+    process_count=process_count,
+    repeats=augmentation.repeats,
+  )
+  split = _checked_training(source, share, seed)
+  skip = source.on_damaged == "skip"
+  return _train_iterator(split, seed, share, augmentation, skip=skip)
+
+
+def _train_iterator(
+  split: order.Split,
+  seed: int,
+  share: order.Share,
+  how: Augmentation,
+  *,
+  skip: bool,
+) -> Iterator[Batch]:
+  decode_crop = augment.decoder(how)
+  finish = render.compile_renderer(how)
+
+  def example(epoch, repetition, index, handle):
+    encoded, label = split.fetch(handle)
+    key = tf.stack([tf.constant(seed, tf.int64), epoch])
+    key = tf.random.fold_in(key, index * share.repeats + repetition)
+    image, draws = decode_crop(encoded, key)
+    return image, draws, {"label": label}
+
+  def order_from(batches_done):
+    start = share.start_step + batches_done
+    return split.shuffled(seed, dataclasses.replace(share, start_step=start))
+
+  size = share.examples_per_step
+  map_batches = skipping.map_marking if skip else grouping.map_batches
+  dataset = map_batches(
+    order_from(0),
+    example,
+    finish,
+    image_size=how.image_size,
+    batch_size=size,
+  )
+  batches = readable.batches(
+    grouping.ahead(dataset),
+    order_from,
+    split,
+    size,
+    remedy="replace it, or set on_damaged='skip'",  # Removing moves others.
+  )
+  return skipping.repaired(batches, split) if skip else batches
+
+
+def _checked_training(
+  source: Source, share: order.Share, seed: int
+) -> order.Split:
+  """Returns the training split, or raises ValueError."""
+  if source.train is None:
+    raise ValueError(
+      f"source {source.name!r} was opened with train_split=None; name the "
+      f"split to train on."
+    )
+  checks.check_processes(
+    share.batch_size, share.process_index, share.process_count
+  )
+  if share.batch_size > source.num_train:
+    raise ValueError(
+      f"batch_size={share.batch_size} must be at most the number of training "
+      f"examples, {source.num_train}; lower it."
+    )
+  checks.check_whole("seed", seed, 0)
+  checks.check_whole("start_step", share.start_step, 0)
+  return source.train

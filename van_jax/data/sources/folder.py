@@ -1,0 +1,119 @@
+"""A data set that is a folder of class folders of image files.
+
+Listing looks at names only; no file is opened. Measured on 2.1 million names as
+ImageNet's, a file takes 39 bytes for the listing and 36 for TensorFlow's copy
+once it reads: 1.1 GB a process for the 14 million of ImageNet-21k.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from van_jax.data.host import tf
+from van_jax.data.sources import (
+  listing,
+  names as names_lib,
+  slices,
+  split as order,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSplit(order.IndexedSplit):
+  """Examples that are files, any of which can be read at any time.
+
+  Attributes:
+    title: the split's directory; holds a folder a class.
+    files: [N], "CLASS/NAME" below the directory, sorted.
+    labels: [N] int32.
+    class_names: sorted names of the class folders.
+  """
+
+  title: str
+  files: names_lib.Names
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+
+  @property
+  def size(self) -> int:
+    """Number of examples."""
+    return len(self.files)
+
+  @functools.cached_property
+  def _tensors(self) -> tuple[Any, Any]:
+    # Out of any graph: a graph would hold a copy of all the names.
+    with tf.init_scope():
+      return self.files.tensors(), tf.constant(self.labels)
+
+  def fetch(self, handle: Any) -> tuple[Any, Any]:
+    """Reads the file of an index."""
+    files, labels = self._tensors
+    path = os.path.join(self.title, "") + names_lib.look_up(files, handle)
+    return tf.io.read_file(path), labels[handle]
+
+  def describe(self, index: int) -> str:
+    """Returns the path of an example."""
+    return os.path.join(self.title, self.files[index])
+
+
+def opener(directory: str) -> Callable[[str], FileSplit]:
+  """Returns the function that opens a split by name."""
+  return functools.partial(list_split, directory)
+
+
+def list_split(directory: str, split: str) -> FileSplit:
+  """Lists directory/split/CLASS/*.jpg (.jpeg, .png).
+
+  Args:
+    directory: local, or remote (gs://...).
+    split: a folder, or a slice of its files: "train[:99%]"; `slices.py`.
+  """
+  name, bounds = slices.parse(split)
+  folder = os.path.join(listing.absolute(directory), name)
+  if not listing.is_folder(folder):
+    raise ValueError(
+      f"directory={directory!r} holds no folder {name!r}; a folder data set "
+      f"is directory/SPLIT/CLASS/NAME.jpg, and {_there_is(directory)}."
+    )
+  class_names = listing.folders(folder)
+  if not class_names:
+    raise ValueError(
+      f"{folder} holds no class folder; a folder data set is "
+      f"directory/SPLIT/CLASS/NAME.jpg."
+    )
+  paths = [os.path.join(folder, class_name) for class_name in class_names]
+  files = names_lib.pack(class_names, listing.images_of_each(paths))
+  _check_none_empty(paths, files)
+  if bounds:
+    files = slices.keep(files, slices.select(files, bounds))
+    if not len(files):
+      raise ValueError(f"split={split!r} of directory={directory!r} is empty.")
+  labels = np.arange(len(class_names), dtype=np.int32)
+  labels = np.repeat(labels, np.diff(files.first))
+  return FileSplit(folder, files, labels, tuple(class_names))
+
+
+def _check_none_empty(paths: list[str], files: names_lib.Names) -> None:
+  """Raises ValueError where a class folder has no image."""
+  empty = np.flatnonzero(np.diff(files.first) == 0)
+  if len(empty):
+    more = f" (and {len(empty) - 1} others)" if len(empty) > 1 else ""
+    raise ValueError(
+      f"class folder {paths[empty[0]]}{more} holds no image "
+      f"({', '.join(listing.EXTENSIONS)}); fill it, or remove it in every "
+      f"split."
+    )
+
+
+def _there_is(directory: str) -> str:
+  directory = listing.absolute(directory)
+  if not listing.is_folder(directory):
+    return f"{directory} does not exist"
+  found = listing.folders(directory)
+  return f"it holds {', '.join(found[:8]) or 'no folder'}"

@@ -1,0 +1,92 @@
+"""TFDS data sets on disk: finds them, and prepares them when told to."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from etils import epy
+
+from van_jax.data.host import tf, tfds
+from van_jax.data.sources import listing
+
+with epy.lazy_imports():
+  from google.protobuf import json_format
+  from tensorflow_datasets.core import read_only_builder, registered
+
+_EMBEDDED = "digits"
+
+
+def prepared_builder(name: str, directory: str) -> Any:
+  """Returns a read-only TFDS builder; prepares "digits", nothing else.
+
+  Raises:
+    ValueError: the data set is not prepared; says the command to do it.
+  """
+  directory = os.path.expanduser(directory)
+  try:
+    if name == _EMBEDDED:
+      prepare(name, directory)
+    _hide_accelerators()
+    return read_only_builder.builder_from_files(name, data_dir=directory)
+  except registered.DatasetNotFoundError as error:
+    raise ValueError(
+      f"name={name!r} is not prepared in directory={directory!r}; prepare it "
+      f"with `python -m van_jax.data.prepare '{name}' "
+      f"--directory={directory}`{_other_versions(name, directory)}."
+    ) from error
+  except (ValueError, OSError, json_format.Error) as error:
+    raise ValueError(
+      f"name={name!r} in directory={directory!r} cannot be opened: {error} "
+      f"If its files are damaged, remove them and prepare the data set again."
+    ) from error
+
+
+def _other_versions(name: str, directory: str) -> str:
+  """Returns what else there is of a data set, as the end of a sentence."""
+  folder = os.path.join(directory, name.split(":")[0])
+  versions = listing.folders(folder) if listing.is_folder(folder) else []
+  if not versions:
+    return ""
+  return f", or name what is there: {', '.join(versions)}"
+
+
+def prepare(name: str, directory: str) -> None:
+  """Writes a data set below `directory`, unless it is there already.
+
+  TFDS writes into a folder of its own and renames it at the end, so that a
+  data set is there whole or not at all, and two processes may do it at once:
+  the second to end finds the first one's.
+
+  Raises:
+    ValueError: the data set's archives must be put in place by hand first.
+  """
+  _hide_accelerators()
+  builder = _builder(name, os.path.expanduser(directory))
+  if builder.is_prepared():
+    return
+  try:
+    builder.download_and_prepare()
+  except AssertionError as error:  # TFDS' way to say that archives lack.
+    if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+      raise
+    manual = os.path.join(directory, "downloads", "manual")
+    raise ValueError(
+      f"name={name!r} is made of files that TFDS cannot download; put them "
+      f"into {manual}. {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
+    ) from error
+  except (OSError, tf.errors.OpError):
+    if not builder.is_prepared():
+      raise
+
+
+def _hide_accelerators() -> None:
+  tf.config.get_visible_devices()  # Our first use hides them; see host.py.
+
+
+def _builder(name: str, directory: str) -> Any:
+  if name != _EMBEDDED:
+    return tfds.builder(name, data_dir=directory)
+  from van_jax.data.sources.digits import digits_dataset_builder
+
+  return digits_dataset_builder.Builder(data_dir=directory)

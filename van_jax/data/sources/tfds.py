@@ -1,0 +1,180 @@
+"""A prepared TFDS data set, read from its files without its own code."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from van_jax.data.host import tf, tfds
+from van_jax.data.sources import (
+  prepare,
+  record_pieces,
+  record_split as stripes,
+  split as order,
+)
+
+MAX_BYTES_IN_MEMORY = 2**29  # Of one split, encoded; CIFAR-10 takes 2**27.
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySplit(order.IndexedSplit):
+  """A small split, held in memory as it is encoded.
+
+  Attributes:
+    title: for messages.
+    encoded: [N] strings, a tf.Tensor.
+    labels: [N] int32, a tf.Tensor.
+    class_names: of the labels.
+  """
+
+  title: str
+  encoded: Any
+  labels: Any
+  class_names: tuple[str, ...]
+
+  @property
+  def size(self) -> int:
+    """Number of examples."""
+    return len(self.labels)
+
+  def fetch(self, handle: Any) -> tuple[Any, Any]:
+    """Takes an example out of the memory."""
+    return self.encoded[handle], self.labels[handle]
+
+  def describe(self, index: int) -> str:
+    """Names an example."""
+    return f"example {index} of {self.title}"
+
+
+def opener(
+  name: str, directory: str, shuffle_megabytes: int
+) -> Callable[[str], order.Split]:
+  """Returns the function that opens a split of a TFDS data set by name.
+
+  Args:
+    name: of the data set.
+    directory: TFDS' `data_dir`.
+    shuffle_megabytes: see `stripes.RecordSplit`; of splits too large to hold.
+  """
+  builder = prepare.prepared_builder(name, directory)
+  features = dict(builder.info.features.items())
+  if not isinstance(features.get("image"), tfds.features.Image) or not (
+    isinstance(features.get("label"), tfds.features.ClassLabel)
+  ):
+    raise ValueError(
+      f"name={name!r} has the features {sorted(features)}; an image data set "
+      f"for classification has an Image 'image' and a ClassLabel 'label'."
+    )
+  return lambda split: _open(builder, name, split, shuffle_megabytes)
+
+
+def _open(
+  builder: Any, name: str, split: str, shuffle_megabytes: int
+) -> order.Split:
+  try:
+    info = builder.info.splits[split]
+  except (KeyError, ValueError, AssertionError) as error:
+    raise ValueError(
+      f"split {split!r} is not in {name!r}, which has "
+      f"{', '.join(sorted(builder.info.splits))} and slices of them such as "
+      f"'train[:90%]'."
+    ) from error
+  pieces = info.file_instructions
+  if not pieces:
+    raise ValueError(f"split {split!r} of {name!r} is empty.")
+  files = sorted({piece.filename for piece in pieces})
+  num_bytes = _check_files(files)
+  whole = builder.info.splits.get(split)  # None for a slice of a split.
+  if whole is not None and num_bytes < whole.num_bytes:
+    raise ValueError(
+      f"split {split!r} of {name!r} has {num_bytes} bytes and should have "
+      f"{whole.num_bytes}: its files are cut off. {_again(files[0])}"
+    )
+  class_names = tuple(builder.info.features["label"].names)
+  title = f"split {split!r} of {name!r} in {builder.data_path}"
+  if num_bytes > MAX_BYTES_IN_MEMORY:
+    sizes = {piece.filename: piece.examples_in_shard for piece in pieces}
+    return stripes.RecordSplit(
+      title,
+      tuple(files),
+      _pieces(pieces, files),
+      parser(builder),
+      class_names,
+      record_bytes=num_bytes / sum(sizes.values()),
+      shuffle_megabytes=shuffle_megabytes,
+    )
+  encoded, labels = _load(pieces, parser(builder))
+  return MemorySplit(title, encoded, labels, class_names)
+
+
+def parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
+  """Returns the function from a record to (encoded, label)."""
+  # Two features, so that nothing else of the record is parsed.
+  features = tfds.features.FeaturesDict(
+    {key: builder.info.features[key] for key in ("image", "label")}
+  )
+  skip = {"image": tfds.decode.SkipDecoding()}
+
+  def parse(record):
+    example = features.deserialize_example(record, decoders=skip)
+    return example["image"], tf.cast(example["label"], tf.int32)
+
+  return parse
+
+
+def _check_files(files: list[str]) -> int:
+  """Returns the bytes of all files; raises ValueError if one is missing."""
+  num_bytes = 0
+  for file in files:
+    try:
+      num_bytes += tf.io.gfile.stat(file).length
+    except tf.errors.OpError as error:
+      raise ValueError(
+        f"{file} cannot be opened: the data set is damaged. {_again(file)}"
+      ) from error
+  return num_bytes
+
+
+def _pieces(instructions: Any, files: list[str]) -> record_pieces.Pieces:
+  number = {file: i for i, file in enumerate(files)}
+  take = np.array([piece.take for piece in instructions], np.int64)
+  return record_pieces.Pieces(
+    file=np.array([number[piece.filename] for piece in instructions], np.int64),
+    skip=np.array([piece.skip for piece in instructions], np.int64),
+    take=take,
+    first=np.cumsum(take) - take,
+  )
+
+
+def _again(file: str) -> str:
+  return f"Remove {os.path.dirname(file)} and prepare the data set again."
+
+
+def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
+  """Reads all examples, file by file, so that an error names the file."""
+  encoded, labels = [], []
+  for piece in pieces:
+    dataset = record_pieces.read_piece(
+      piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
+    ).map(lambda _, record: parse(record))
+    # A batch at a time; the last is empty if the file ends too early.
+    found = 0
+    try:
+      for images, numbers in dataset.batch(1024):
+        encoded.append(images)
+        labels.append(numbers)
+        found += len(numbers)
+    except tf.errors.OpError as error:
+      reason = f"cannot be read after {found} examples: {error.message}"
+    else:
+      reason = f"holds {found} examples and should hold {piece.take}"
+    if found != piece.take:
+      raise ValueError(
+        f"{piece.filename} {reason}: the data set is damaged. "
+        f"{_again(piece.filename)}"
+      )
+  return tf.concat(encoded, 0), tf.concat(labels, 0)

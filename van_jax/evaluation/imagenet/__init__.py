@@ -1,0 +1,1 @@
+"""The test sets that ImageNet-1k models are compared on."""

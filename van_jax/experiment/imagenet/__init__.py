@@ -1,0 +1,1 @@
+"""Scoring on ImageNet's test sets: where they lie, and their table."""

@@ -1,0 +1,259 @@
+"""Converts other projects' weights to bundles, proves it, and converts back."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from absl import logging
+
+from van_jax.bundle import folder as bundle_lib
+from van_jax.interop import export, mapping, provenance, torch_door
+from van_jax.interop.facts import class_names, published_preprocessing
+from van_jax.interop.names import state_dicts
+from van_jax.interop.proof import official_arrays, photographs, verification
+from van_jax.interop.readers import open as weight_files
+
+REPORT = "parity.json"  # In the bundle, where it was verified.
+_SUSPICIOUS = 1e-3  # Of the logits' spread: ten times what rounding does.
+
+Path = str | os.PathLike[str]
+
+
+def convert(
+  *,
+  input: Path,
+  output: Path,
+  verify: bool = False,
+  images: Path | None = None,
+  labels: Path | None = None,
+  overwrite: bool = False,
+  **options: Any,
+) -> dict[str, Any]:
+  """Converts a file of weights to a bundle.
+
+  Args:
+    input: the file.
+    output: the bundle's folder.
+    verify: run PyTorch on the file and Flax on the bundle, and write what they
+      differ by to `parity.json` in the bundle.
+    images: folder of photographs to verify with; None for built-in ones.
+    labels: text file with one class name a line; None for what the weights'
+      file or ImageNet says.
+    overwrite: replace a bundle that is there.
+    **options: as for `read_weights`.
+
+  Returns:
+    What became of it; plain JSON values.
+
+  Raises:
+    ValueError: if the file is damaged, unsafe, or not VAN's weights.
+    FileExistsError: if `output` exists and may not be replaced.
+  """
+  bundle_lib.check_destination(output, overwrite=overwrite)
+  if images is not None and not verify:
+    raise ValueError(
+      f"images={images} are what verify compares on; ask for it too, or leave "
+      "them out."
+    )
+  photos = {}
+  if verify:  # What is missing for it should be known before the work.
+    torch_door.check()
+    photos = photographs.read(images)
+  names = None if labels is None else class_names.read(labels)
+  bundle = read_weights(input, labels=names, **options)
+  if verify:
+    verification.check(bundle.model)
+  logging.info("Writing %s.", output)
+  bundle_lib.save_bundle(
+    output,
+    overwrite=overwrite,
+    **{f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle)},
+  )
+  result = {"output": os.fspath(output), **bundle.source}
+  if verify:
+    report = verify_bundle(output, weights=input, images=photos)
+    result["logits_max_over_spread"] = report["logits_max_over_spread"]
+    result["top1_agreement"] = report["top1_agreement"]
+  return result
+
+
+def read_weights(
+  path: Path,
+  *,
+  averaged: bool = False,
+  preprocessing: Mapping[str, Any] | None = None,
+  labels: Sequence[str] | None = None,
+) -> bundle_lib.Bundle:
+  """Reads a file of weights.
+
+  The format is recognised from the names of the weights, the architecture from
+  their shapes.
+
+  Args:
+    path: the file.
+    averaged: take the moving average that the file has of its weights.
+    preprocessing: fields of `Preprocessing` that are to differ from what
+      published weights of this kind were trained for.
+    labels: one name a class; None for what the file or ImageNet says.
+
+  Raises:
+    ValueError: if the file is damaged, unsafe, or not VAN's weights.
+  """
+  with weight_files.open_weights(path) as contents:
+    weights, plan = _plan(path, contents, averaged)
+    chosen = dataclasses.replace(
+      published_preprocessing.choose(weights, plan.model, contents.tree),
+      **(preprocessing or {}),
+    )
+    if labels is None:
+      labels, origin = class_names.choose(
+        contents.tree, path, plan.model.num_classes
+      )
+      logging.info("Class names: from %s.", origin)
+    logging.info("%s", chosen)
+    variables = mapping.read(plan, _progress)
+    source = provenance.describe(path, contents.container, weights, plan)
+  source["non_finite"] = mapping.non_finite(variables)
+  for warning in provenance.warnings(source, weights.averages):
+    logging.warning("%s.", warning)
+  return bundle_lib.Bundle(
+    model=plan.model,
+    variables=variables,
+    preprocessing=chosen,
+    labels=None if labels is None else tuple(labels),
+    source=source,
+  )
+
+
+def verify_bundle(
+  bundle: Path,
+  *,
+  weights: Path,
+  images: Mapping[str, bytes],
+) -> dict[str, Any]:
+  """Compares a bundle with the file it came from; prints and writes a report.
+
+  Args:
+    bundle: the folder.
+    weights: the file.
+    images: encoded ones by name.
+  """
+  logging.info("Verifying with %d images.", len(images))
+  ours = bundle_lib.load_bundle(bundle)
+  report = verification.verify(
+    ours.model,
+    ours.variables,
+    official_arrays.read(weights, averaged=ours.source["averaged"]),
+    images=images,
+    preprocessing=ours.preprocessing,
+  )
+  logging.info("%s", verification.table(report))
+  if not report["logits_max_over_spread"] <= _SUSPICIOUS:  # NaN too.
+    logging.warning(
+      "The logits differ by more than rounding can: %s of their spread.",
+      report["logits_max_over_spread"],
+    )
+  text = json.dumps(report, indent=2) + "\n"
+  (pathlib.Path(bundle) / REPORT).write_text(text, encoding="utf-8")
+  return report
+
+
+def convert_back(
+  *,
+  input: Path,
+  output: Path,
+  to: str,
+  overwrite: bool = False,
+  load: Callable[[Path], bundle_lib.Bundle] = bundle_lib.load_bundle,
+) -> dict[str, Any]:
+  """Writes weights as a file that another project loads unchanged.
+
+  Args:
+    input: a bundle, or whatever `load` reads.
+    output: the file; for Hugging Face a folder.
+    to: "official", "mmpretrain" or "huggingface".
+    overwrite: replace what is there, if it is of the same kind.
+    load: reads an `input` that is no bundle, a training workdir say.
+
+  Returns:
+    What became of it; plain JSON values.
+
+  Raises:
+    ValueError: if the other project's code cannot run the model.
+    FileExistsError: if `output` exists and may not be replaced.
+  """
+  output = pathlib.Path(output)
+  export.check_destination(output, to=to, overwrite=overwrite)
+  is_bundle = bundle_lib.is_bundle(input)
+  bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
+  export.check(bundle.model, to=to)
+  for note in export.notes(bundle.model, to=to):
+    logging.warning("%s.", note)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  draft = output.with_name(f".{output.name}.{os.getpid()}.incomplete")
+  try:
+    export.write(
+      draft,
+      to=to,
+      model=bundle.model,
+      variables=bundle.variables,
+      preprocessing=bundle.preprocessing,
+      labels=bundle.labels,
+      batches_seen=bundle.source.get("batches_seen", 0),
+    )
+    _move_into_place(draft, output)
+  finally:
+    _remove(draft)
+  logging.info("Wrote %s.", output)
+  return {"output": os.fspath(output), "format": to}
+
+
+def _plan(
+  path: Path, contents: weight_files.Contents, averaged: bool
+) -> tuple[state_dicts.StateDict, mapping.Plan]:
+  try:
+    weights = state_dicts.find(contents.tree, averaged=averaged)
+    plan = mapping.plan(weights)
+    mapping.check_bytes(plan, os.path.getsize(path))
+  except ValueError as error:
+    raise ValueError(f"{path}: {error}") from error
+  model = plan.model
+  logging.info(
+    "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",
+    path,
+    os.path.getsize(path) / 1e6,
+    contents.container,
+    weights.dialect.table.name,
+    published_preprocessing.variant(model)
+    or f"a VAN with widths {model.widths} and depths {model.depths}",
+    model.num_classes,
+    len(plan.entries),
+  )
+  return weights, plan
+
+
+def _progress(done: int, total: int) -> None:
+  if done == total or done * 10 // total > (done - 1) * 10 // total:
+    logging.info("Read %d of %d arrays.", done, total)
+
+
+def _move_into_place(draft: pathlib.Path, path: pathlib.Path) -> None:
+  """Renames; at every moment the old weights or the new ones are on disk."""
+  if not path.is_dir():
+    draft.replace(path)
+    return
+  replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+  path.rename(replaced)
+  draft.rename(path)
+  shutil.rmtree(replaced)
+
+
+def _remove(path: pathlib.Path) -> None:
+  if path.is_dir():
+    shutil.rmtree(path)
+  else:
+    path.unlink(missing_ok=True)

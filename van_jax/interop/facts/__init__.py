@@ -1,0 +1,1 @@
+"""What can be told of weights: architecture, preprocessing, classes."""

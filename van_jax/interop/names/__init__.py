@@ -1,0 +1,1 @@
+"""What each project calls its weights, and how it lays them out."""

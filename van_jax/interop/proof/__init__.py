@@ -1,0 +1,1 @@
+"""Proof that weights survived: PyTorch and Flax on the same images."""

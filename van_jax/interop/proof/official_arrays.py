@@ -1,0 +1,51 @@
+"""Any file's weights under official names, for the PyTorch model."""
+
+import os
+
+import numpy as np
+
+from van_jax.interop import mapping, torch_door
+from van_jax.interop.names import (
+  state_dicts,
+  tables as key_tables,
+  translate as keys,
+)
+from van_jax.interop.readers import open as weight_files
+
+
+def read(
+  path: str | os.PathLike[str], *, averaged: bool
+) -> dict[str, np.ndarray]:
+  """Returns a file's weights, float32.
+
+  Torch's files are read by torch, and official names and layouts are left
+  alone: the less of our own reader there is in this, the more it proves.
+
+  Args:
+    path: of the file; it has been read by our reader before, so it is safe.
+    averaged: take the file's moving average of the weights.
+  """
+  with weight_files.open_weights(path) as contents:
+    weights = state_dicts.find(contents.tree, averaged=averaged)
+    plan = mapping.plan(weights)
+    if contents.container.startswith("torch"):
+      tree = torch_door.load(path)
+      found = state_dicts.unwrapped(
+        tree[weights.place] if weights.place else tree
+      )
+      found = {
+        e.key: torch_door.array(found[e.key]) for e in plan.entries.values()
+      }
+    else:
+      found = {
+        e.key: weights.tensors[e.key].read() for e in plan.entries.values()
+      }
+  official = keys.Dialect(key_tables.OFFICIAL, "")
+  arrays = {}
+  for place, entry in plan.entries.items():
+    there = keys.entry_of_path(place, official)
+    array = found[entry.key]
+    if entry.array.layout != there.array.layout:
+      array = there.array.layout.there(entry.array.layout.here(array))
+    arrays[there.key] = np.array(array, np.float32)
+  return arrays

@@ -1,0 +1,1 @@
+"""Files of weights, opened without executing anything in them."""

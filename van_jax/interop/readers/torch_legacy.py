@@ -1,0 +1,91 @@
+"""Reads torch.save's older format (before 1.6, and mmcls), without torch.
+
+Five pickles (magic number, protocol, system, the tree, the storages' keys),
+then each storage: its count as int64, and its numbers, little-endian.
+"""
+
+import io
+import pickle
+import struct
+from typing import IO, Any
+
+import numpy as np
+
+from van_jax.interop.readers import pickles, tensors, torch_tensors
+
+# The first pickle of every such file; torch/serialization.py.
+MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def read(file: IO[bytes]) -> Any:
+  """Returns the tree that torch.save was given.
+
+  Args:
+    file: at its start; stays open for as long as tensors are read.
+
+  Raises:
+    ValueError: if the file is damaged or refused.
+  """
+  return _File(file).tree()
+
+
+class _File:
+  """A file of pickles, followed by storages."""
+
+  def __init__(self, file: IO[bytes]):
+    self._file = file
+    self._storages: dict[str, torch_tensors.Storage] = {}
+    self._offsets: dict[str, int] = {}
+
+  def tree(self) -> Any:
+    for _ in range(3):
+      pickles.load(self._file, names={})
+    tree = pickles.load(
+      self._file,
+      names=torch_tensors.names() | pickles.numpy_names(),
+      persistent_load=self._storage,
+    )
+    keys = pickles.load(self._file, names={})
+    if not isinstance(keys, list) or not {*map(type, keys)} <= {str}:
+      raise ValueError("its list of storages is damaged; fetch the file again.")
+    position = self._file.tell()
+    size = self._file.seek(0, io.SEEK_END)
+    for key in keys:
+      position = self._locate(key, position, size)
+    if missing := self._storages.keys() - self._offsets.keys():
+      raise ValueError(f"storage {min(missing)} is missing; fetch it again.")
+    return tree
+
+  def _storage(self, pid: Any) -> torch_tensors.Storage:
+    kind, storage_type, key, _, count, view = pid
+    if kind != "storage" or view is not None:
+      raise pickle.UnpicklingError(f"a reference to a {kind!r}")
+    dtype = torch_tensors.dtype_of(storage_type)
+    return self._storages.setdefault(
+      key,
+      torch_tensors.Storage(
+        dtype, count, lambda: self._numbers(key, dtype, count)
+      ),
+    )
+
+  def _locate(self, key: str, position: int, size: int) -> int:
+    """Notes where a storage starts; returns where it ends."""
+    self._file.seek(position)
+    head = self._file.read(8)
+    storage = self._storages.get(key)
+    if storage is None or head != struct.pack("<q", storage.count):
+      raise ValueError(
+        f"the file is cut short or damaged at storage {key}; fetch it again."
+      )
+    self._offsets[key] = position + 8
+    end = position + 8 + storage.count * tensors.item_size(storage.dtype)
+    if end > size:
+      raise ValueError(
+        f"the file is cut short in storage {key}; fetch it again."
+      )
+    return end
+
+  def _numbers(self, key: str, dtype: str, count: int) -> np.ndarray:
+    self._file.seek(self._offsets[key])
+    data = self._file.read(count * tensors.item_size(dtype))
+    return tensors.from_bytes(data, dtype)

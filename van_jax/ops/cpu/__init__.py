@@ -1,0 +1,1 @@
+"""The kernels for CPUs: loops that Numba compiles and XLA calls."""

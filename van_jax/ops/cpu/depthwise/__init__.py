@@ -1,0 +1,1 @@
+"""Depthwise convolution by loops for the CPU at hand."""

@@ -1,0 +1,1 @@
+"""Strided convolution by loops for the CPU at hand."""

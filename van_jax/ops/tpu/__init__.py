@@ -1,0 +1,1 @@
+"""The kernels for TPUs, in Pallas."""

@@ -1,0 +1,1 @@
+"""What a recipe is made of: optimizers, losses, schedules, mixing."""

@@ -1,0 +1,276 @@
+"""Checkpoints of a run: asynchronous, atomic, the last few and the best."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from van_jax import storage
+from van_jax.training import state as state_lib
+from van_jax.training.run import fingerprint as fingerprint_lib
+
+_LISTED = 8  # Misfits that one error spells out.
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint could not be written or read."""
+
+
+def _top1(scores: Mapping[str, float]) -> float:
+  return scores["top1"]
+
+
+class Checkpointer:
+  """Saves and restores the training states of one run.
+
+  A save returns at once and is finished in the background; a checkpoint
+  becomes visible only when it is whole. Kept are the last `keep_last`, and
+  the `keep_best` with the highest top-1 among those saved with scores.
+  """
+
+  def __init__(
+    self, directory: str | os.PathLike[str], *, keep_last: int, keep_best: int
+  ):
+    """Opens or creates the folder.
+
+    Args:
+      directory: holds one folder a checkpoint, named by its step.
+      keep_last: newest checkpoints kept, at least 1.
+      keep_best: best-scored checkpoints kept besides, 0 or more.
+
+    Raises:
+      ValueError: when a count is too small.
+    """
+    check_kept(keep_last, keep_best)
+    self._directory = storage.absolute(directory)
+    policies: list[preservation_policy.PreservationPolicy] = [
+      preservation_policy.LatestN(keep_last)
+    ]
+    if keep_best:
+      policies.append(
+        preservation_policy.BestN(
+          get_metric_fn=_top1,
+          n=keep_best,
+          keep_checkpoints_without_metrics=False,
+        )
+      )
+    self._manager = ocp.CheckpointManager(
+      self._directory,
+      options=ocp.CheckpointManagerOptions(
+        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+        best_fn=_top1,  # Without it Orbax does not write the scores.
+        cleanup_tmp_directories=True,
+      ),
+    )
+
+  def save(
+    self,
+    step: int,
+    state: state_lib.TrainState,
+    scores: Mapping[str, float] | None = None,
+  ):
+    """Starts a save, after waiting for the one before it.
+
+    Raises:
+      CheckpointError: when this or the save before it could not be written,
+        on a full disk for example. Finished checkpoints are untouched.
+    """
+    checksum = fingerprint_lib.fingerprint(state)
+    items = ocp.args.Composite(
+      state=ocp.args.StandardSave(state),
+      fingerprint=ocp.args.JsonSave({"crc32": checksum}),
+    )
+    try:
+      self._manager.save(step, args=items, metrics=scores)
+    except Exception as error:  # Orbax passes on what the file system raised.
+      raise self._unwritable(error) from error
+
+  def close(self):
+    """Waits until every save is on disk, and lets go of the folder.
+
+    Raises:
+      CheckpointError: when one could not be written.
+    """
+    try:
+      self._manager.wait_until_finished()
+      self._manager.close()
+    except Exception as error:
+      raise self._unwritable(error) from error
+
+  def _unwritable(self, error: Exception) -> CheckpointError:
+    return CheckpointError(
+      f"A checkpoint could not be written to {self._directory}: {error}. "
+      f"Finished checkpoints are kept: steps {steps(self._directory)}. Free "
+      "space or mend the folder, and run the same command to go on from the "
+      "last of them."
+    )
+
+  def restore_latest(
+    self, like: state_lib.TrainState
+  ) -> state_lib.TrainState | None:
+    """Returns the newest state that can be read; None if there is none yet.
+
+    A damaged checkpoint is set aside as `damaged-STEP` with a warning, and
+    the one before it is taken.
+
+    Args:
+      like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
+
+    Raises:
+      CheckpointError: when there are checkpoints and none can be read.
+      ValueError: when the newest is of another architecture.
+    """
+    found = steps(self._directory)
+    for step in reversed(found):
+      try:
+        return restore(self._directory, step, like)
+      except CheckpointError as error:
+        logging.warning(
+          "%s It is set aside as %s; falling back to the one before.",
+          error,
+          self._set_aside(step),
+        )
+    if found:
+      raise CheckpointError(
+        f"None of the checkpoints in {self._directory} can be read: steps "
+        f"{found}, set aside as damaged-STEP. Train anew with --start_over."
+      )
+    return None
+
+  def _set_aside(self, step: int) -> epath.Path:
+    """Renames a checkpoint to the first free `damaged-STEP`, `.1`, ..."""
+    aside, number = self._directory / f"damaged-{step}", 0
+    while aside.exists():
+      number += 1
+      aside = aside.with_name(f"damaged-{step}.{number}")
+    if jax.process_index() == 0:
+      (self._directory / str(step)).rename(aside)
+    multihost_utils.sync_global_devices(f"set aside {step}")
+    self._manager.reload()
+    return aside
+
+
+def check_kept(keep_last: int, keep_best: int) -> None:
+  """Raises ValueError unless these numbers of checkpoints can be kept."""
+  if keep_last < 1 or keep_best < 0:
+    raise ValueError(
+      f"checkpoint.keep_last={keep_last} must be 1 or more and "
+      f"checkpoint.keep_best={keep_best} 0 or more."
+    )
+
+
+def steps(directory: str | os.PathLike[str]) -> list[int]:
+  """Returns the steps of the finished checkpoints in a folder, ascending."""
+  directory = storage.absolute(directory)
+  if not directory.is_dir():
+    return []
+  return sorted(ocp.utils.checkpoint_steps(directory))
+
+
+def best_step(directory: str | os.PathLike[str]) -> int:
+  """Returns the step of the checkpoint with the highest top-1.
+
+  Raises:
+    CheckpointError: when no checkpoint was saved with scores.
+  """
+  directory = storage.absolute(directory)
+  with ocp.CheckpointManager(
+    directory, options=ocp.CheckpointManagerOptions(read_only=True)
+  ) as manager:
+    scores = {s: manager.metrics(s) for s in manager.all_steps()}
+  scores = {s: _top1(m) for s, m in scores.items() if m}
+  if not scores:
+    raise CheckpointError(
+      f"No checkpoint in {directory} was saved with scores, so that none is "
+      "the best; ask for --step=latest."
+    )
+  return max(scores, key=lambda s: (scores[s], s))
+
+
+def restore(
+  directory: str | os.PathLike[str], step: int, like: state_lib.TrainState
+) -> state_lib.TrainState:
+  """Returns the state of one checkpoint, whole and verified.
+
+  Args:
+    directory: the folder of checkpoints.
+    step: which of them.
+    like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
+
+  Raises:
+    CheckpointError: when it is missing or damaged.
+    ValueError: when it is of another architecture or optimizer.
+  """
+  path = storage.absolute(directory) / str(step)
+  if not path.is_dir():
+    raise CheckpointError(
+      f"There is no checkpoint {path}; steps there: {steps(directory)}."
+    )
+  handlers = {
+    "state": ocp.StandardCheckpointHandler(),
+    "fingerprint": ocp.JsonCheckpointHandler(),
+  }
+  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  with ocp.Checkpointer(ocp.CompositeCheckpointHandler(**handlers)) as reader:
+    try:
+      saved = reader.metadata(path).item_metadata.state.tree
+    except Exception as error:  # Any of a dozen kinds, by what is damaged.
+      raise _damaged(path, error) from error
+    _check_architecture(path, saved, abstract)
+    try:
+      items = reader.restore(
+        path,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(abstract),
+          fingerprint=ocp.args.JsonRestore(),
+        ),
+      )
+      expected = items.fingerprint["crc32"]
+    except Exception as error:
+      raise _damaged(path, error) from error
+  if fingerprint_lib.fingerprint(items.state) != expected:
+    raise CheckpointError(
+      f"Checkpoint {path} is damaged: its arrays are not those that were "
+      "saved (checksum)."
+    )
+  return items.state
+
+
+def _damaged(path: epath.Path, error: Exception) -> CheckpointError:
+  # TensorStore appends a kilobyte of its settings.
+  reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
+  return CheckpointError(
+    f"Checkpoint {path} is damaged: {type(error).__name__}: "
+    f"{reason[0] if reason else error!r}."
+  )
+
+
+def _check_architecture(path: epath.Path, saved: Any, like: Any):
+  """Raises a ValueError that lists what a checkpoint has and `like` has not."""
+
+  def shapes(tree):
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+      jax.tree_util.keystr(keys, simple=True, separator="/"): tuple(x.shape)
+      for keys, x in leaves
+    }
+
+  there, here = shapes(saved), shapes(like)
+  misfits = [
+    f"{name}: checkpoint {there.get(name)}, config {here.get(name)}"
+    for name in sorted(there.keys() | here.keys())
+    if there.get(name) != here.get(name)
+  ]
+  if misfits:
+    more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
+    raise ValueError(
+      f"Checkpoint {path} does not fit the config: "
+      f"{'; '.join(misfits[:_LISTED])}{more}. Use the config that it was "
+      "trained with."
+    )

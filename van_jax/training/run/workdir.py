@@ -1,0 +1,117 @@
+"""A run's folder: who owns it, and what becomes of an earlier owner."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import logging
+from flax import traverse_util
+
+from van_jax import storage
+
+CONFIG = "config.json"
+CHECKPOINTS = "checkpoints"
+
+
+def check_owner(
+  workdir: str | os.PathLike[str],
+  config: Mapping[str, Any],
+  *,
+  free: Sequence[str],
+) -> None:
+  """Raises unless the folder is new or holds a run of the same config.
+
+  Args:
+    workdir: the run's folder; need not exist.
+    config: the run's config as plain JSON values.
+    free: dotted keys, or sections, that may differ between the runs.
+
+  Raises:
+    ValueError: when it holds a run of another config, listing what differs,
+      or other files.
+  """
+  if not os.fspath(workdir):
+    raise ValueError("workdir='' must name a folder; pass --workdir=DIR.")
+  workdir = storage.absolute(workdir)
+  if workdir.exists() and not workdir.is_dir():
+    raise ValueError(f"workdir={workdir} must be a folder, and is a file.")
+  path = workdir / CONFIG
+  if not path.exists():
+    if (workdir / CHECKPOINTS).exists():
+      raise ValueError(
+        f"workdir={workdir} has checkpoints and no {CONFIG}, so that their "
+        "config is not known; name another folder, or pass --start_over."
+      )
+    return
+  differences = _differences(read_config(workdir), config, free)
+  if differences:
+    raise ValueError(
+      f"workdir={workdir} holds a run of another config: "
+      f"{'; '.join(differences)}. Name another folder, restore the config, "
+      "or pass --start_over, which sets that run aside."
+    )
+
+
+def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
+  """Returns the config that a folder's run was started with.
+
+  Raises:
+    ValueError: when the folder holds no run, or its config is damaged.
+  """
+  path = storage.absolute(workdir) / CONFIG
+  try:
+    return json.loads(path.read_text())
+  except FileNotFoundError:
+    raise ValueError(
+      f"{workdir} is not a training workdir: it has no {CONFIG}."
+    ) from None
+  except ValueError as error:
+    raise ValueError(
+      f"{path} is damaged ({error}); name another workdir, or pass "
+      "--start_over."
+    ) from None
+
+
+def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+  """Creates the folder and writes the config into it, atomically."""
+  workdir = storage.absolute(workdir)
+  workdir.mkdir(parents=True, exist_ok=True)
+  draft = workdir / f".{CONFIG}.{os.getpid()}"
+  draft.write_text(json.dumps(config, indent=2) + "\n")
+  draft.replace(workdir / CONFIG)
+
+
+def set_aside(workdir: str | os.PathLike[str]) -> None:
+  """Renames an existing folder to the first free `NAME.1`, `NAME.2`, ..."""
+  workdir = storage.absolute(workdir)
+  if not workdir.exists():
+    return
+  number = 1
+  while (aside := workdir.with_name(f"{workdir.name}.{number}")).exists():
+    number += 1
+  workdir.rename(aside)
+  logging.warning("The run in %s is set aside as %s.", workdir, aside)
+
+
+def _differences(
+  there: Mapping[str, Any], here: Mapping[str, Any], free: Sequence[str]
+) -> list[str]:
+  """Returns a line for each key, not below `free`, whose values differ."""
+
+  def flat(tree):
+    # Through JSON, so that a tuple equals the list that it was saved as.
+    plain = traverse_util.flatten_dict(json.loads(json.dumps(tree)), sep=".")
+    return {
+      key: value
+      for key, value in plain.items()
+      if not any(f"{key}.".startswith(f"{name}.") for name in free)
+    }
+
+  there, here = flat(there), flat(here)
+  missing = "(absent)"
+  return [
+    f"{key} is {there.get(key, missing)} there, {here.get(key, missing)} here"
+    for key in sorted(there.keys() | here.keys())
+    if there.get(key, missing) != here.get(key, missing)
+  ]
