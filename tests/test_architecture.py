@@ -13,6 +13,7 @@ PACKAGE = ROOT / "van_jax"
 # Room: its floor. A room imports rooms of lower floors, and itself.
 FLOORS = {
   "ops": 0,
+  "imports": 0,
   "storage": 0,
   "models": 1,
   "data": 1,
@@ -20,6 +21,7 @@ FLOORS = {
   "training": 2,
   "evaluation": 2,
   "bundle": 2,
+  "tasks": 2,
   "interop": 3,
   "analysis": 3,
   "cli": 4,
