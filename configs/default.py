@@ -81,6 +81,14 @@ def get_config() -> Any:
   config.mixing.probability = 1.0  # Of mixing a batch at all.
   config.mixing.label_smoothing = 0.1
 
+  config.task = config_dict.ConfigDict()
+  config.task.name = "classification"  # Or MODULE:FUNCTION of your own.
+  config.task.options = config_dict.ConfigDict()  # The task's own.
+
+  config.loss = config_dict.ConfigDict()  # Of the task, if it takes one.
+  config.loss.name = "cross_entropy"  # Or "binary_cross_entropy".
+  config.loss.options = config_dict.ConfigDict()  # target_threshold, say.
+
   config.erasing = config_dict.ConfigDict()  # After mixing and normalising.
   config.erasing.probability = 0.25  # Of an image; 0 for no erasing.
   config.erasing.mode = "pixel"  # Noise a pixel; or "rand" (a box), "const".
@@ -89,18 +97,20 @@ def get_config() -> Any:
   config.erasing.min_aspect = 0.3  # Height / width; at most its inverse.
 
   config.schedule = config_dict.ConfigDict()
-  config.schedule.name = "official"  # Or "cosine", "constant".
+  config.schedule.name = "official"  # "cosine", "polynomial", "constant".
   config.schedule.learning_rate = 1e-3  # Peak, at this batch_size.
   config.schedule.warmup_learning_rate = 1e-6
   config.schedule.end_learning_rate = 1e-6
   config.schedule.warmup_epochs = 5.0  # Part of `epochs`.
   config.schedule.epochs = 300.0
   config.schedule.cooldown_epochs = 10.0  # After `epochs`.
+  config.schedule.options = config_dict.ConfigDict()  # polynomial's power.
 
-  config.optimizer = config_dict.ConfigDict()  # AdamW.
-  config.optimizer.beta1 = 0.9
-  config.optimizer.beta2 = 0.999
-  config.optimizer.epsilon = 1e-8
+  config.optimizer = config_dict.ConfigDict()
+  config.optimizer.name = "adamw"  # "lion", "lamb", "sgd" or "adafactor".
+  # The named one's own, such as beta1, beta2 and epsilon; absent ones have its
+  # defaults, which training/recipe/optimizers.py lists.
+  config.optimizer.options = config_dict.ConfigDict()
   config.optimizer.weight_decay = 0.05  # Not of one-dimensional parameters.
   config.optimizer.gradient_clip_norm = placeholder(float)  # Global norm.
   config.optimizer.layer_decay = placeholder(float)  # Factor a layer, <= 1.
@@ -118,7 +128,9 @@ def get_config() -> Any:
   config.checkpoint = config_dict.ConfigDict()
   config.checkpoint.every_epochs = 1.0
   config.checkpoint.keep_last = 2
-  config.checkpoint.keep_best = 1  # By top-1, of those evaluated when saved.
+  config.checkpoint.keep_best = (
+    1  # By the task's score, of those evaluated when saved.
+  )
 
   config.logging = config_dict.ConfigDict()
   config.logging.every_steps = 100

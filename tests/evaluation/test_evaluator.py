@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh
 
 from van_jax.evaluation import evaluator
+from van_jax.tasks import accuracy
 
 
 def apply(variables, images, *, train):
@@ -39,12 +40,17 @@ def batches(data, size):
 def scores(data, size, devices=1):
   step = evaluator.make_eval_step(
     apply=apply,
-    prepare=lambda images: images.astype(jnp.float32),
-    num_classes=3,
+    inputs=lambda batch: batch["image"].astype(jnp.float32),
+    sums=lambda logits, batch: accuracy.batch_sums(
+      logits, batch["label"], batch["mask"], 3
+    ),
     mesh=Mesh(np.array(jax.devices()[:devices]), ("batch",)),
   )
   return evaluator.evaluate(
-    step, {"params": jnp.float32(1.0)}, batches(data, size)
+    step,
+    {"params": jnp.float32(1.0)},
+    batches(data, size),
+    accuracy.scores,
   )
 
 
@@ -69,3 +75,12 @@ def test_devices_and_batch_size_do_not_matter(size):
 def test_no_batch_is_an_error():
   with pytest.raises(ValueError, match="empty"):
     scores(examples(0), 4)
+
+
+def test_integers_and_floats_add_up_without_overflow_or_drift():
+  most = jnp.int32(2**31 - 1)
+  sums = {"count": most, "error": jnp.full(2, 2.0**24, jnp.float32)}
+  ones = {"count": most, "error": jnp.ones(2, jnp.float32)}
+  totals = evaluator.accumulate(evaluator.accumulate(None, sums), ones)
+  assert totals["count"] == 2 * (2**31 - 1)
+  np.testing.assert_array_equal(totals["error"], 2.0**24 + 1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from van_jax.data.images import normalization
-from van_jax.experiment import parts
+from van_jax.experiment import task
 from van_jax.training.recipe import mixing
 
 IMAGES: Any = np.random.default_rng(0).integers(
@@ -22,7 +22,8 @@ def prepared(tiny_config):
 
   def prepared(**changes):
     config = tiny_config(**{"mixing.cutmix_alpha": 1.0, **changes})
-    return parts.prepare(config, jax.random.key(0), IMAGES, LABELS)
+    batch = {"image": IMAGES, "label": LABELS}
+    return task.create_task(config).prepare(jax.random.key(0), batch)
 
   return prepared
 

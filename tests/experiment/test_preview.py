@@ -1,13 +1,15 @@
 """The picture of a step's images: that it is of what training sees."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from van_jax import experiment
+from van_jax import experiment, parallel
 from van_jax.data import grid
-from van_jax.experiment import parts, preview, training
+from van_jax.experiment import preview, task, training
 
 SEEN = {  # All that training can do to the digits.
   "mixing.cutmix_alpha": 1.0,
@@ -52,12 +54,17 @@ def test_the_picture_is_of_what_the_step_trains_on(
 ):
   config = tiny_config(**SEEN)
   seen = []
-  prepare = parts.prepare
+  create = task.create_task
 
-  def record(*arguments):
-    images, targets = prepare(*arguments)
-    jax.debug.callback(lambda *x: seen.append(x), images, targets, ordered=True)
-    return images, targets
+  def recording(config):
+    ours = create(config)
+
+    def record(*arguments):
+      prepared = ours.prepare(*arguments)
+      jax.debug.callback(lambda *x: seen.append(x), *prepared, ordered=True)
+      return prepared
+
+    return dataclasses.replace(ours, prepare=record)
 
   class StopError(Exception):
     """Ends a run after two steps."""
@@ -69,8 +76,8 @@ def test_the_picture_is_of_what_the_step_trains_on(
   # On one device: callbacks in order need it, and mixing has no other result.
   one = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
   with monkeypatch.context() as patch:
-    patch.setattr(parts, "prepare", record)
-    patch.setattr(training.sharding, "create_mesh", lambda: one)
+    patch.setattr(task, "create_task", recording)
+    patch.setattr(parallel, "create_mesh", lambda: one)
     patch.setattr(
       training.profiling, "trace_window", lambda *a, **k: _Observer(stop)
     )

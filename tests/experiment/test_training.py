@@ -10,8 +10,7 @@ from flax import traverse_util
 from PIL import Image
 
 import van_jax
-from van_jax import experiment
-from van_jax.parallel import mesh as sharding
+from van_jax import experiment, parallel
 
 STEPS = 12
 
@@ -97,7 +96,7 @@ def test_raw_and_averaged_weights_score_differently(finished, tiny_config):
 def test_one_device_scores_what_eight_do(finished, tiny_config, monkeypatch):
   workdir, scores = finished
   one = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
-  monkeypatch.setattr(sharding, "create_mesh", lambda: one)
+  monkeypatch.setattr(parallel, "create_mesh", lambda: one)
   alone = experiment.evaluate(tiny_config(), checkpoint=str(workdir / "bundle"))
   # Logits of order 1 whose sums are done in another order.
   assert alone.pop("loss") == pytest.approx(scores["loss"], rel=1e-5)

@@ -8,21 +8,25 @@ import optax
 import pytest
 from jax.sharding import Mesh
 
+from van_jax import parallel
 from van_jax.data.images import normalization
-from van_jax.parallel import mesh as sharding
 from van_jax.training import randomness, state as state_lib, step as step_lib
-from van_jax.training.recipe import ema, losses, optimizers as optimizer_lib
+from van_jax.training.recipe import ema, freezing, losses, smoothing
 
 
 def mesh_of(count):
-  return Mesh(np.array(jax.devices()[:count]), (sharding.BATCH_AXIS,))
+  return Mesh(np.array(jax.devices()[:count]), (parallel.BATCH_AXIS,))
 
 
-def prepare(key, images, labels):
+def prepare(key, batch):
   del key
   half = (0.5, 0.5, 0.5)
-  images = normalization.normalize(images, mean=half, std=half)
-  return images, losses.smooth_one_hot(labels, 5, 0.1)
+  images = normalization.normalize(batch["image"], mean=half, std=half)
+  return images, smoothing.smooth_one_hot(batch["label"], 5, 0.1)
+
+
+def loss(outputs, targets):
+  return losses.soft_cross_entropy(outputs, targets), {"size": outputs.mean()}
 
 
 def one_update(model, batch, *, devices=1, optimizer=None, **options):
@@ -38,19 +42,20 @@ def one_update(model, batch, *, devices=1, optimizer=None, **options):
     )
     return state_lib.create_state(variables, optimizer, ema=True)
 
-  whole = sharding.replicated(mesh)
+  whole = parallel.replicated(mesh)
   train_step = step_lib.make_train_step(
     apply=model.apply,
     optimizer=optimizer,
     schedule=optax.constant_schedule(1.0),
     prepare=prepare,
+    loss=loss,
     root_key=key,
     mesh=mesh,
     average=lambda old, new, step: ema.update_ema(old, new, 0.5),
     **options,
   )
   state = jax.jit(create, out_shardings=whole)()
-  return train_step(state, sharding.shard_batch(batch, mesh))
+  return train_step(state, parallel.shard_batch(batch, mesh))
 
 
 def assert_close(one, other, relative):
@@ -104,7 +109,7 @@ def test_accumulation_differs_from_one_group(narrow_van, batch):
 def test_one_step_counts_one(narrow_van, batch):
   state, metrics = one_update(narrow_van(), batch)
   assert int(state.step) == 1
-  assert set(metrics) == {"loss", "top1", "grad_norm", "learning_rate"}
+  assert set(metrics) == {"loss", "size", "grad_norm", "learning_rate"}
 
 
 def test_average_moves_half_way_to_the_new_weights(narrow_van, batch):
@@ -129,7 +134,7 @@ def test_micro_batches_draw_their_own_drop_paths(narrow_van, batch):
 def test_frozen_parameters_have_no_gradient_and_no_part_in_its_norm(
   narrow_van, batch
 ):
-  freeze = functools.partial(optimizer_lib.stop_frozen, patterns=["(?!head).*"])
+  freeze = functools.partial(freezing.stop_frozen, patterns=["(?!head).*"])
   optimizer = optax.sgd(1.0)
   start, _ = one_update(narrow_van(), batch, optimizer=optax.sgd(0.0))
   state, metrics = one_update(

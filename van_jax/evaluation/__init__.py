@@ -1,7 +1,7 @@
 """Exact evaluation: sums over examples, divided once at the end."""
 
-from van_jax.evaluation.metrics import (
+from van_jax.evaluation.evaluator import (
   accumulate as accumulate,
-  batch_sums as batch_sums,
-  finalize as finalize,
+  evaluate as evaluate,
+  make_eval_step as make_eval_step,
 )

@@ -4,97 +4,114 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax.evaluation import metrics
+Step = Callable[..., dict[str, jax.Array]]
 
 
 def make_eval_step(
   *,
-  apply: Callable[..., jax.Array],
-  prepare: Callable[[jax.Array], jax.Array],
-  num_classes: int,
+  apply: Callable[..., Any],
+  inputs: Callable[[Mapping[str, jax.Array]], Any],
+  sums: Callable[..., dict[str, jax.Array]],
   mesh: Mesh,
-) -> Callable[..., dict[str, jax.Array]]:
+) -> Step:
   """Builds `(variables, batch) -> sums over real examples`, jitted.
 
   Args:
     apply: the model's `apply`.
-    prepare: maps images uint8 [B, H, W, 3] to what the model takes.
-    num_classes: K.
+    inputs: maps a batch to what the model takes.
+    sums: `(outputs, batch) -> sums`, the batch's mask applied.
     mesh: devices that share the batch; its only axis is the batch.
   """
 
   def eval_step(variables, batch):
-    logits = apply(variables, prepare(batch["image"]), train=False)
-    return metrics.batch_sums(
-      logits, batch["label"], batch["mask"], num_classes
-    )
+    return sums(apply(variables, inputs(batch), train=False), batch)
 
-  whole = NamedSharding(mesh, PartitionSpec())
-  by_example = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+  whole, by_example = _shardings(mesh)
   return jax.jit(
     eval_step, in_shardings=(whole, by_example), out_shardings=whole
   )
 
 
-def make_logits_step(
+def make_outputs_step(
   *,
-  apply: Callable[..., jax.Array],
-  prepare: Callable[[jax.Array], jax.Array],
+  apply: Callable[..., Any],
+  inputs: Callable[[Mapping[str, jax.Array]], Any],
   mesh: Mesh,
-) -> Callable[..., jax.Array]:
-  """Builds `(variables, images) -> logits [B, K]`, jitted, split like images.
+) -> Callable[..., Any]:
+  """Builds `(variables, batch) -> outputs`, jitted, split like the batch.
 
   One network, compiled once, for data sets that are scored in other ways; see
   `make_sums_step`. Arguments as of `make_eval_step`.
   """
-  whole = NamedSharding(mesh, PartitionSpec())
-  by_example = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+  whole, by_example = _shardings(mesh)
   return jax.jit(
-    lambda variables, images: apply(variables, prepare(images), train=False),
+    lambda variables, batch: apply(variables, inputs(batch), train=False),
     in_shardings=(whole, by_example),
     out_shardings=by_example,
   )
 
 
-def make_sums_step(
-  sums: Callable[..., dict[str, jax.Array]], mesh: Mesh
-) -> Callable[..., dict[str, jax.Array]]:
-  """Jits `(logits, labels, mask) -> sums` over a batch that is split."""
-  by_example = NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
-  return jax.jit(
-    sums,
-    in_shardings=by_example,
-    out_shardings=NamedSharding(mesh, PartitionSpec()),
-  )
+def make_sums_step(sums: Callable[..., dict[str, jax.Array]], mesh: Mesh):
+  """Jits `(outputs, batch) -> sums` over a batch that is split."""
+  whole, by_example = _shardings(mesh)
+  return jax.jit(sums, in_shardings=by_example, out_shardings=whole)
 
 
 def evaluate(
-  eval_step: Callable[..., dict[str, jax.Array]],
+  eval_step: Step,
   variables: Mapping[str, Any],
   batches: Iterable[Mapping[str, Any]],
+  scores: Callable[[Mapping[str, np.ndarray]], dict[str, Any]],
 ) -> dict[str, Any]:
-  """Returns the metrics of a pass over all batches.
+  """Returns the scores of a pass over all batches.
 
   Args:
     eval_step: from `make_eval_step`: `(variables, batch) -> sums`.
     variables: `{"params": ..., "batch_stats": ...}`.
     batches: device batches with image, label and mask.
-
-  Returns:
-    As `metrics.finalize`: top1, top5, loss, count, per-class accuracy.
+    scores: maps the sums over all batches to what is returned.
   """
   totals, pending = None, None
   for batch in batches:
     sums = eval_step(variables, batch)
     if pending is not None:
-      totals = metrics.accumulate(totals, pending)
+      totals = accumulate(totals, pending)
     pending = sums  # Fetched one batch late, so that the device never idles.
   if pending is not None:
-    totals = metrics.accumulate(totals, pending)
+    totals = accumulate(totals, pending)
   if totals is None:
     raise ValueError(
       "The evaluation split gave no batch; it must not be empty."
     )
-  return metrics.finalize(totals)
+  return scores(totals)
+
+
+def accumulate(
+  totals: Mapping[str, np.ndarray] | None, sums: Mapping[str, jax.Array]
+) -> dict[str, np.ndarray]:
+  """Returns the totals with the sums of one more batch, on the host.
+
+  Integers are kept in int64 and all else in float64: no overflow, no drift.
+
+  Args:
+    totals: of the batches so far; None before the first.
+    sums: of one batch, by name.
+  """
+  wide = {name: _wide(np.asarray(value)) for name, value in sums.items()}
+  if totals is None:
+    return wide
+  return {name: totals[name] + value for name, value in wide.items()}
+
+
+def _wide(value: np.ndarray) -> np.ndarray:
+  whole = np.issubdtype(value.dtype, np.integer)
+  return value.astype(np.int64 if whole else np.float64)
+
+
+def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
+  """Returns the shardings of what each device holds whole, and of batches."""
+  whole = NamedSharding(mesh, PartitionSpec())
+  return whole, NamedSharding(mesh, PartitionSpec(*mesh.axis_names))

@@ -7,14 +7,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import data, models
+from van_jax import data, models, parallel, tasks
 from van_jax.cli import schema
-from van_jax.parallel import mesh as sharding
+from van_jax.experiment import task as task_lib
 from van_jax.training.recipe import (
   erasing,
+  losses,
   mixing,
-  optimizers as optimizer_lib,
-  schedules as schedule_lib,
+  optimizers,
+  schedules,
 )
 from van_jax.training.run import checkpoint, profiling
 
@@ -28,8 +29,9 @@ _SECTIONS = {
   "preprocessing": (data.Preprocessing, ()),
   "mixing": (mixing.mix, ("key", "images", "labels", "num_classes")),
   "erasing": (erasing.erase, ("key", "images")),
-  "schedule": (schedule_lib.create_schedule, ("steps_per_epoch",)),
-  "optimizer": (optimizer_lib.create_optimizer, ("schedule",)),
+  "loss": (losses.create_loss, ()),
+  "schedule": (schedules.create_schedule, ("steps_per_epoch",)),
+  "optimizer": (optimizers.create_optimizer, ("schedule",)),
 }
 _PLAIN_KEYS = {
   "": (
@@ -39,6 +41,7 @@ _PLAIN_KEYS = {
     "pretrained_bundle",
     "compilation_cache",
   ),
+  "task": ("name", "options"),
   "ema": ("decay", "warmup"),
   "checkpoint": ("every_epochs", "keep_last", "keep_best"),
   "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
@@ -60,17 +63,19 @@ def check_config(config: Config) -> None:
     jax.eval_shape(lambda: _mixed(config))  # Traced for its errors alone.
   with _naming("erasing"):
     jax.eval_shape(lambda: _erased(config))
+  with _naming("task"):
+    task = task_lib.create_task(config)
+  with _naming("loss"):
+    _check_loss(config, task)
   if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
     raise ValueError(
       f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
       "average."
     )
   with _naming("schedule"):
-    schedule = schedule_lib.create_schedule(
-      **config.schedule, steps_per_epoch=1
-    )
+    schedule = schedules.create_schedule(**config.schedule, steps_per_epoch=1)
   with _naming("optimizer"):
-    optimizer = optimizer_lib.create_optimizer(
+    optimizer = optimizers.create_optimizer(
       **config.optimizer, schedule=schedule
     )
   if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
@@ -128,6 +133,23 @@ def _erased(config: Config) -> jax.Array:
   return erasing.erase(jax.random.key(0), images, **config.erasing)
 
 
+def _check_loss(config: Config, task: tasks.Task) -> None:
+  """Raises ValueError for options of the loss that cannot be meant."""
+  if task.classes is None:  # Nothing is known of its targets.
+    return
+  rows = jnp.zeros((2, task.classes))
+  jax.eval_shape(task.loss, rows, rows)  # Traced for its errors alone.
+  threshold = dict(config.loss.options).get("target_threshold")
+  smoothing = config.mixing.label_smoothing
+  if threshold is not None and smoothing / task.classes > threshold:
+    raise ValueError(
+      f"loss.options.target_threshold={threshold} must be at least what "
+      f"mixing.label_smoothing={smoothing} gives each of {task.classes} "
+      "classes, or every class becomes a target; set label_smoothing to 0, as "
+      "DeiT III does."
+    )
+
+
 def abstract_variables(config: Config) -> Any:
   """Returns the shapes of the model's variables; nothing is computed."""
   plain = {**config.model, "conv_implementation": "xla"}  # Traced soonest.
@@ -139,9 +161,9 @@ def abstract_variables(config: Config) -> Any:
   )
 
 
-def check_source(config: Config, source: data.Source) -> None:
+def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
   """Raises ValueError where the data does not suit the config."""
-  check_classes(config, source)
+  check_classes(config, source, task)
   if config.batch_size > source.num_train:
     raise ValueError(
       f"batch_size={config.batch_size} must be at most the "
@@ -150,11 +172,13 @@ def check_source(config: Config, source: data.Source) -> None:
     )
 
 
-def check_classes(config: Config, source: data.Source) -> None:
-  """Raises ValueError unless model and data have as many classes."""
-  if config.model.num_classes != source.num_classes:
+def check_classes(
+  config: Config, source: data.Source, task: tasks.Task
+) -> None:
+  """Raises ValueError unless the data has the classes that the task is of."""
+  if task.classes is not None and task.classes != source.num_classes:
     raise ValueError(
-      f"model.num_classes={config.model.num_classes} must be the "
+      f"model.num_classes={task.classes} must be the "
       f"{source.num_classes} classes of data.name={config.data.name!r} in "
       f"{config.data.directory}."
     )
@@ -162,10 +186,10 @@ def check_classes(config: Config, source: data.Source) -> None:
 
 def check_batch_sizes(config: Config, source: data.Source) -> None:
   """Raises ValueError where batches do not suit devices, groups and data."""
-  sharding.check_batch_size(
+  parallel.check_batch_size(
     "batch_size", config.batch_size, accumulation=config.accumulation_steps
   )
-  sharding.check_batch_size(
+  parallel.check_batch_size(
     "evaluation.batch_size", config.evaluation.batch_size
   )
   micro = config.batch_size // config.accumulation_steps

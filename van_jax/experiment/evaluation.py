@@ -7,12 +7,17 @@ from typing import Any
 import jax
 from etils import epath
 
-from van_jax import data
+from van_jax import data, parallel
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts, scoring, weights
+from van_jax.experiment import (
+  checks,
+  parts,
+  scoring,
+  task as task_lib,
+  weights,
+)
 from van_jax.experiment.checks import Config
 from van_jax.experiment.imagenet import suites
-from van_jax.parallel import mesh as sharding
 
 Scores = dict[str, Any]
 
@@ -47,7 +52,8 @@ def evaluate(
     distributed: whether this is one of several processes that all call this.
 
   Returns:
-    top1, top5, loss, count and mean_per_class_accuracy.
+    The task's scores that are single numbers: of classification top1, top5,
+    loss, count and mean_per_class_accuracy.
 
   Raises:
     ValueError: bad input.
@@ -75,18 +81,20 @@ def evaluate(
       "--suite is named."
     )
   source = data.open_source(**{**config.data, "train_split": None})
-  checks.check_classes(config, source)
+  checks.check_classes(config, source, task_lib.create_task(config))
   parts.start_devices(config, distributed=distributed)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   preprocessing = scoring.overridden_preprocessing(
     bundle.preprocessing, overridden or {}
   )
-  mesh = sharding.create_mesh()
+  task = task_lib.create_task(config, preprocessing)
+  mesh = parallel.create_mesh()
   batches = parts.eval_batches(config, source, preprocessing)
   scores = evaluator.evaluate(
-    parts.eval_step(bundle.model, preprocessing, mesh),
-    jax.device_put(bundle.variables, sharding.replicated(mesh)),
-    sharding.prefetch(batches, mesh),
+    parts.eval_step(bundle.model, task, mesh),
+    jax.device_put(bundle.variables, parallel.replicated(mesh)),
+    parallel.prefetch(batches, mesh),
+    task.scores,
   )
   if output and jax.process_index() == 0:
     scores = {**scores, "class_names": source.class_names}

@@ -10,19 +10,11 @@ import jax.numpy as jnp
 import optax
 from absl import logging
 
-from van_jax import data
-from van_jax.data.images import normalization
+from van_jax import data, parallel, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment.checks import Config
-from van_jax.parallel import mesh as sharding
 from van_jax.training import randomness, state as state_lib, step as step_lib
-from van_jax.training.recipe import (
-  ema as ema_lib,
-  erasing,
-  mixing,
-  optimizers as optimizer_lib,
-  pretrained,
-)
+from van_jax.training.recipe import ema, freezing, pretrained
 
 
 def start_devices(config: Config, *, distributed: bool) -> None:
@@ -96,7 +88,7 @@ def abstract_state(
   mesh: jax.sharding.Mesh,
 ) -> state_lib.TrainState:
   """Returns a state's shapes, dtypes and shardings; nothing is computed."""
-  whole = sharding.replicated(mesh)
+  whole = parallel.replicated(mesh)
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
     jax.eval_shape(create, initial),
@@ -106,61 +98,33 @@ def abstract_state(
 def train_step(
   config: Config,
   model: Any,
+  task: tasks.Task,
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   mesh: jax.sharding.Mesh,
 ) -> step_lib.Step:
   """Returns the jitted step `(state, batch) -> (state, metrics)`."""
 
-  def average(ema, variables, step):
+  def average(old, variables, step):
     decay = config.ema.decay
     if config.ema.warmup:
-      decay = ema_lib.warmed_up_decay(decay, step)
-    return ema_lib.update_ema(ema, variables, decay)
+      decay = ema.warmed_up_decay(decay, step)
+    return ema.update_ema(old, variables, decay)
 
   return step_lib.make_train_step(
     apply=model.apply,
     optimizer=optimizer,
     schedule=schedule,
-    prepare=functools.partial(prepare, config),
+    prepare=task.prepare,
+    loss=task.loss,
     root_key=jax.random.key(config.seed),
     mesh=mesh,
     accumulation_steps=config.accumulation_steps,
     freeze=functools.partial(
-      optimizer_lib.stop_frozen, patterns=config.optimizer.frozen_patterns
+      freezing.stop_frozen, patterns=config.optimizer.frozen_patterns
     ),
     average=None if config.ema.decay is None else average,
   )
-
-
-def prepare(
-  config: Config, key: jax.Array, images: jax.Array, labels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Returns what the network sees of a training batch, and its targets.
-
-  Normalises, mixes, then erases: the order of timm's loader.
-
-  Args:
-    config: of the run.
-    key: [], typed random key.
-    images: uint8 [B, H, W, 3].
-    labels: [B], integers in [0, K).
-
-  Returns:
-    Images float32 [B, H, W, 3] and soft targets float32 [B, K].
-  """
-  images = normalization.normalize(
-    images, mean=config.preprocessing.mean, std=config.preprocessing.std
-  )
-  images, targets = mixing.mix(
-    key,
-    images,
-    labels,
-    num_classes=config.model.num_classes,
-    **config.mixing,
-  )
-  erasing_key = randomness.stream(key, "erasing", 0)
-  return erasing.erase(erasing_key, images, **config.erasing), targets
 
 
 def train_batches(
@@ -192,18 +156,11 @@ def eval_batches(
 
 
 def eval_step(
-  model: Any, preprocessing: data.Preprocessing, mesh: jax.sharding.Mesh
-) -> Callable[..., Any]:
+  model: Any, task: tasks.Task, mesh: jax.sharding.Mesh
+) -> evaluator.Step:
   """Returns the jitted step `(variables, batch) -> sums`."""
   return evaluator.make_eval_step(
-    apply=model.apply,
-    prepare=functools.partial(
-      normalization.normalize,
-      mean=preprocessing.mean,
-      std=preprocessing.std,
-    ),
-    num_classes=model.num_classes,
-    mesh=mesh,
+    apply=model.apply, inputs=task.inputs, sums=task.sums, mesh=mesh
   )
 
 

@@ -1,6 +1,5 @@
 """A picture of a step's training images, as the network sees them."""
 
-import functools
 import io
 import os
 from collections.abc import Sequence
@@ -10,10 +9,10 @@ import jax
 import numpy as np
 from etils import epath
 
-from van_jax import data, storage
+from van_jax import data, storage, tasks
 from van_jax.data import grid
 from van_jax.data.images import normalization
-from van_jax.experiment import checks, parts
+from van_jax.experiment import checks, parts, task as task_lib
 from van_jax.experiment.checks import Config
 from van_jax.interop.facts import imagenet
 from van_jax.training import step as step_lib
@@ -57,9 +56,11 @@ def draw_preview(
   _check_counts(config, count, step)
   path = _checked_output(output, overwrite)
   source = data.open_source(**{**config.data, "eval_split": None})
-  checks.check_source(config, source)
+  task = task_lib.create_task(config)
+  _check_classes(config, task)
+  checks.check_source(config, source, task)
   parts.start_devices(config, distributed=False)
-  images, targets = _prepared(config, source, count, step)
+  images, targets = _prepared(config, task, source, count, step)
   names = readable_names(source.class_names)
   smoothing = config.mixing.label_smoothing
   captions = [caption(target, names, smoothing) for target in targets]
@@ -90,19 +91,15 @@ def readable_names(names: Sequence[str]) -> list[str]:
 
 
 def _prepared(
-  config: Config, source: data.Source, count: int, step: int
+  config: Config, task: tasks.Task, source: data.Source, count: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """Returns images uint8 [count, H, W, 3] and targets [count, K]."""
   batch = next(iter(parts.train_batches(config, source, step)))
 
   @jax.jit
   def prepare(batch):  # All of it: partners come from its other end.
-    images, targets = step_lib.prepared(
-      functools.partial(parts.prepare, config),
-      jax.random.key(config.seed),
-      batch,
-      step,
-    )
+    key = jax.random.key(config.seed)
+    images, targets = step_lib.prepared(task.prepare, key, batch, step)
     images = normalization.denormalize(
       images[:count],
       mean=config.preprocessing.mean,
@@ -112,6 +109,14 @@ def _prepared(
 
   images, targets = jax.device_get(prepare(batch))
   return images, targets
+
+
+def _check_classes(config: Config, task: tasks.Task) -> None:
+  if task.classes is None:
+    raise ValueError(
+      f"task.name={config.task.name!r} must be one of classes: a preview has "
+      "their names and weights below the images."
+    )
 
 
 def _check_counts(config: Config, count: int, step: int) -> None:

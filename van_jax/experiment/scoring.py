@@ -7,11 +7,10 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from van_jax import data, models
+from van_jax import data, models, parallel
 from van_jax.bundle import folder as bundle_lib
 from van_jax.experiment import weights
 from van_jax.experiment.checks import Config
-from van_jax.parallel import mesh as sharding
 
 
 def load(
@@ -23,7 +22,7 @@ def load(
     ValueError: when they do not.
     CheckpointError: a checkpoint that is missing or damaged.
   """
-  sharding.check_batch_size(
+  parallel.check_batch_size(
     "evaluation.batch_size", config.evaluation.batch_size
   )
   bundle = weights.load_weights(

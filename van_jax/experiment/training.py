@@ -10,18 +10,13 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import data, models, storage
+from van_jax import data, models, parallel, storage, tasks
 from van_jax.bundle import folder as bundle_lib
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts
+from van_jax.experiment import checks, parts, task as task_lib
 from van_jax.experiment.checks import Config
-from van_jax.parallel import mesh as sharding
-from van_jax.training import loop, state as state_lib
-from van_jax.training.recipe import (
-  optimizers as optimizer_lib,
-  pretrained,
-  schedules as schedule_lib,
-)
+from van_jax.training import loop
+from van_jax.training.recipe import optimizers, pretrained, schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   interruption,
@@ -29,6 +24,7 @@ from van_jax.training.run import (
   progress as progress_lib,
   workdir as workdir_lib,
 )
+from van_jax.training.state import TrainState
 
 Scores = dict[str, Any]
 
@@ -62,8 +58,9 @@ def train(
     distributed: whether this is one of several processes that all call this.
 
   Returns:
-    top1, top5, loss, count and mean_per_class_accuracy of those weights over
-    the whole evaluation split.
+    The task's scores of those weights over the whole evaluation split, those
+    that are single numbers: of classification top1, top5, loss, count and
+    mean_per_class_accuracy.
 
   Raises:
     ValueError: bad input, before anything is written.
@@ -75,7 +72,8 @@ def train(
   if not start_over:
     workdir_lib.check_owner(workdir, plain, free=_FREE)
   source = data.open_source(**config.data)
-  checks.check_source(config, source)
+  task = task_lib.create_task(config)
+  checks.check_source(config, source, task)
   parts.start_devices(config, distributed=distributed)
   checks.check_batch_sizes(config, source)
   initial = _pretrained(config)  # On devices: after they have been joined.
@@ -84,36 +82,35 @@ def train(
       workdir_lib.set_aside(workdir)
     workdir_lib.claim(workdir, plain)
   multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-  return _train(config, storage.absolute(workdir), source, initial)
+  return _train(config, storage.absolute(workdir), task, source, initial)
 
 
 def _train(
   config: Config,
   workdir: epath.Path,
+  task: tasks.Task,
   source: data.Source,
   initial: Mapping[str, Any] | None,
 ) -> Scores:
   """Does what `train` says, with input that has been checked."""
-  mesh = sharding.create_mesh()
+  mesh = parallel.create_mesh()
   model = models.create_model(**config.model)
   epoch = source.num_train // config.batch_size  # Steps.
-  total_steps = schedule_lib.total_steps(
+  total_steps = schedules.total_steps(
     epochs=config.schedule.epochs,
     cooldown_epochs=config.schedule.cooldown_epochs,
     steps_per_epoch=epoch,
   )
-  schedule = schedule_lib.create_schedule(
-    **config.schedule, steps_per_epoch=epoch
-  )
-  optimizer = optimizer_lib.create_optimizer(
-    **config.optimizer, schedule=schedule
-  )
+  schedule = schedules.create_schedule(**config.schedule, steps_per_epoch=epoch)
+  optimizer = optimizers.create_optimizer(**config.optimizer, schedule=schedule)
   checkpointer = checkpoint_lib.Checkpointer(
     workdir / workdir_lib.CHECKPOINTS,
     keep_last=config.checkpoint.keep_last,
     keep_best=config.checkpoint.keep_best,
+    best=task.best,
+    best_mode=task.best_mode,
   )
-  evaluate = _evaluation(config, model, source, mesh)
+  evaluate = _evaluation(config, model, task, source, mesh)
   with (
     contextlib.closing(checkpointer),
     _metric_writer(workdir) as writer,
@@ -136,8 +133,10 @@ def _train(
     state, scores = loop.run(
       state,
       total_steps=total_steps,
-      train_step=parts.train_step(config, model, optimizer, schedule, mesh),
-      batches=sharding.prefetch(
+      train_step=parts.train_step(
+        config, model, task, optimizer, schedule, mesh
+      ),
+      batches=parallel.prefetch(
         parts.train_batches(config, source, first_step), mesh
       ),
       write=writer.write_scalars,
@@ -156,7 +155,7 @@ def _train(
     )
   scores = scores or evaluate(state)
   if jax.process_index() == 0:
-    _export(config, workdir, model, state, source, scores)
+    _export(config, workdir, model, state, task, source, scores)
   return scores
 
 
@@ -191,7 +190,7 @@ def _last_or_first_state(
   checkpointer: checkpoint_lib.Checkpointer,
   mesh: jax.sharding.Mesh,
   initial: Mapping[str, Any] | None,
-) -> state_lib.TrainState:
+) -> TrainState:
   """Returns the newest checkpoint's state, or the one to start from."""
   create = parts.state_creator(config, model, optimizer)
   like = parts.abstract_state(create, initial, mesh)
@@ -202,23 +201,34 @@ def _last_or_first_state(
   # Run once, so that compiling is all its cost; LLVM's passes double it.
   on_cpu = jax.default_backend() == "cpu"
   options = {"xla_backend_optimization_level": 0} if on_cpu else None
-  whole = sharding.replicated(mesh)
+  whole = parallel.replicated(mesh)
   return jax.jit(create, out_shardings=whole, compiler_options=options)(initial)
 
 
 def _evaluation(
-  config: Config, model: Any, source: data.Source, mesh: jax.sharding.Mesh
-) -> Callable[[state_lib.TrainState], Scores]:
+  config: Config,
+  model: Any,
+  task: tasks.Task,
+  source: data.Source,
+  mesh: jax.sharding.Mesh,
+) -> Callable[[TrainState], Scores]:
   """Returns the function that scores a state."""
   preprocessing = data.Preprocessing(**config.preprocessing)
-  eval_step = parts.eval_step(model, preprocessing, mesh)
+  eval_step = parts.eval_step(model, task, mesh)
   batches = parts.eval_batches(config, source, preprocessing)
 
   def evaluate(state):
     variables = state.variables(averaged=config.evaluation.averaged_weights)
-    return parts.summary(
-      evaluator.evaluate(eval_step, variables, sharding.prefetch(batches, mesh))
+    device_batches = parallel.prefetch(batches, mesh)
+    scores = parts.summary(
+      evaluator.evaluate(eval_step, variables, device_batches, task.scores)
     )
+    if task.best not in scores:
+      raise ValueError(
+        f"task.best={task.best!r} must be a number among the task's scores, "
+        f"{', '.join(scores)}; checkpoints are kept by it."
+      )
+    return scores
 
   return evaluate
 
@@ -240,7 +250,8 @@ def _export(
   config: Config,
   workdir: epath.Path,
   model: Any,
-  state: state_lib.TrainState,
+  state: TrainState,
+  task: tasks.Task,
   source: data.Source,
   scores: Scores,
 ) -> None:
@@ -250,12 +261,12 @@ def _export(
     model=model,
     variables=state.variables(averaged=config.evaluation.averaged_weights),
     preprocessing=data.Preprocessing(**config.preprocessing),
-    labels=source.class_names,
+    labels=None if task.classes is None else source.class_names,
     source={
       "format": "van_jax training run",
       "config": config.to_dict(),
       "step": int(state.step),
-      "top1": scores["top1"],
+      task.best: scores[task.best],
     },
     overwrite=True,  # Of an earlier export of this same run.
   )

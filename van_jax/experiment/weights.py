@@ -7,15 +7,11 @@ from typing import Any
 import ml_collections
 from etils import epath
 
-from van_jax import data, models, storage
+from van_jax import data, models, parallel, storage
 from van_jax.bundle import folder as bundle_lib
-from van_jax.experiment import parts
+from van_jax.experiment import parts, task as task_lib
 from van_jax.experiment.checks import Config
-from van_jax.parallel import mesh as sharding
-from van_jax.training.recipe import (
-  optimizers as optimizer_lib,
-  schedules as schedule_lib,
-)
+from van_jax.training.recipe import optimizers, schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   workdir as workdir_lib,
@@ -73,14 +69,12 @@ def _load_run(
   """Returns what `load_weights` says, of a training workdir."""
   config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
   model = models.create_model(**{**config.model, **overrides})
-  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
-  optimizer = optimizer_lib.create_optimizer(
-    **config.optimizer, schedule=schedule
-  )
+  schedule = schedules.create_schedule(**config.schedule, steps_per_epoch=1)
+  optimizer = optimizers.create_optimizer(**config.optimizer, schedule=schedule)
   create = parts.state_creator(config, model, optimizer)
-  like = parts.abstract_state(create, None, sharding.create_mesh())
+  like = parts.abstract_state(create, None, parallel.create_mesh())
   directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
-  number = _step_number(directory, step)
+  number = _step_number(config, directory, step)
   state = checkpoint_lib.restore(directory, number, like)
   return bundle_lib.Bundle(
     model=model,
@@ -91,10 +85,13 @@ def _load_run(
   )
 
 
-def _step_number(directory: epath.Path, step: str) -> int:
+def _step_number(config: Config, directory: epath.Path, step: str) -> int:
   """Returns the number that "latest" or "best" stands for."""
   if step == "best":
-    return checkpoint_lib.best_step(directory)
+    task = task_lib.create_task(config)
+    return checkpoint_lib.best_step(
+      directory, best=task.best, best_mode=task.best_mode
+    )
   if step != "latest":
     if not step.isdecimal():
       raise ValueError(f"step={step!r} must be latest, best, or a number.")

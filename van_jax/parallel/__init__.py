@@ -1,1 +1,13 @@
-"""Placement on devices."""
+"""Many devices: their mesh, and batches and states spread over it."""
+
+from van_jax.parallel.batches import (
+  check_batch_size as check_batch_size,
+  prefetch as prefetch,
+  shard_batch as shard_batch,
+)
+from van_jax.parallel.mesh import (
+  BATCH_AXIS as BATCH_AXIS,
+  create_mesh as create_mesh,
+  replicated as replicated,
+  split_by_example as split_by_example,
+)

@@ -6,8 +6,8 @@ from typing import Any
 
 import jax
 
-from van_jax.training import state as state_lib
-from van_jax.training.run import progress as progress_lib
+from van_jax.training.run.progress import Progress
+from van_jax.training.state import TrainState
 
 Scalars = dict[str, float]
 
@@ -25,21 +25,21 @@ class InterruptedRunError(RuntimeError):
 
 
 def run(
-  state: state_lib.TrainState,
+  state: TrainState,
   *,
   total_steps: int,
-  train_step: Callable[..., tuple[state_lib.TrainState, dict[str, Any]]],
+  train_step: Callable[..., tuple[TrainState, dict[str, Any]]],
   batches: Iterator[Any],
   write: Callable[[int, Mapping[str, float]], None],
-  evaluate: Callable[[state_lib.TrainState], Scalars],
-  save: Callable[[int, state_lib.TrainState, Scalars | None], None],
+  evaluate: Callable[[TrainState], Scalars],
+  save: Callable[[int, TrainState, Scalars | None], None],
   interrupted: Callable[[int], bool],
   observe: Callable[[int], None],
-  progress: progress_lib.Progress,
+  progress: Progress,
   log_every_steps: int,
   eval_every_steps: int,
   save_every_steps: int,
-) -> tuple[state_lib.TrainState, Scalars | None]:
+) -> tuple[TrainState, Scalars | None]:
   """Trains to `total_steps`, from wherever `state` stands.
 
   Steps count updates done, from 1. Every metric of every step is looked at

@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax.parallel import mesh as sharding
-from van_jax.training import randomness, state
-from van_jax.training.recipe import losses
+from van_jax import parallel
+from van_jax.training import randomness
+from van_jax.training.state import TrainState
 
-Step = Callable[..., tuple[state.TrainState, dict[str, jax.Array]]]
-Prepare = Callable[..., tuple[jax.Array, jax.Array]]
+Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+Prepare = Callable[..., tuple[Any, Any]]
+Loss = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
 
 
 def prepared(
@@ -21,17 +22,17 @@ def prepared(
   root_key: jax.Array,
   batch: Mapping[str, jax.Array],
   step: jax.Array | int,
-) -> tuple[jax.Array, jax.Array]:
-  """Returns the images and targets that a step trains on.
+) -> tuple[Any, Any]:
+  """Returns the inputs and targets that a step trains on.
 
   Args:
     prepare: see `make_train_step`.
     root_key: see `make_train_step`.
-    batch: image uint8 [B, H, W, 3] and label [B].
+    batch: arrays [B, ...] by name.
     step: [], updates done before this one.
   """
   key = randomness.stream(root_key, "mixing", step)
-  return prepare(key, batch["image"], batch["label"])
+  return prepare(key, batch)
 
 
 def make_train_step(
@@ -40,6 +41,7 @@ def make_train_step(
   optimizer: optax.GradientTransformation,
   schedule: optax.Schedule,
   prepare: Prepare,
+  loss: Loss,
   root_key: jax.Array,
   mesh: Mesh,
   accumulation_steps: int = 1,
@@ -59,8 +61,9 @@ def make_train_step(
     apply: the model's `apply`.
     optimizer: maps gradients to updates.
     schedule: learning rate by number of updates done; for the metrics.
-    prepare: `(key, images uint8 [B, H, W, 3], labels [B]) -> (images float
-      [B, H, W, 3], targets [B, K])`: normalisation, mixing, erasing.
+    prepare: `(key, batch) -> (inputs, targets)`, trees of arrays [B, ...];
+      the model takes the inputs.
+    loss: `(outputs, targets) -> (loss [], metrics)`, means over the batch.
     root_key: all randomness of a step is a function of it and `state.step`.
     mesh: devices that share the batch; the state is held whole by each.
     accumulation_steps: micro-batches a batch is cut into.
@@ -70,33 +73,31 @@ def make_train_step(
 
   Returns:
     The step. It donates (consumes) the state that it is given. Its metrics
-    are scalars: loss, grad_norm, learning_rate, top1 (of the training batch
-    against the largest target, in [0, 1]).
+    are scalars: loss, grad_norm, learning_rate, and those of `loss`.
   """
 
-  def loss_fn(params, batch_stats, images, targets, key):
-    logits, new = apply(
+  def loss_fn(params, batch_stats, inputs, targets, key):
+    outputs, new = apply(
       {"params": freeze(params), "batch_stats": batch_stats},
-      images,
+      inputs,
       train=True,
       mutable=["batch_stats"],
       rngs={"dropout": key},
     )
-    right = jnp.argmax(logits, -1) == jnp.argmax(targets, -1)
-    metrics = {"loss": losses.soft_cross_entropy(logits, targets)}
-    metrics["top1"] = jnp.mean(right, dtype=jnp.float32)
-    return metrics["loss"], (new.get("batch_stats", batch_stats), metrics)
+    value, metrics = loss(outputs, targets)
+    metrics = {"loss": value, **metrics}
+    return value, (new.get("batch_stats", batch_stats), metrics)
 
-  def gradients(current, images, targets, key):
+  def gradients(current, inputs, targets, key):
     """Returns gradients, new batch statistics, and metrics of a batch."""
     (_, (batch_stats, metrics)), grads = jax.value_and_grad(
       loss_fn, has_aux=True
-    )(current.params, current.batch_stats, images, targets, key)
+    )(current.params, current.batch_stats, inputs, targets, key)
     return grads, batch_stats, metrics
 
-  def accumulated(current, images, targets, key):
+  def accumulated(current, inputs, targets, key):
     """Returns the same, averaged over micro-batches done one by one."""
-    spread = NamedSharding(mesh, PartitionSpec(None, sharding.BATCH_AXIS))
+    spread = NamedSharding(mesh, PartitionSpec(None, parallel.BATCH_AXIS))
 
     def split(x):
       shape = (accumulation_steps, x.shape[0] // accumulation_steps)
@@ -109,8 +110,10 @@ def make_train_step(
       part = gradients(current, *micro)
       return jax.tree.map(jnp.add, total, part), None
 
-    micro = (split(images), split(targets))
-    micro += (jax.random.split(key, accumulation_steps),)
+    micro = (
+      *jax.tree.map(split, (inputs, targets)),
+      jax.random.split(key, accumulation_steps),
+    )
     shapes = jax.eval_shape(
       gradients, current, *jax.tree.map(lambda x: x[0], micro)
     )
@@ -122,8 +125,8 @@ def make_train_step(
 
   def train_step(current, batch):
     dropout_key = randomness.stream(root_key, "dropout", current.step)
-    images, targets = prepared(prepare, root_key, batch, current.step)
-    grads, batch_stats, metrics = compute(current, images, targets, dropout_key)
+    inputs, targets = prepared(prepare, root_key, batch, current.step)
+    grads, batch_stats, metrics = compute(current, inputs, targets, dropout_key)
     updates, opt_state = optimizer.update(
       grads, current.opt_state, current.params
     )
@@ -140,10 +143,10 @@ def make_train_step(
     metrics["learning_rate"] = jnp.asarray(schedule(current.step))
     return new, metrics
 
-  whole = sharding.replicated(mesh)
+  whole = parallel.replicated(mesh)
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(whole, sharding.split_by_example(mesh)),
+    in_shardings=(whole, parallel.split_by_example(mesh)),
     out_shardings=(whole, whole),
   )

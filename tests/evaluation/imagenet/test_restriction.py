@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from van_jax.evaluation import metrics
+from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import restriction
+from van_jax.tasks import accuracy
 
 CLASSES = np.array([1, 4, 5, 7, 8, 11], np.int32)
 
@@ -16,10 +17,10 @@ def evaluate(logits, labels):
   def sums(logits, labels):
     logits, labels = restriction.restrict(logits, labels, CLASSES)
     mask = jnp.ones(labels.shape, jnp.bool)
-    return metrics.batch_sums(logits, labels, mask, len(CLASSES))
+    return accuracy.batch_sums(logits, labels, mask, len(CLASSES))
 
   got = jax.jit(sums)(jnp.asarray(logits), jnp.asarray(labels))
-  return metrics.finalize(metrics.accumulate(None, got))
+  return accuracy.scores(evaluator.accumulate(None, got))
 
 
 @pytest.fixture

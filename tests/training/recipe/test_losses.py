@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from van_jax.training.recipe import losses
+from van_jax.training.recipe import losses, smoothing
 
 # float32 sums of 7 terms of size 10: some 1e-6 relative.
 RTOL = 5e-6
@@ -59,7 +59,7 @@ def test_soft_cross_entropy_refuses_integer_labels(batch):
 
 
 def test_smooth_one_hot_shares_its_mass_over_all_classes():
-  rows = losses.smooth_one_hot(jnp.array([2, 0]), 4, 0.1)
+  rows = smoothing.smooth_one_hot(jnp.array([2, 0]), 4, 0.1)
   # timm: off 0.1 / 4, on 1 - 0.1 + 0.1 / 4.
   expected = [[0.025, 0.025, 0.925, 0.025], [0.925, 0.025, 0.025, 0.025]]
   np.testing.assert_array_equal(rows, np.array(expected, np.float32))
@@ -70,12 +70,12 @@ def test_smoothed_loss_equals_torch_label_smoothing(batch):
   expected = torch.nn.functional.cross_entropy(
     torch.from_numpy(logits), torch.from_numpy(labels), label_smoothing=0.1
   )
-  targets = losses.smooth_one_hot(jnp.asarray(labels), 7, 0.1)
+  targets = smoothing.smooth_one_hot(jnp.asarray(labels), 7, 0.1)
   loss = losses.soft_cross_entropy(jnp.asarray(logits), targets)
   np.testing.assert_allclose(loss, expected.numpy(), rtol=RTOL)
 
 
-@pytest.mark.parametrize("smoothing", [-0.1, 1.0, float("nan")])
-def test_smooth_one_hot_refuses_what_is_no_smoothing(smoothing):
+@pytest.mark.parametrize("value", [-0.1, 1.0, float("nan")])
+def test_smooth_one_hot_refuses_what_is_no_smoothing(value):
   with pytest.raises(ValueError, match="label_smoothing"):
-    losses.smooth_one_hot(jnp.array([0]), 2, smoothing)
+    smoothing.smooth_one_hot(jnp.array([0]), 2, value)

@@ -14,12 +14,13 @@ import optax
 import pytest
 from absl import logging as absl_logging
 
-from van_jax.parallel import mesh as sharding
+from van_jax import parallel
 from van_jax.training import state as state_lib
 from van_jax.training.run import checkpoint
 
 # So wide that a file of arrays is arrays, by far, and little index.
 WIDTH = 3000
+BY_TOP1 = {"best": "top1", "best_mode": "max"}
 
 
 # When one of its concurrent reads fails, TensorStore's threads report to an
@@ -49,13 +50,14 @@ def make_state(step=0, width=WIDTH) -> Any:
     opt_state=opt_state,
     ema=jax.tree.map(lambda x: 0.9 * x, variables),
   )
-  return jax.device_put(state, sharding.replicated(sharding.create_mesh()))
+  return jax.device_put(state, parallel.replicated(parallel.create_mesh()))
 
 
 @contextlib.contextmanager
-def open_checkpoints(folder, *, keep_last=5, keep_best=0):
+def open_checkpoints(folder, **kept):
+  options = {"keep_last": 5, "keep_best": 0, **BY_TOP1, **kept}
   with contextlib.closing(
-    checkpoint.Checkpointer(folder, keep_last=keep_last, keep_best=keep_best)
+    checkpoint.Checkpointer(folder, **options)
   ) as checkpointer:
     yield checkpointer
 
@@ -144,17 +146,17 @@ def test_the_best_of_an_earlier_process_is_still_the_best(tmp_path):
   save_all(tmp_path, {1: 0.9, 2: 0.2}, keep_last=1, keep_best=1)
   save_all(tmp_path, {3: 0.3, 4: 0.4}, keep_last=1, keep_best=1)
   assert checkpoint.steps(tmp_path) == [1, 4]
-  assert checkpoint.best_step(tmp_path) == 1
+  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 1
 
 
 def test_the_later_of_two_equally_good_is_the_best(tmp_path):
   save_all(tmp_path, {1: 0.5, 2: 0.5, 3: 0.4})
-  assert checkpoint.best_step(tmp_path) == 2
+  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 2
 
 
 def test_no_scores_are_no_best(folder):
   with pytest.raises(checkpoint.CheckpointError, match="--step=latest"):
-    checkpoint.best_step(folder)
+    checkpoint.best_step(folder, **BY_TOP1)
 
 
 def test_a_missing_step_is_named_with_those_that_exist(folder):
@@ -165,7 +167,7 @@ def test_a_missing_step_is_named_with_those_that_exist(folder):
 @pytest.mark.parametrize(("last", "best"), [(0, 1), (1, -1)])
 def test_keeping_nothing_is_refused(tmp_path, last, best):
   with pytest.raises(ValueError, match=rf"keep_last={last}.*keep_best={best}"):
-    checkpoint.Checkpointer(tmp_path, keep_last=last, keep_best=best)
+    checkpoint.Checkpointer(tmp_path, keep_last=last, keep_best=best, **BY_TOP1)
 
 
 def truncate(folder, step):
@@ -286,7 +288,9 @@ def test_an_unfinished_save_is_not_a_checkpoint(folder):
 def test_close_reports_a_save_that_failed_in_the_background(
   folder, monkeypatch
 ):
-  checkpointer = checkpoint.Checkpointer(folder, keep_last=5, keep_best=0)
+  checkpointer = checkpoint.Checkpointer(
+    folder, keep_last=5, keep_best=0, **BY_TOP1
+  )
 
   def fail(*args, **kwargs):
     raise OSError(28, "No space left on device")
@@ -307,10 +311,12 @@ _FULL_DISK = """
 import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
 import test_checkpoint as t
-from van_jax.training import checkpoint
+from van_jax.training.run import checkpoint
 state = t.make_state(4, width=40_000)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # An error instead, EFBIG.
-checkpointer = checkpoint.Checkpointer(sys.argv[1], keep_last=1, keep_best=0)
+checkpointer = checkpoint.Checkpointer(
+    sys.argv[1], keep_last=1, keep_best=0, **t.BY_TOP1
+)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
   checkpointer.save(4, state)
@@ -323,7 +329,7 @@ except checkpoint.CheckpointError as error:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX")
 def test_a_disk_that_refuses_keeps_the_finished_checkpoints(folder):
   """No file may grow beyond 100 kB, and the state has 640 kB an array."""
-  here = str(pathlib.Path(__file__).parents[1])
+  here = str(pathlib.Path(__file__).parent)
   process = subprocess.run(
     [sys.executable, "-c", _FULL_DISK, str(folder), here],
     capture_output=True,

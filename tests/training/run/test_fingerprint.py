@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from van_jax.parallel import mesh as sharding
+from van_jax import parallel
 from van_jax.training.run import fingerprint
 
 
@@ -36,7 +36,7 @@ def test_values_that_change_places_change_it():
 
 
 def test_devices_do_not_matter():
-  whole = sharding.replicated(sharding.create_mesh())
+  whole = parallel.replicated(parallel.create_mesh())
   on_eight = jax.device_put(tree(), whole)
   assert fingerprint.fingerprint(on_eight) == fingerprint.fingerprint(tree())
 

@@ -1,45 +1,11 @@
-"""ReaL: several right labels an image, or none; arXiv 2006.07159.
-
-An answer is right if it is among the image's labels (top-5: if one of the five
-is). Images without any label are not counted.
-"""
+"""ReaL's labels: several right ones an image, or none; arXiv 2006.07159."""
 
 import json
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from van_jax.evaluation import metrics
-
 NUM_IMAGES = 50_000
-
-
-def label_sums(
-  logits: jax.Array, labels: jax.Array, mask: jax.Array
-) -> dict[str, jax.Array]:
-  """Returns sums over the real examples of a batch that have a label.
-
-  Args:
-    logits: [B, K].
-    labels: [B, L], integers in [0, K); -1 where there is none.
-    mask: [B], true for real examples, false for padding.
-
-  Returns:
-    "top1", "top5" (of min(5, K) classes) and "count": [] int32.
-  """
-  logits = logits.astype(jnp.float32)
-  num_classes = logits.shape[1]
-  # A label of -1 ranks last, as metrics.label_rank says.
-  ranks = jax.vmap(metrics.label_rank, in_axes=(None, 1))(logits, labels)
-  best = jnp.min(ranks, axis=0)  # [B]
-  counted = mask.astype(jnp.bool) & (labels >= 0).any(axis=1)
-  return {
-    "top1": jnp.sum(counted & (best < 1), dtype=jnp.int32),
-    "top5": jnp.sum(counted & (best < min(5, num_classes)), dtype=jnp.int32),
-    "count": jnp.sum(counted, dtype=jnp.int32),
-  }
 
 
 def parse(text: str, *, name: str, num_classes: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -12,16 +11,16 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from van_jax import data
+from van_jax import data, parallel
 from van_jax.bundle.folder import Bundle
 from van_jax.data.images import normalization
-from van_jax.evaluation import evaluator, metrics
-from van_jax.evaluation.imagenet import corruption, real, restriction, suites
+from van_jax.evaluation import evaluator
+from van_jax.evaluation.imagenet import corruption, restriction, suites
 from van_jax.experiment import parts, scoring
 from van_jax.experiment.checks import Config
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
-from van_jax.parallel import mesh as sharding
+from van_jax.tasks import accuracy
 
 Scores = dict[str, Any]
 
@@ -90,19 +89,17 @@ def _runner(
   config: Config, bundle: Bundle, overridden: Mapping[str, Any]
 ) -> Callable[[Part], Scores]:
   """Returns the function that scores the weights on one part."""
-  mesh = sharding.create_mesh()
-  variables = jax.device_put(bundle.variables, sharding.replicated(mesh))
+  mesh = parallel.create_mesh()
+  variables = jax.device_put(bundle.variables, parallel.replicated(mesh))
 
   # Both now: an override that cannot work is no error after hours.
   own = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
   stored = as_stored(own, overridden)
   model: Any = bundle.model  # Type checkers think that it returns a pair.
-  logits_step = evaluator.make_logits_step(
+  logits_step = evaluator.make_outputs_step(
     apply=model.apply,
-    prepare=functools.partial(
-      normalization.normalize,
-      mean=own.mean,
-      std=own.std,
+    inputs=lambda batch: normalization.normalize(
+      batch["image"], mean=own.mean, std=own.std
     ),
     mesh=mesh,
   )
@@ -111,17 +108,16 @@ def _runner(
   def run(part):
     sums_step = plain_sums
     if part.label_table is not None:
-      sums_step = evaluator.make_sums_step(real.label_sums, mesh)
+      sums_step = evaluator.make_sums_step(_any_label_sums, mesh)
     elif part.classes is not None:
       sums_step = evaluator.make_sums_step(_sums(part.classes), mesh)
 
     def eval_step(variables, batch):
-      logits = logits_step(variables, batch["image"])
-      return sums_step(logits, batch["label"], batch["mask"])
+      return sums_step(logits_step(variables, batch), batch)
 
     batches = _batches(config, part, stored if part.suite.cropped else own)
     return evaluator.evaluate(
-      eval_step, variables, sharding.prefetch(batches, mesh)
+      eval_step, variables, parallel.prefetch(batches, mesh), accuracy.scores
     )
 
   return run
@@ -145,14 +141,22 @@ def as_stored(
 
 
 def _sums(classes: np.ndarray | None) -> Callable[..., dict[str, jax.Array]]:
-  """Returns `(logits, labels, mask) -> sums`, among some classes or all."""
+  """Returns `(logits, batch) -> sums`, among some classes or all."""
 
-  def sums(logits, labels, mask):
+  def sums(logits, batch):
+    labels = batch["label"]
     if classes is not None:
       logits, labels = restriction.restrict(logits, labels, classes)
-    return metrics.batch_sums(logits, labels, mask, logits.shape[1])
+    return accuracy.batch_sums(logits, labels, batch["mask"], logits.shape[1])
 
   return sums
+
+
+def _any_label_sums(
+  logits: jax.Array, batch: Mapping[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Returns the sums of a batch whose images have lists of labels."""
+  return accuracy.any_label_sums(logits, batch["label"], batch["mask"])
 
 
 def _batches(

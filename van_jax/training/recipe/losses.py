@@ -1,48 +1,100 @@
-"""Cross-entropy with soft targets, and label smoothing."""
+"""Losses of soft targets, by name.
+
+A row of the table is a function `(outputs, targets, **own options) -> loss []`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from van_jax import imports, options as options_lib
 
-def soft_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def create_loss(
+  *, name: str = "cross_entropy", options: Mapping[str, Any] | None = None
+) -> Loss:
+  """Returns `(outputs, targets) -> loss []`.
+
+  Args:
+    name: of `LOSSES`, or an import path, "module:function", of a function
+      like theirs.
+    options: the named one's own; None for its defaults.
+
+  Raises:
+    ValueError: for an unknown name or option, with the nearest.
+  """
+  loss = imports.choose(name, LOSSES, "loss.name")
+  own = options or {}
+  options_lib.check(loss, own, "loss.options", given=("outputs", "targets"))
+  return functools.partial(loss, **own)
+
+
+def soft_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
   """Returns the mean over the batch of -sum_k targets_k log softmax_k, [].
 
   Computed in float32 whatever the dtypes of its arguments.
 
   Args:
-    logits: [B, K], unnormalised.
+    outputs: [B, K], logits.
     targets: [B, K], rows sum to 1; soft after smoothing or mixing.
   """
-  if logits.shape != targets.shape or logits.ndim != 2:
-    raise ValueError(
-      f"logits {logits.shape} and targets {targets.shape} must both be "
-      "[B, K]; turn integer labels into rows with smooth_one_hot."
-    )
-  log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
+  _check_shapes(outputs, targets)
+  log_probabilities = jax.nn.log_softmax(outputs.astype(jnp.float32))
   losses = -jnp.sum(targets.astype(jnp.float32) * log_probabilities, axis=-1)
   return jnp.mean(losses)
 
 
-def smooth_one_hot(
-  labels: jax.Array, num_classes: int, smoothing: float
+def binary_cross_entropy(
+  outputs: jax.Array,
+  targets: jax.Array,
+  *,
+  target_threshold: float | None = None,
+  sum_classes: bool = False,
 ) -> jax.Array:
-  """Returns smoothed one-hot rows, [B, K] float32.
+  """Returns the mean of each class's own yes-or-no cross-entropy, [].
 
-  The smoothing mass goes to all K classes, the right one too (as in timm):
-  smoothing / K off the label, 1 - smoothing + smoothing / K on it. The loss
-  of these rows equals timm's LabelSmoothingCrossEntropy.
+  As timm's BinaryCrossEntropy. DeiT III (arXiv 2204.07118) has a threshold of
+  0 and no label smoothing: both of an image's mixed classes are wholly there.
+  Computed in float32 whatever the dtypes of its arguments.
 
   Args:
-    labels: [B], integers in [0, K).
-    num_classes: K.
-    smoothing: in [0, 1); 0 gives plain one-hot rows.
+    outputs: [B, K], logits.
+    targets: [B, K], in [0, 1]; soft after smoothing or mixing.
+    target_threshold: targets above it become 1, the others 0, in [0, 1); None
+      leaves them soft.
+    sum_classes: sum over classes, then mean over the batch; the mean over both
+      is K times smaller.
   """
-  if not 0 <= smoothing < 1:
+  _check_shapes(outputs, targets)
+  if target_threshold is not None and not 0 <= target_threshold < 1:
     raise ValueError(
-      f"label_smoothing={smoothing} must be in [0, 1); 0 turns it off and "
-      "the official recipe uses 0.1."
+      f"loss.options.target_threshold={target_threshold} must be in [0, 1); "
+      "None leaves targets as they are and DeiT III has 0."
     )
-  off = smoothing / num_classes
-  on = 1 - smoothing + off
-  is_label = jax.nn.one_hot(labels, num_classes, dtype=jnp.bool)  # [B, K]
-  return jnp.where(is_label, jnp.float32(on), jnp.float32(off))
+  outputs = outputs.astype(jnp.float32)
+  targets = targets.astype(jnp.float32)
+  if target_threshold is not None:
+    targets = (targets > target_threshold).astype(jnp.float32)
+  yes, no = jax.nn.log_sigmoid(outputs), jax.nn.log_sigmoid(-outputs)
+  losses = -(targets * yes + (1 - targets) * no)
+  return jnp.mean(jnp.sum(losses, axis=-1) if sum_classes else losses)
+
+
+LOSSES: dict[str, Callable[..., jax.Array]] = {
+  "cross_entropy": soft_cross_entropy,
+  "binary_cross_entropy": binary_cross_entropy,
+}
+
+
+def _check_shapes(outputs: jax.Array, targets: jax.Array) -> None:
+  """Raises ValueError unless there is a row of targets an example."""
+  if outputs.shape != targets.shape or outputs.ndim != 2:
+    raise ValueError(
+      f"outputs {outputs.shape} and targets {targets.shape} must both be "
+      "[B, K]; turn integer labels into rows with smoothing.smooth_one_hot."
+    )

@@ -8,7 +8,7 @@ the partner of example i is example B - 1 - i.
 import jax
 import jax.numpy as jnp
 
-from van_jax.training.recipe import losses
+from van_jax.training.recipe import smoothing
 
 
 def mix(
@@ -44,7 +44,7 @@ def mix(
       f"images are {images.dtype} and must be floating point to be blended; "
       "normalise them first."
     )
-  targets = losses.smooth_one_hot(labels, num_classes, label_smoothing)
+  targets = smoothing.smooth_one_hot(labels, num_classes, label_smoothing)
   weights, share = draw_weights(
     key,
     *images.shape[1:3],

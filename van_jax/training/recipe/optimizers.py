@@ -1,33 +1,38 @@
-"""AdamW of the official recipe, with clipping, layer decay and freezing."""
+"""Optimizers by name, with weight decay, clipping, layer decay and freezing.
 
-import difflib
-import re
-from collections.abc import Sequence
+A row of the table is a function `(decay, **own options) -> steps`: optax's
+transformations in their order, with `decay`, the one that adds weight decay,
+at the optimizer's own place for it. Clipping comes before them, the learning
+rate, freezing and layer decay after.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import optax
 
-BLOCK = re.compile(r"block(\d+)_(\d+)")
-STAGE = re.compile(r"(patch_embed|norm)(\d+)")
+from van_jax import imports, options as options_lib
+from van_jax.training.recipe import freezing, layer_decay as layer_decay_lib
+
+Transformation = optax.GradientTransformation
 
 
 def create_optimizer(
   *,
   schedule: optax.Schedule,
-  beta1: float,
-  beta2: float,
-  epsilon: float,
-  weight_decay: float,
-  gradient_clip_norm: float | None,
-  layer_decay: float | None,
-  frozen_patterns: Sequence[str],
-) -> optax.GradientTransformation:
-  """Returns AdamW as torch.optim.AdamW computes it, over parameter groups.
+  name: str = "adamw",
+  weight_decay: float = 0.05,
+  gradient_clip_norm: float | None = None,
+  layer_decay: float | None = None,
+  frozen_patterns: Sequence[str] = (),
+  options: Mapping[str, Any] | None = None,
+) -> Transformation:
+  """Returns an optimizer over parameter groups; the official AdamW by default.
 
-  Decoupled decay: the learning rate multiplies it, and parameters of one
-  dimension (biases, norms, layer scales) are spared. Frozen parameters get no
-  update, no decay and no moments, and do not count in the clipped norm.
+  Parameters of one dimension (biases, norms, layer scales) are spared from
+  weight decay. Frozen parameters get no update, no decay and no moments, and
+  do not count in the clipped norm.
 
   The masks depend on parameter names, which `init` sees first: it raises the
   errors about patterns and layers, under `jax.eval_shape` too.
@@ -35,24 +40,29 @@ def create_optimizer(
   Args:
     schedule: learning rate by updates done before; the rate that an update
       uses is `schedule(step)`, step being the updates done when it starts.
-    beta1: decay of the first moment.
-    beta2: decay of the second moment.
-    epsilon: added to the root of the second moment, after bias correction.
+    name: of `OPTIMIZERS`, or an import path, "module:function", of a function
+      like theirs.
     weight_decay: times learning rate and parameter.
     gradient_clip_norm: largest global norm of gradients; None or 0: no limit.
     layer_decay: factor of the learning rate from each layer to the one below
-      (see `layer_scales`); None or 1: one rate for all.
+      (see `layer_decay.layer_scales`); None or 1: one rate for all.
     frozen_patterns: regular expressions, each to match whole parameter paths
       such as "block1_0/attn/proj_1/kernel";
       "(patch_embed1|block1_.*|norm1)/.*" freezes stage 1. Running BatchNorm
       statistics are no parameters and go on; the model freezes those.
+    options: the named one's own; None for its defaults.
+
+  Raises:
+    ValueError: for an unknown name or option, with the nearest, or a value
+      out of range.
   """
-  _check_moments(beta1, beta2, epsilon)
+  rule = imports.choose(name, OPTIMIZERS, "optimizer.name")
+  options_lib.check(rule, options or {}, "optimizer.options", given=("decay",))
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
-  _check_patterns(frozen_patterns)
+  freezing.check_patterns(frozen_patterns)
+  decay = optax.add_decayed_weights(weight_decay, decays)
   steps = [
-    optax.scale_by_adam(beta1, beta2, epsilon),
-    optax.add_decayed_weights(weight_decay, decays),
+    *rule(decay, **(options or {})),
     optax.scale_by_learning_rate(schedule),
   ]
   if gradient_clip_norm:
@@ -61,11 +71,12 @@ def create_optimizer(
   if frozen_patterns:
     optimizer = optax.partition(
       {"trained": optimizer, "frozen": optax.set_to_zero()},
-      lambda params: freeze_labels(params, frozen_patterns),
+      lambda params: freezing.freeze_labels(params, frozen_patterns),
     )
   if layer_decay is not None and layer_decay != 1:
     # Outside of the partition, which would hide frozen layers from the count.
-    optimizer = optax.chain(optimizer, scale_by_layer(layer_decay))
+    by_layer = layer_decay_lib.scale_by_layer(layer_decay)
+    optimizer = optax.chain(optimizer, by_layer)
   return optimizer
 
 
@@ -77,141 +88,146 @@ def decays(params: optax.Params) -> Any:
   return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def scale_by_layer(layer_decay: float) -> optax.GradientTransformation:
-  """Returns the step that scales each update by its layer's factor."""
-
-  def init(params: optax.Params) -> optax.EmptyState:
-    layer_scales(params, layer_decay)  # Raises for a name without a layer.
-    return optax.EmptyState()
-
-  def update(
-    updates: optax.Updates,
-    state: optax.OptState,
-    params: optax.Params | None = None,
-  ) -> tuple[optax.Updates, optax.OptState]:
-    del params
-    scales = layer_scales(updates, layer_decay)
-    return jax.tree.map(lambda u, s: u * s, updates, scales), state
-
-  return optax.GradientTransformation(init, update)
-
-
-def layer_scales(params: Any, layer_decay: float) -> Any:
-  """Returns the tree of factors decay ** (top - id), by each leaf's layer.
-
-  patch_embed1 is layer 0, the N blocks are 1 to N through all stages, the
-  head is N + 1 = top. A later patch_embed{s} goes with the first block of its
-  stage, norm{s} with the last one.
+def adamw(
+  decay: Transformation,
+  *,
+  beta1: float = 0.9,
+  beta2: float = 0.999,
+  epsilon: float = 1e-8,
+) -> list[Transformation]:
+  """Returns AdamW's steps, as torch.optim.AdamW computes it.
 
   Args:
-    params: tree named as VAN's "params" collection.
-    layer_decay: in (0, 1].
+    decay: decoupled from the moments.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+    epsilon: added to the root of the second moment, after bias correction.
   """
-  blocks = sorted(
-    tuple(int(number) for number in match.groups())
-    for match in map(BLOCK.fullmatch, map(str, params))
-    if match
-  )
-  ids = {block: index for index, block in enumerate(blocks, start=1)}
-  top = len(blocks) + 1
-
-  def scale(path: tuple[Any, ...], leaf: Any) -> float:
-    del leaf
-    name = _join(path).split("/")[0]
-    return layer_decay ** (top - _layer_id(name, ids, top))
-
-  return jax.tree_util.tree_map_with_path(scale, params)
+  _check_betas(beta1=beta1, beta2=beta2)
+  _check_positive(epsilon=epsilon)
+  return [optax.scale_by_adam(beta1, beta2, epsilon), decay]
 
 
-def _layer_id(name: str, ids: dict[tuple[int, ...], int], top: int) -> int:
-  """Returns the layer of a top-level name; `ids` are those of the blocks."""
-  if name == "head":
-    return top
-  if name == "patch_embed1":
-    return 0
-  if match := BLOCK.fullmatch(name):
-    return ids[int(match[1]), int(match[2])]
-  if match := STAGE.fullmatch(name):
-    stage = [index for (s, _), index in ids.items() if s == int(match[2])]
-    if stage:
-      return min(stage) if match[1] == "patch_embed" else max(stage)
-  raise ValueError(
-    f"optimizer.layer_decay has no layer for the parameters of {name!r}: "
-    "names must be VAN's (patch_embed1, block1_0, norm1, head, ...); set it "
-    "to None for other networks."
-  )
+def lion(
+  decay: Transformation, *, beta1: float = 0.9, beta2: float = 0.99
+) -> list[Transformation]:
+  """Returns Lion's steps (arXiv 2302.06675): the sign of an average.
 
-
-def freeze_labels(params: optax.Params, patterns: Sequence[str]) -> Any:
-  """Returns the tree of "frozen" and "trained", by the leaves' paths.
+  Each update has the size of the rate: take a rate 3 to 10 times lower than
+  AdamW's, and a weight decay as many times higher.
 
   Args:
-    params: tree named as VAN's "params" collection.
-    patterns: as `frozen_patterns` of `create_optimizer`.
+    decay: decoupled from the sign.
+    beta1: of the average whose sign is taken.
+    beta2: of the average that is kept.
   """
-  leaves, _ = jax.tree_util.tree_flatten_with_path(params)
-  paths = [_join(path) for path, _ in leaves]
-  for pattern in patterns:
-    if not any(re.fullmatch(pattern, path) for path in paths):
-      raise ValueError(_unmatched(pattern, paths))
-  frozen = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
-  if all(frozen.fullmatch(path) for path in paths):
-    raise ValueError(
-      f"optimizer.frozen_patterns={tuple(patterns)} must leave something to "
-      "train and freeze every parameter; narrow them."
-    )
-  return jax.tree_util.tree_map_with_path(
-    lambda path, _: "frozen" if frozen.fullmatch(_join(path)) else "trained",
-    params,
-  )
+  _check_betas(beta1=beta1, beta2=beta2)
+  return [optax.scale_by_lion(beta1, beta2), decay]
 
 
-def stop_frozen(params: Any, patterns: Sequence[str]) -> Any:
-  """Returns the parameters, those that are frozen closed to gradients.
-
-  Their gradients are then zero, are not computed, and count in no norm.
+def lamb(
+  decay: Transformation,
+  *,
+  beta1: float = 0.9,
+  beta2: float = 0.999,
+  epsilon: float = 1e-6,
+) -> list[Transformation]:
+  """Returns LAMB's steps (arXiv 1904.00962): AdamW's, as long as the weights.
 
   Args:
-    params: tree named as VAN's "params" collection.
-    patterns: as `frozen_patterns` of `create_optimizer`.
+    decay: part of what the ratio of norms, a parameter's to its update's,
+      scales.
+    beta1: decay of the first moment.
+    beta2: decay of the second moment.
+    epsilon: added to the root of the second moment, after bias correction.
   """
-  return jax.tree.map(
-    lambda p, label: jax.lax.stop_gradient(p) if label == "frozen" else p,
-    params,
-    freeze_labels(params, patterns),
+  _check_betas(beta1=beta1, beta2=beta2)
+  _check_positive(epsilon=epsilon)
+  adam = optax.scale_by_adam(beta1, beta2, epsilon)
+  return [adam, decay, optax.scale_by_trust_ratio()]
+
+
+def sgd(
+  decay: Transformation, *, momentum: float = 0.9, nesterov: bool = False
+) -> list[Transformation]:
+  """Returns the steps of SGD with momentum, as torch.optim.SGD computes it.
+
+  Args:
+    decay: a part of the gradient, so that momentum takes it up.
+    momentum: decay of the sum of gradients; 0 for plain SGD.
+    nesterov: look one step ahead.
+  """
+  _check_betas(momentum=momentum)
+  return [decay, optax.trace(momentum, nesterov)]
+
+
+def adafactor(
+  decay: Transformation,
+  *,
+  decay_rate: float = 0.8,
+  clipping_threshold: float = 1.0,
+  multiply_by_parameter_scale: bool = True,
+  min_dim_size_to_factor: int = 128,
+  epsilon: float = 1e-30,
+) -> list[Transformation]:
+  """Returns Adafactor's steps (arXiv 1804.04235), as optax.adafactor's.
+
+  Args:
+    decay: times the learning rate, as for all optimizers here; optax's own
+      function adds it without.
+    decay_rate: the second moment of update t decays by 1 - t ** -decay_rate.
+    clipping_threshold: largest root mean square of a parameter's update.
+    multiply_by_parameter_scale: times the root mean square of the parameter,
+      which makes the learning rate a relative one: 1e-2, say.
+    min_dim_size_to_factor: kernels whose second largest side is shorter keep
+      their second moment whole.
+    epsilon: added to the squared gradient.
+  """
+  _check_positive(
+    decay_rate=decay_rate,
+    clipping_threshold=clipping_threshold,
+    epsilon=epsilon,
   )
+  steps = [
+    optax.scale_by_factored_rms(
+      decay_rate=decay_rate,
+      min_dim_size_to_factor=min_dim_size_to_factor,
+      epsilon=epsilon,
+    ),
+    optax.clip_by_block_rms(clipping_threshold),
+  ]
+  if multiply_by_parameter_scale:
+    steps.append(optax.scale_by_param_block_rms())
+  return [*steps, decay]
 
 
-def _unmatched(pattern: str, paths: Sequence[str]) -> str:
-  """Returns the message for a pattern that matches no path."""
-  top = dict.fromkeys(path.split("/")[0] for path in paths)
-  near = difflib.get_close_matches(pattern, [*paths, *top], n=3, cutoff=0.5)
-  hint = f" Nearest: {', '.join(near)}." if near else ""
-  return (
-    f"optimizer.frozen_patterns: {pattern!r} must match the whole path of a "
-    "parameter and matches none; write 'block1_0/.*' for all of block1_0."
-    f"{hint} Top-level names: {', '.join(top)}."
-  )
+OPTIMIZERS: dict[str, Callable[..., list[Transformation]]] = {
+  "adamw": adamw,
+  "lion": lion,
+  "lamb": lamb,
+  "sgd": sgd,
+  "adafactor": adafactor,
+}
 
 
-def _join(path: tuple[Any, ...]) -> str:
-  """Returns a tree path as "block1_0/attn/proj_1/kernel"."""
-  return jax.tree_util.keystr(path, simple=True, separator="/")
-
-
-def _check_moments(beta1: float, beta2: float, epsilon: float) -> None:
-  """Raises ValueError for moments that AdamW cannot have."""
-  for name, beta in {"beta1": beta1, "beta2": beta2}.items():
+def _check_betas(**betas: float) -> None:
+  """Raises ValueError for decays of averages outside of [0, 1)."""
+  for name, beta in betas.items():
     if not 0 <= beta < 1:
       raise ValueError(
-        f"optimizer.{name}={beta} must be in [0, 1); the official recipe "
-        "uses 0.9 and 0.999."
+        f"optimizer.options.{name}={beta} must be in [0, 1), a part that an "
+        "average keeps; 0.9 is usual."
       )
-  if not epsilon > 0:
-    raise ValueError(
-      f"optimizer.epsilon={epsilon} must be positive, or a gradient of zero "
-      "divides by zero; the official recipe uses 1e-8."
-    )
+
+
+def _check_positive(**values: float) -> None:
+  """Raises ValueError for values that must be above 0."""
+  for name, value in values.items():
+    if not value > 0:
+      raise ValueError(
+        f"optimizer.options.{name}={value} must be positive; leave it out for "
+        "its default."
+      )
 
 
 def _check_rates(
@@ -233,20 +249,3 @@ def _check_rates(
       f"optimizer.layer_decay={layer_decay} must be in (0, 1]; None or 1 "
       "turns it off."
     )
-
-
-def _check_patterns(patterns: Sequence[str]) -> None:
-  """Raises ValueError for what is no sequence of regular expressions."""
-  if isinstance(patterns, str):
-    raise ValueError(
-      f"optimizer.frozen_patterns={patterns!r} must be a sequence of "
-      "patterns; put the string into a tuple."
-    )
-  for pattern in patterns:
-    try:
-      re.compile(pattern)
-    except re.error as error:
-      raise ValueError(
-        f"optimizer.frozen_patterns: {pattern!r} must be a regular expression "
-        f"and is not ({error}); escape or balance it."
-      ) from error

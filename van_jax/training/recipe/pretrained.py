@@ -6,7 +6,8 @@ from typing import Any
 from absl import logging
 from flax import traverse_util
 
-_HEAD = "params/head/"
+from van_jax.training.recipe import van_prefixes
+
 _LISTED = 8  # Misfits that one error spells out.
 
 
@@ -15,21 +16,28 @@ def merge(
 ) -> dict[str, Any]:
   """Returns the pretrained variables, with a fresh head if theirs differs.
 
+  Where the VAN is a part of the model, below a prefix such as "backbone/",
+  they are laid over it there, and all else stays fresh.
+
   Args:
     fresh: `{"params": ..., "batch_stats": ...}` as initialised.
-    pretrained: the same from a bundle; its head may be absent, or of another
-      number of classes, and nothing else may differ.
+    pretrained: the same from a bundle, a VAN's; its head may be absent, or of
+      another number of classes, and nothing else may differ.
 
   Raises:
     ValueError: listing the arrays that do not fit.
   """
   check(fresh, pretrained)
-  new, old = _flat(fresh), _flat(pretrained)
-  keep_head = not any(name.startswith(_HEAD) for name in _misfits(new, old))
+  prefix = _prefix(fresh)
+  new, old = _flat(fresh), _below(prefix, pretrained)
+  head = _name("params", prefix, "head/")
+  keep_head = not any(n.startswith(head) for n in _misfits(new, old, prefix))
   if not keep_head:
     logging.info("The head is initialised anew: its class count differs.")
   merged = {
-    name: old[name] if keep_head or not name.startswith(_HEAD) else value
+    name: old[name]
+    if _is_in(prefix, name) and (keep_head or not name.startswith(head))
+    else value
     for name, value in new.items()
   }
   return traverse_util.unflatten_dict(merged, sep="/")
@@ -37,11 +45,12 @@ def merge(
 
 def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
   """Raises the ValueError of `merge`; shapes are enough for it."""
-  new, old = _flat(fresh), _flat(pretrained)
+  prefix = _prefix(fresh)
+  new, old = _flat(fresh), _below(prefix, pretrained)
   misfits = [
     f"{name}: bundle {_shape(old, name)}, config {_shape(new, name)}"
-    for name in _misfits(new, old)
-    if not name.startswith(_HEAD)
+    for name in _misfits(new, old, prefix)
+    if not name.startswith(_name("params", prefix, "head/"))
   ]
   if misfits:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
@@ -52,10 +61,39 @@ def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
     )
 
 
-def _misfits(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
-  """Returns the names that are not in both, or not of one shape."""
-  names = sorted(new.keys() | old.keys())
+def _prefix(fresh: Mapping[str, Any]) -> str:
+  """Returns where the model's VAN is; "" for one that is nothing else."""
+  prefixes = van_prefixes.find(fresh["params"])
+  if len(prefixes) > 1:
+    raise ValueError(
+      f"The model has {len(prefixes)} VANs, {', '.join(prefixes)}, and "
+      "pretrained_bundle must be for one; lay their weights over the model's "
+      "in a program of your own."
+    )
+  return prefixes[0] if prefixes else ""
+
+
+def _misfits(
+  new: Mapping[str, Any], old: Mapping[str, Any], prefix: str
+) -> list[str]:
+  """Returns a VAN's names that are not in both, or not of one shape."""
+  names = sorted({*(n for n in new if _is_in(prefix, n)), *old})
   return [name for name in names if _shape(new, name) != _shape(old, name)]
+
+
+def _is_in(prefix: str, name: str) -> bool:
+  """Returns whether "COLLECTION/PATH" is a VAN's at a prefix."""
+  return name.partition("/")[2].startswith(prefix)
+
+
+def _below(prefix: str, van: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a VAN's flat variables, by their names in the whole model."""
+  parts = ((name.partition("/"), value) for name, value in _flat(van).items())
+  return {_name(p[0], prefix, p[2]): value for p, value in parts}
+
+
+def _name(collection: str, prefix: str, path: str) -> str:
+  return f"{collection}/{prefix}{path}"
 
 
 def _flat(tree: Any) -> dict[str, Any]:

@@ -1,18 +1,44 @@
-"""Learning-rate schedules: functions of the updates done before.
+"""Learning-rate schedules by name: functions of the updates done before.
 
-Durations come in epochs and are turned into steps here, once.
+Durations come in epochs and are turned into steps here, once. A row of the
+table is a function `(course, **own options) -> schedule`.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from van_jax import imports, options as options_lib
+
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
-NAMES = ("official", "cosine", "constant")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Course:
+  """Between what rates a run goes, and when.
+
+  Attributes:
+    learning_rate: the peak, at the global batch; rescaled nowhere.
+    warmup_learning_rate: where the warm-up starts.
+    end_learning_rate: at the end of the descent and all through the cooldown;
+      "constant" has no use for it.
+    warmup_epochs: of linear warm-up, part of `epochs`; 0 for none.
+    epochs: of warm-up and descent together.
+    steps_per_epoch: updates in an epoch.
+  """
+
+  learning_rate: float
+  warmup_learning_rate: float
+  end_learning_rate: float
+  warmup_epochs: float
+  epochs: float
+  steps_per_epoch: int
 
 
 def total_steps(
@@ -25,59 +51,115 @@ def total_steps(
 def create_schedule(
   *,
   name: str,
+  cooldown_epochs: float,
+  options: Mapping[str, Any] | None = None,
   learning_rate: float,
   warmup_learning_rate: float,
   end_learning_rate: float,
   warmup_epochs: float,
   epochs: float,
-  cooldown_epochs: float,
   steps_per_epoch: int,
 ) -> Schedule:
   """Returns the learning rate [] float32 as a function of updates done [].
 
   Args:
-    name: "official": timm 0.4.12's cosine, constant within an epoch. Epoch 0
-      runs at the warm-up's start; the cosine counts from epoch 0, its first
-      values replaced by the warm-up. "cosine": changes at each step; linear
-      warm-up, then a cosine from its end to the end of `epochs`. "constant":
-      linear warm-up, then the peak to the end.
-    learning_rate: the peak, at the global batch; rescaled nowhere.
-    warmup_learning_rate: where the warm-up starts.
-    end_learning_rate: at the end of the cosine and all through the cooldown;
-      "constant" has no use for it.
-    warmup_epochs: of linear warm-up, part of `epochs`; 0 for none.
-    epochs: of warm-up and cosine together.
+    name: of `SCHEDULES`, or an import path, "module:function", of a function
+      like theirs.
     cooldown_epochs: at the end rate, after `epochs`.
-    steps_per_epoch: updates in an epoch.
+    options: the named one's own; None for its defaults.
+    learning_rate: see `Course`, as for all that follow.
+    warmup_learning_rate: see `Course`.
+    end_learning_rate: see `Course`.
+    warmup_epochs: see `Course`.
+    epochs: see `Course`.
+    steps_per_epoch: see `Course`.
+
+  Raises:
+    ValueError: for an unknown name or option, with the nearest, or values
+      that do not fit together.
   """
-  _check_name(name)
+  row = imports.choose(name, SCHEDULES, "schedule.name")
+  options_lib.check(row, options or {}, "schedule.options", given=("course",))
   _check_rates(learning_rate, warmup_learning_rate, end_learning_rate)
   _check_durations(warmup_epochs, epochs, cooldown_epochs, steps_per_epoch)
-  if name == "official":
-    rates = official_rates(
-      learning_rate=learning_rate,
-      warmup_learning_rate=warmup_learning_rate,
-      end_learning_rate=end_learning_rate,
-      warmup_epochs=warmup_epochs,
-      epochs=epochs,
-    )
-    return _piecewise(rates, steps_per_epoch)
-  warmup_steps = round(warmup_epochs * steps_per_epoch)
-  steps = round(epochs * steps_per_epoch)
-  if name == "cosine":
-    main = optax.cosine_decay_schedule(
-      learning_rate,
-      max(steps - warmup_steps, 1),
-      alpha=end_learning_rate / learning_rate,
-    )
-  else:
-    main = optax.constant_schedule(learning_rate)
-  if warmup_steps == 0:
-    return _as_float32(main)
-  warmup = optax.linear_schedule(
-    warmup_learning_rate, learning_rate, warmup_steps
+  course = Course(
+    learning_rate=learning_rate,
+    warmup_learning_rate=warmup_learning_rate,
+    end_learning_rate=end_learning_rate,
+    warmup_epochs=warmup_epochs,
+    epochs=epochs,
+    steps_per_epoch=steps_per_epoch,
   )
-  return _as_float32(optax.join_schedules([warmup, main], [warmup_steps]))
+  schedule = row(course, **(options or {}))
+  # float32, whatever it is called with.
+  return lambda count: jnp.asarray(schedule(jnp.asarray(count)), jnp.float32)
+
+
+def official(course: Course) -> optax.Schedule:
+  """Returns timm 0.4.12's cosine, constant within an epoch.
+
+  Epoch 0 runs at the warm-up's start; the cosine counts from epoch 0, its
+  first values replaced by the warm-up.
+  """
+  rates = official_rates(
+    learning_rate=course.learning_rate,
+    warmup_learning_rate=course.warmup_learning_rate,
+    end_learning_rate=course.end_learning_rate,
+    warmup_epochs=course.warmup_epochs,
+    epochs=course.epochs,
+  )
+  # Tabled in float64: 1 + cos loses digits near the end in float32.
+  table = np.asarray(rates, np.float32)
+
+  def schedule(count: jax.typing.ArrayLike) -> jax.Array:
+    epoch = jnp.asarray(count) // course.steps_per_epoch
+    return jnp.asarray(table)[jnp.minimum(epoch, len(table) - 1)]
+
+  return schedule
+
+
+def cosine(course: Course) -> optax.Schedule:
+  """Returns a warm-up, then a cosine from its end to the end of `epochs`.
+
+  Both change at each step.
+  """
+  peak, end = course.learning_rate, course.end_learning_rate
+  return _after_warmup(
+    course,
+    lambda steps: optax.cosine_decay_schedule(peak, steps, alpha=end / peak),
+  )
+
+
+def polynomial(course: Course, *, power: float = 1.0) -> optax.Schedule:
+  """Returns a warm-up, then (1 - t) ** power from the peak to the end.
+
+  Args:
+    course: of the run; t goes from 0 at the warm-up's end to 1.
+    power: above 0; 1 is a straight line, and segmentation has 0.9 or 1.
+  """
+  if not power > 0:
+    raise ValueError(
+      f"schedule.options.power={power} must be positive; 1 is a straight line."
+    )
+  peak, end = course.learning_rate, course.end_learning_rate
+  return _after_warmup(
+    course, lambda steps: optax.polynomial_schedule(peak, end, power, steps)
+  )
+
+
+def constant(course: Course) -> optax.Schedule:
+  """Returns a warm-up, then the peak to the end."""
+  return _after_warmup(
+    course, lambda steps: optax.constant_schedule(course.learning_rate)
+  )
+
+
+SCHEDULES: dict[str, Callable[..., optax.Schedule]] = {
+  "official": official,
+  "cosine": cosine,
+  "polynomial": polynomial,
+  "constant": constant,
+}
 
 
 def official_rates(
@@ -90,7 +172,7 @@ def official_rates(
 ) -> list[float]:
   """Returns the official rate of each epoch, and last that of the cooldown.
 
-  Arguments as in `create_schedule`; the durations must be whole epochs.
+  Arguments as of `Course`; the durations must be whole epochs.
   """
   durations = {"warmup_epochs": warmup_epochs, "epochs": epochs}
   for name, duration in durations.items():
@@ -113,29 +195,19 @@ def official_rates(
   return [*rates, end_learning_rate]
 
 
-def _piecewise(rates: list[float], steps_per_epoch: int) -> Schedule:
-  """Returns the schedule that reads `rates` by epoch, and keeps the last."""
-  # Tabled in float64: 1 + cos loses digits near the end in float32.
-  table = np.asarray(rates, np.float32)
-
-  def schedule(count: jax.typing.ArrayLike) -> jax.Array:
-    epoch = jnp.asarray(count) // steps_per_epoch
-    return jnp.asarray(table)[jnp.minimum(epoch, len(table) - 1)]
-
-  return schedule
-
-
-def _as_float32(schedule: optax.Schedule) -> Schedule:
-  """Returns `schedule` with float32 results, whatever it is called with."""
-  return lambda count: jnp.asarray(schedule(jnp.asarray(count)), jnp.float32)
-
-
-def _check_name(name: str) -> None:
-  """Raises ValueError for a schedule that does not exist."""
-  if name not in NAMES:
-    raise ValueError(
-      f"schedule.name={name!r} is unknown; choose one of {', '.join(NAMES)}."
-    )
+def _after_warmup(
+  course: Course, create: Callable[[int], optax.Schedule]
+) -> optax.Schedule:
+  """Returns a linear warm-up, then what `create` makes of the steps left."""
+  warmup_steps = round(course.warmup_epochs * course.steps_per_epoch)
+  steps = round(course.epochs * course.steps_per_epoch)
+  main = create(max(steps - warmup_steps, 1))
+  if warmup_steps == 0:
+    return main
+  warmup = optax.linear_schedule(
+    course.warmup_learning_rate, course.learning_rate, warmup_steps
+  )
+  return optax.join_schedules([warmup, main], [warmup_steps])
 
 
 def _check_rates(peak: float, warmup: float, end: float) -> None:

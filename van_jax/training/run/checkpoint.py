@@ -1,5 +1,6 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +13,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import storage
-from van_jax.training import state as state_lib
-from van_jax.training.run import fingerprint as fingerprint_lib
+from van_jax.training.run.fingerprint import fingerprint
+from van_jax.training.state import TrainState
 
 _LISTED = 8  # Misfits that one error spells out.
 
@@ -22,20 +23,22 @@ class CheckpointError(RuntimeError):
   """A checkpoint could not be written or read."""
 
 
-def _top1(scores: Mapping[str, float]) -> float:
-  return scores["top1"]
-
-
 class Checkpointer:
   """Saves and restores the training states of one run.
 
   A save returns at once and is finished in the background; a checkpoint
   becomes visible only when it is whole. Kept are the last `keep_last`, and
-  the `keep_best` with the highest top-1 among those saved with scores.
+  the `keep_best` with the best score among those saved with scores.
   """
 
   def __init__(
-    self, directory: str | os.PathLike[str], *, keep_last: int, keep_best: int
+    self,
+    directory: str | os.PathLike[str],
+    *,
+    keep_last: int,
+    keep_best: int,
+    best: str,
+    best_mode: str,
   ):
     """Opens or creates the folder.
 
@@ -43,19 +46,25 @@ class Checkpointer:
       directory: holds one folder a checkpoint, named by its step.
       keep_last: newest checkpoints kept, at least 1.
       keep_best: best-scored checkpoints kept besides, 0 or more.
+      best: name of the score that they are kept by.
+      best_mode: "max" if a higher one is better, "min" if a lower one is.
 
     Raises:
       ValueError: when a count is too small.
     """
     check_kept(keep_last, keep_best)
     self._directory = storage.absolute(directory)
+
+    def rank(scores: Mapping[str, float]) -> float:
+      return _rank(scores, best=best, best_mode=best_mode)
+
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
     ]
     if keep_best:
       policies.append(
         preservation_policy.BestN(
-          get_metric_fn=_top1,
+          get_metric_fn=rank,
           n=keep_best,
           keep_checkpoints_without_metrics=False,
         )
@@ -64,7 +73,7 @@ class Checkpointer:
       self._directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-        best_fn=_top1,  # Without it Orbax does not write the scores.
+        best_fn=rank,  # Without it Orbax does not write the scores.
         cleanup_tmp_directories=True,
       ),
     )
@@ -72,7 +81,7 @@ class Checkpointer:
   def save(
     self,
     step: int,
-    state: state_lib.TrainState,
+    state: TrainState,
     scores: Mapping[str, float] | None = None,
   ):
     """Starts a save, after waiting for the one before it.
@@ -81,7 +90,7 @@ class Checkpointer:
       CheckpointError: when this or the save before it could not be written,
         on a full disk for example. Finished checkpoints are untouched.
     """
-    checksum = fingerprint_lib.fingerprint(state)
+    checksum = fingerprint(state)
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
       fingerprint=ocp.args.JsonSave({"crc32": checksum}),
@@ -111,9 +120,7 @@ class Checkpointer:
       "last of them."
     )
 
-  def restore_latest(
-    self, like: state_lib.TrainState
-  ) -> state_lib.TrainState | None:
+  def restore_latest(self, like: TrainState) -> TrainState | None:
     """Returns the newest state that can be read; None if there is none yet.
 
     A damaged checkpoint is set aside as `damaged-STEP` with a warning, and
@@ -156,6 +163,12 @@ class Checkpointer:
     return aside
 
 
+def _rank(scores: Mapping[str, float], *, best: str, best_mode: str) -> float:
+  """Returns a number that is higher for better scores, lowest for NaN."""
+  value = -scores[best] if best_mode == "min" else scores[best]
+  return -math.inf if math.isnan(value) else value
+
+
 def check_kept(keep_last: int, keep_best: int) -> None:
   """Raises ValueError unless these numbers of checkpoints can be kept."""
   if keep_last < 1 or keep_best < 0:
@@ -173,8 +186,15 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
   return sorted(ocp.utils.checkpoint_steps(directory))
 
 
-def best_step(directory: str | os.PathLike[str]) -> int:
-  """Returns the step of the checkpoint with the highest top-1.
+def best_step(
+  directory: str | os.PathLike[str], *, best: str, best_mode: str
+) -> int:
+  """Returns the step of the checkpoint with the best score, the last of such.
+
+  Args:
+    directory: the folder of checkpoints.
+    best: name of the score.
+    best_mode: "max" if a higher one is better, "min" if a lower one is.
 
   Raises:
     CheckpointError: when no checkpoint was saved with scores.
@@ -184,18 +204,22 @@ def best_step(directory: str | os.PathLike[str]) -> int:
     directory, options=ocp.CheckpointManagerOptions(read_only=True)
   ) as manager:
     scores = {s: manager.metrics(s) for s in manager.all_steps()}
-  scores = {s: _top1(m) for s, m in scores.items() if m}
+  scores = {
+    s: _rank(m, best=best, best_mode=best_mode)
+    for s, m in scores.items()
+    if m and best in m
+  }
   if not scores:
     raise CheckpointError(
-      f"No checkpoint in {directory} was saved with scores, so that none is "
+      f"No checkpoint in {directory} was saved with {best}, so that none is "
       "the best; ask for --step=latest."
     )
   return max(scores, key=lambda s: (scores[s], s))
 
 
 def restore(
-  directory: str | os.PathLike[str], step: int, like: state_lib.TrainState
-) -> state_lib.TrainState:
+  directory: str | os.PathLike[str], step: int, like: TrainState
+) -> TrainState:
   """Returns the state of one checkpoint, whole and verified.
 
   Args:
@@ -234,7 +258,7 @@ def restore(
       expected = items.fingerprint["crc32"]
     except Exception as error:
       raise _damaged(path, error) from error
-  if fingerprint_lib.fingerprint(items.state) != expected:
+  if fingerprint(items.state) != expected:
     raise CheckpointError(
       f"Checkpoint {path} is damaged: its arrays are not those that were "
       "saved (checksum)."

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from van_jax.parallel import mesh as sharding
+from van_jax import parallel
 
 
 @pytest.fixture(scope="module")
 def mesh():
-  return sharding.create_mesh()
+  return parallel.create_mesh()
 
 
 def numbered(count):
@@ -22,7 +22,7 @@ def numbered(count):
 
 @pytest.mark.parametrize("size", [8, 64])
 def test_a_multiple_of_the_devices_is_fine(size):
-  sharding.check_batch_size("batch_size", size)
+  parallel.check_batch_size("batch_size", size)
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_a_multiple_of_the_devices_is_fine(size):
 )
 def test_other_sizes_are_refused_with_the_nearest(size, accumulation, message):
   with pytest.raises(ValueError, match=message):
-    sharding.check_batch_size("batch_size", size, accumulation=accumulation)
+    parallel.check_batch_size("batch_size", size, accumulation=accumulation)
 
 
 def test_each_device_gets_its_consecutive_share(mesh):
-  batch = sharding.shard_batch({"label": np.arange(16)}, mesh)["label"]
+  batch = parallel.shard_batch({"label": np.arange(16)}, mesh)["label"]
   for shard in batch.addressable_shards:
     first = 2 * jax.devices().index(shard.device)
     np.testing.assert_array_equal(shard.data, [first, first + 1])
@@ -49,7 +49,7 @@ def test_each_device_gets_its_consecutive_share(mesh):
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 9])
 def test_prefetch_yields_all_and_in_order(mesh, depth):
-  batches = sharding.prefetch(numbered(5), mesh, depth=depth)
+  batches = parallel.prefetch(numbered(5), mesh, depth=depth)
   assert [int(b["label"][0]) for b in batches] == [0, 1, 2, 3, 4]
 
 
@@ -86,7 +86,7 @@ def wait_until(true):
 
 def test_a_batch_that_is_there_does_not_wait_for_the_next(mesh):
   gate = Gate(9)
-  batches = sharding.prefetch(gate, mesh, depth=2)
+  batches = parallel.prefetch(gate, mesh, depth=2)
   for i in range(3):
     gate.let(1)  # Asked for one more, the gate fails.
     assert int(next(batches)["label"][0]) == i
@@ -96,7 +96,7 @@ def test_a_batch_that_is_there_does_not_wait_for_the_next(mesh):
 def test_prefetch_reads_depth_batches_ahead_and_no_more(mesh):
   gate = Gate(99)
   gate.let(99)
-  batches = sharding.prefetch(gate, mesh, depth=3)
+  batches = parallel.prefetch(gate, mesh, depth=3)
   for done in (1, 2, 3):
     next(batches)
     wait_until(lambda done=done: gate.read == done + 3)
@@ -109,7 +109,7 @@ def test_prefetch_raises_what_its_source_does_in_its_turn(mesh):
     yield from numbered(2)
     raise ValueError("damaged")
 
-  batches = sharding.prefetch(source(), mesh)
+  batches = parallel.prefetch(source(), mesh)
   assert [int(next(batches)["label"][0]) for _ in range(2)] == [0, 1]
   with pytest.raises(ValueError, match="damaged"):
     next(batches)
@@ -118,7 +118,7 @@ def test_prefetch_raises_what_its_source_does_in_its_turn(mesh):
 def test_prefetch_that_is_left_reads_no_more_and_leaves_no_thread(mesh):
   gate = Gate(99)
   gate.let(99)
-  batches: Any = sharding.prefetch(gate, mesh, depth=3)
+  batches: Any = parallel.prefetch(gate, mesh, depth=3)
   next(batches)
   batches.close()
   assert gate.read <= 4
@@ -127,6 +127,6 @@ def test_prefetch_that_is_left_reads_no_more_and_leaves_no_thread(mesh):
 
 
 def test_replicated_arrays_are_whole_on_each_device(mesh):
-  array = jax.device_put(np.arange(5), sharding.replicated(mesh))
+  array = jax.device_put(np.arange(5), parallel.replicated(mesh))
   assert len(array.addressable_shards) == 8
   assert all(shard.data.shape == (5,) for shard in array.addressable_shards)

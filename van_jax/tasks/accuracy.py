@@ -1,4 +1,4 @@
-"""Accuracy and loss as sums over real examples, divided once at the end.
+"""Classification's accuracy and loss: sums over real examples, and scores.
 
 Ties: of equal logits the class with the lower index ranks first, as in
 argmax. A model whose logits are all equal thus scores as one that always
@@ -68,32 +68,41 @@ def label_rank(logits: jax.Array, labels: jax.Array) -> jax.Array:
   return jnp.where(bad, logits.shape[1], jnp.sum(before, axis=1))
 
 
-def accumulate(
-  totals: Mapping[str, np.ndarray] | None, sums: Mapping[str, jax.Array]
-) -> dict[str, np.ndarray]:
-  """Returns the totals with the sums of one more batch, on the host.
+def any_label_sums(
+  logits: jax.Array, labels: jax.Array, mask: jax.Array
+) -> dict[str, jax.Array]:
+  """Returns sums over the real examples of a batch that have a label.
 
-  Counts are kept in int64 and the loss in float64: no overflow, no drift.
+  An answer is right if it is among the image's labels (top-5: if one of the
+  five is). Images without any label are not counted.
 
   Args:
-    totals: of the batches so far; None before the first.
-    sums: from `batch_sums`.
+    logits: [B, K].
+    labels: [B, L], integers in [0, K); -1 where there is none.
+    mask: [B], true for real examples, false for padding.
+
+  Returns:
+    "top1", "top5" (of min(5, K) classes) and "count": [] int32.
   """
-  wide = {
-    name: np.asarray(value).astype(np.float64 if name == "loss" else np.int64)
-    for name, value in sums.items()
+  logits = logits.astype(jnp.float32)
+  num_classes = logits.shape[1]
+  # A label of -1 ranks last, as label_rank says.
+  ranks = jax.vmap(label_rank, in_axes=(None, 1))(logits, labels)
+  best = jnp.min(ranks, axis=0)  # [B]
+  counted = mask.astype(jnp.bool) & (labels >= 0).any(axis=1)
+  return {
+    "top1": jnp.sum(counted & (best < 1), dtype=jnp.int32),
+    "top5": jnp.sum(counted & (best < min(5, num_classes)), dtype=jnp.int32),
+    "count": jnp.sum(counted, dtype=jnp.int32),
   }
-  if totals is None:
-    return wide
-  return {name: totals[name] + value for name, value in wide.items()}
 
 
-def finalize(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
-  """Returns the metrics as plain Python values that JSON can hold.
+def scores(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """Returns the scores as plain Python values that JSON can hold.
 
   Args:
-    totals: from `accumulate` (or the sums of a single batch). Loss and the
-      sums by class may be absent; what is made of them is then absent too.
+    totals: sums over all batches (or a single one). Loss and the sums by class
+      may be absent; what is made of them is then absent too.
 
   Returns:
     "top1", "top5": fractions in [0, 1]; "loss": mean over examples; "count":

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from van_jax.evaluation import metrics
+from van_jax.evaluation import evaluator
+from van_jax.tasks import accuracy
 
 
 def evaluate(logits, labels, mask=None):
@@ -16,10 +17,10 @@ def evaluate(logits, labels, mask=None):
   labels = jnp.asarray(labels)
   mask = jnp.ones(labels.shape, jnp.bool) if mask is None else mask
   logits = jnp.asarray(logits)
-  sums = jax.jit(metrics.batch_sums, static_argnums=3)(
+  sums = jax.jit(accuracy.batch_sums, static_argnums=3)(
     logits, labels, jnp.asarray(mask), logits.shape[1]
   )
-  return metrics.finalize(metrics.accumulate(None, sums))
+  return accuracy.scores(evaluator.accumulate(None, sums))
 
 
 @pytest.fixture
@@ -79,11 +80,11 @@ def test_ten_examples_in_batches_of_four_count_ten(batch):
     real = len(labels[start : start + 4])
     part[:real] = logits[start : start + 4]
     part_labels[:real] = labels[start : start + 4]
-    sums = metrics.batch_sums(
+    sums = accuracy.batch_sums(
       jnp.asarray(part), jnp.asarray(part_labels), jnp.arange(4) < real, 12
     )
-    totals = metrics.accumulate(totals, sums)
-  result, whole = metrics.finalize(totals or {}), evaluate(logits, labels)
+    totals = evaluator.accumulate(totals, sums)
+  result, whole = accuracy.scores(totals or {}), evaluate(logits, labels)
   np.testing.assert_allclose(result.pop("loss"), whole.pop("loss"), rtol=1e-6)
   assert result == whole
   assert result["count"] == 10
@@ -161,8 +162,8 @@ def test_totals_pass_the_range_of_int32():
   }
   totals = None
   for _ in range(4):
-    totals = metrics.accumulate(totals, sums)
-  result = metrics.finalize(totals or {})
+    totals = evaluator.accumulate(totals, sums)
+  result = accuracy.scores(totals or {})
   assert result["count"] == 2**32
   assert result["top1"] == 1
 
@@ -171,7 +172,7 @@ def test_many_small_losses_do_not_drift():
   totals = None
   sums = {"loss": jnp.float32(0.1), "count": jnp.int32(1)}
   for _ in range(5000):
-    totals = metrics.accumulate(totals, sums)
+    totals = evaluator.accumulate(totals, sums)
   assert totals is not None
   # float64 sums; in float32 they would be 1e-5 off and more.
   np.testing.assert_allclose(
@@ -191,6 +192,6 @@ def test_no_examples_are_an_error():
 
 def test_logits_of_another_class_count_are_an_error():
   with pytest.raises(ValueError, match=r"\(3, 3\) must be \[B, 4\]"):
-    metrics.batch_sums(
+    accuracy.batch_sums(
       jnp.eye(3), jnp.arange(3), jnp.ones(3, dtype=jnp.bool), 4
     )

@@ -1,0 +1,75 @@
+"""Batches on their way to the devices: sizes that divide, reading ahead."""
+
+import collections
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent import futures
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from van_jax.parallel.mesh import split_by_example
+
+
+def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
+  """Places this process's part of a batch on its devices.
+
+  Args:
+    batch: arrays [B / processes, ...], this process's examples.
+    mesh: of `create_mesh`.
+
+  Returns:
+    Global arrays [B, ...], split over the mesh.
+  """
+  sharding = split_by_example(mesh)
+  return {
+    name: jax.make_array_from_process_local_data(sharding, array)
+    for name, array in batch.items()
+  }
+
+
+def prefetch(
+  batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, *, depth: int = 2
+) -> Iterator[dict[str, Any]]:
+  """Yields device batches, keeping `depth` more of them on their way.
+
+  A thread reads and sends them, so that one that is there is handed out at
+  once, and the device has its next step, while the one after it is read.
+
+  Args:
+    batches: this process's parts of batches; read by the thread alone.
+    mesh: of `create_mesh`.
+    depth: batches read ahead of the one that is handed out, at least 1.
+  """
+  iterator = iter(batches)
+
+  def send():
+    batch = next(iterator, None)
+    return None if batch is None else shard_batch(batch, mesh)
+
+  pool = futures.ThreadPoolExecutor(1, thread_name_prefix="prefetch")
+  try:
+    queue = collections.deque(pool.submit(send) for _ in range(depth))
+    while (batch := queue.popleft().result()) is not None:
+      queue.append(pool.submit(send))
+      yield batch
+  finally:  # Also when the run stops early: nothing more is read.
+    pool.shutdown(cancel_futures=True)
+
+
+def check_batch_size(name: str, batch_size: int, *, accumulation: int = 1):
+  """Checks that a batch divides evenly over micro-batches and devices.
+
+  Raises:
+    ValueError: naming the field, its value, and the nearest that fit.
+  """
+  parts = jax.device_count() * accumulation
+  if batch_size < 1 or batch_size % parts:
+    below = max(batch_size // parts, 1) * parts
+    raise ValueError(
+      f"{name}={batch_size} must be a positive multiple of "
+      f"{jax.device_count()} devices x {accumulation} micro-batches = "
+      f"{parts}; use {below} or {below + parts}, or another number of "
+      "devices."
+    )
