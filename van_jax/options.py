@@ -51,7 +51,11 @@ def _keywords(
   function: Callable[..., Any],
 ) -> tuple[dict[str, None], set[str]]:
   """Returns all arguments' names, in order, and those without a default."""
-  parameters = inspect.signature(function).parameters
+  parameters = {
+    name: parameter
+    for name, parameter in inspect.signature(function).parameters.items()
+    if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+  }
   required = {n for n, p in parameters.items() if p.default is p.empty}
   return dict.fromkeys(parameters), required
 

@@ -55,6 +55,23 @@ def test_an_unknown_key_of_a_config_file(tiny_config, tmp_path):
     experiment.train(config, workdir=str(tmp_path))
 
 
+def test_an_unknown_option_of_the_named_optimizer(tiny_config, tmp_path):
+  config = tiny_config().unlock()
+  config.optimizer.options.beta3 = 0.1
+  with pytest.raises(ValueError, match=r"options\.beta3 .*did you mean beta"):
+    experiment.train(config, workdir=str(tmp_path))
+
+
+def test_a_threshold_below_what_smoothing_gives_each_class(
+  tiny_config, tmp_path
+):
+  config = tiny_config(**{"loss.name": "binary_cross_entropy"}).unlock()
+  config.loss.options.target_threshold = 0.0
+  match = r"target_threshold=0.0 must .*mixing.label_smoothing=0.1"
+  with pytest.raises(ValueError, match=match):
+    experiment.train(config, workdir=str(tmp_path))
+
+
 def test_a_wrong_type_within_a_tuple(refuse):
   message = refuse(**{"augmentation.crop_scale": (0.1, "one")})
   assert "config.augmentation has a value of a wrong type" in message
@@ -70,6 +87,8 @@ def test_a_wrong_type_within_a_tuple(refuse):
     ({"preprocessing.image_size": 31}, ("image_size=31", "at least 32")),
     ({"augmentation.image_size": 16}, ("image_size=16", "at least 32")),
     ({"model.num_classes": 7}, ("num_classes=7", "10 classes", "'digits'")),
+    ({"loss.name": "bce"}, ("loss.name='bce'", "binary_cross_entropy")),
+    ({"optimizer.name": "adam"}, ("'adam'", "there are adamw")),
     ({"schedule.name": "cosin"}, ("'cosin'", "cosine")),
     ({"model.name": "van_b9"}, ("'van_b9'", "van_b")),
     ({"ema.decay": 1.5}, ("config.ema.decay=1.5", "None")),

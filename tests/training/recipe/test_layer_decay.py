@@ -37,7 +37,7 @@ def test_layer_scales_count_blocks_as_numbers():
 
 def test_layer_decay_of_an_unknown_layer_is_an_error():
   tx = layer_decay.scale_by_layer(0.9)
-  with pytest.raises(ValueError, match=r"no VAN .* below stem, head"):
+  with pytest.raises(ValueError, match=r"no VAN .* below head, stem"):
     jax.eval_shape(tx.init, {"stem": jnp.zeros(3), "head": jnp.zeros(3)})
 
 

@@ -79,3 +79,69 @@ def test_smoothed_loss_equals_torch_label_smoothing(batch):
 def test_smooth_one_hot_refuses_what_is_no_smoothing(value):
   with pytest.raises(ValueError, match="label_smoothing"):
     smoothing.smooth_one_hot(jnp.array([0]), 2, value)
+
+
+def timm_binary(logits, targets, *, target_threshold=None, sum_classes=False):
+  """Returns timm's BinaryCrossEntropy of dense targets, by PyTorch."""
+  x, y = torch.from_numpy(logits), torch.from_numpy(targets)
+  if target_threshold is not None:
+    y = y.gt(target_threshold).to(y.dtype)
+  reduction = "none" if sum_classes else "mean"
+  loss = torch.nn.BCEWithLogitsLoss(reduction=reduction)(x, y)
+  return (loss.sum(-1).mean() if sum_classes else loss).numpy()
+
+
+@pytest.mark.parametrize(
+  "options",
+  [
+    {},
+    {"sum_classes": True},
+    {"target_threshold": 0.2},
+    {"target_threshold": 0.0, "sum_classes": True},
+  ],
+)
+def test_binary_cross_entropy_equals_timm(batch, options):
+  logits, targets, _ = batch
+  targets[:, 3] = 0.0  # DeiT III's threshold leaves these out.
+  loss = losses.create_loss(name="binary_cross_entropy", options=options)
+  got = loss(jnp.asarray(logits), jnp.asarray(targets))
+  expected = timm_binary(logits, targets, **options)
+  np.testing.assert_allclose(got, expected, rtol=RTOL)
+
+
+def test_binary_cross_entropy_gradient_is_sigmoid_minus_targets(batch):
+  logits, targets, _ = map(jnp.asarray, batch)
+  logits = logits.at[:, 0].set(0.0)  # Where a formula with |x| would be off.
+  gradient = jax.grad(losses.binary_cross_entropy)(logits, targets)
+  expected = (jax.nn.sigmoid(logits) - targets) / logits.size
+  np.testing.assert_allclose(gradient, expected, atol=1e-8)  # Of up to 1e-2.
+
+
+def test_binary_cross_entropy_of_huge_logits_is_finite():
+  logits = jnp.array([[1e4, -1e4]])
+  loss = losses.binary_cross_entropy(logits, jnp.array([[0.0, 1.0]]))
+  assert float(loss) == 1e4
+
+
+def test_mixed_classes_are_wholly_there_above_a_threshold_of_zero():
+  logits = jnp.array([[2.0, -1.0, 0.5]])
+  mixed, whole = jnp.array([[0.3, 0.7, 0.0]]), jnp.array([[1.0, 1.0, 0.0]])
+  loss = losses.binary_cross_entropy(logits, mixed, target_threshold=0.0)
+  assert loss == losses.binary_cross_entropy(logits, whole)
+
+
+def test_an_unknown_loss_is_an_error_with_the_nearest():
+  with pytest.raises(ValueError, match=r"'cross_entropi' .* cross_entropy, "):
+    losses.create_loss(name="cross_entropi")
+
+
+def test_an_option_of_another_loss_is_an_error():
+  with pytest.raises(ValueError, match=r"options\.sum_classes .*are none"):
+    losses.create_loss(options={"sum_classes": True})
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.0])
+def test_a_threshold_that_separates_nothing_is_an_error(batch, threshold):
+  logits, targets, _ = map(jnp.asarray, batch)
+  with pytest.raises(ValueError, match=f"target_threshold={threshold} must"):
+    losses.binary_cross_entropy(logits, targets, target_threshold=threshold)

@@ -71,3 +71,29 @@ def test_a_long_list_of_misfits_is_cut_short():
   old["params"] |= {f"block9_{i}": {"bias": np.zeros(2)} for i in range(20)}
   with pytest.raises(ValueError, match="and 12 more"):
     pretrained.merge(variables(0), old)
+
+
+def inside(tree, decoder):
+  """Returns a model's variables with a VAN's below a prefix."""
+  return {
+    collection: {"backbone": tree[collection], "decoder": decoder}
+    for collection in tree
+  }
+
+
+def test_a_van_within_a_model_is_found_and_the_rest_stays_fresh():
+  fresh = inside(variables(0, head=False), np.zeros(3))
+  merged = pretrained.merge(fresh, variables(1))
+  np.testing.assert_equal(merged, inside(variables(1, head=False), np.zeros(3)))
+
+
+def test_a_misfit_is_named_by_its_path_in_the_model():
+  fresh = inside(variables(0), np.zeros(3))
+  with pytest.raises(ValueError, match="params/backbone/block1_0/kernel: bun"):
+    pretrained.merge(fresh, variables(1, width=6))
+
+
+def test_two_vans_are_one_too_many():
+  both = {k: {"a": v, "b": v} for k, v in variables(0).items()}
+  with pytest.raises(ValueError, match="has 2 VANs, a/, b/"):
+    pretrained.merge(both, variables(1))

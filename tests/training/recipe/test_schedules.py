@@ -106,6 +106,36 @@ def test_constant_keeps_the_peak_after_its_warmup():
   assert float(rate(100)) == float(rate(549)) == np.float32(1e-3)
 
 
+@pytest.mark.parametrize(("power", "middle"), [(1.0, 0.5), (2.0, 0.25)])
+def test_polynomial_falls_from_the_peak_to_the_end(power, middle):
+  rate = schedule.create_schedule(
+    **{**COSINE, "name": "polynomial", "options": {"power": power}}
+  )
+  peak, end = COSINE["learning_rate"], COSINE["end_learning_rate"]
+  first = COSINE["warmup_epochs"] * COSINE["steps_per_epoch"]
+  last = COSINE["epochs"] * COSINE["steps_per_epoch"]
+  half = end + (peak - end) * middle
+  for step, expected in {
+    first: peak,
+    (first + last) // 2: half,
+    last: end,
+  }.items():
+    # float32 of steps and of rates: 1e-7 each, of the peak.
+    np.testing.assert_allclose(rate(step), expected, rtol=0, atol=1e-6 * peak)
+
+
+def test_an_option_that_the_named_one_has_not_is_an_error():
+  with pytest.raises(ValueError, match=r"schedule\.options\.power .*are none"):
+    schedule.create_schedule(**{**COSINE, "options": {"power": 2.0}})
+
+
+def test_a_power_that_does_not_fall_is_an_error():
+  with pytest.raises(ValueError, match=r"options\.power=0 "):
+    schedule.create_schedule(
+      **{**COSINE, "name": "polynomial", "options": {"power": 0}}
+    )
+
+
 @pytest.mark.parametrize("name", sorted(schedule.SCHEDULES))
 def test_rate_is_float32_under_jit(name):
   rate = jax.jit(schedule.create_schedule(**{**COSINE, "name": name}))

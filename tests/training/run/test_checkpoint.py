@@ -154,6 +154,18 @@ def test_the_later_of_two_equally_good_is_the_best(tmp_path):
   assert checkpoint.best_step(tmp_path, **BY_TOP1) == 2
 
 
+def test_the_best_may_be_the_lowest_of_another_score(tmp_path):
+  by_error = {"best": "error", "best_mode": "min"}
+  errors = {1: 0.5, 2: 0.2, 3: float("nan"), 4: 0.9}
+  with open_checkpoints(
+    tmp_path, keep_last=1, keep_best=2, **by_error
+  ) as checkpointer:
+    for step, error in errors.items():
+      checkpointer.save(step, make_state(step), {"error": error})
+  assert checkpoint.steps(tmp_path) == [1, 2, 4]
+  assert checkpoint.best_step(tmp_path, **by_error) == 2
+
+
 def test_no_scores_are_no_best(folder):
   with pytest.raises(checkpoint.CheckpointError, match="--step=latest"):
     checkpoint.best_step(folder, **BY_TOP1)
