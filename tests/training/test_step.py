@@ -22,11 +22,13 @@ def prepare(key, batch):
   del key
   half = (0.5, 0.5, 0.5)
   images = normalization.normalize(batch["image"], mean=half, std=half)
-  return images, smoothing.smooth_one_hot(batch["label"], 5, 0.1)
+  # Targets may be any tree; a task with boxes or masks has several.
+  return images, {"rows": smoothing.smooth_one_hot(batch["label"], 5, 0.1)}
 
 
 def loss(outputs, targets):
-  return losses.soft_cross_entropy(outputs, targets), {"size": outputs.mean()}
+  value = losses.soft_cross_entropy(outputs, targets["rows"])
+  return value, {"size": outputs.mean()}
 
 
 def one_update(model, batch, *, devices=1, optimizer=None, **options):

@@ -115,11 +115,8 @@ def test_polynomial_falls_from_the_peak_to_the_end(power, middle):
   first = COSINE["warmup_epochs"] * COSINE["steps_per_epoch"]
   last = COSINE["epochs"] * COSINE["steps_per_epoch"]
   half = end + (peak - end) * middle
-  for step, expected in {
-    first: peak,
-    (first + last) // 2: half,
-    last: end,
-  }.items():
+  half_way = (first + last) // 2
+  for step, expected in {first: peak, half_way: half, last: end}.items():
     # float32 of steps and of rates: 1e-7 each, of the peak.
     np.testing.assert_allclose(rate(step), expected, rtol=0, atol=1e-6 * peak)
 
