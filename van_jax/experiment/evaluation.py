@@ -7,11 +7,17 @@ from typing import Any
 import jax
 from etils import epath
 
-from van_jax import data
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts, scoring, weights
-from van_jax.experiment.checks import Config
+from van_jax.experiment import (
+  config_check,
+  misfits,
+  parts,
+  scoring,
+  sections,
+  weights,
+)
 from van_jax.experiment.imagenet import suites
+from van_jax.experiment.sections import Config
 from van_jax.parallel import mesh as sharding
 
 Scores = dict[str, Any]
@@ -53,7 +59,7 @@ def evaluate(
     ValueError: bad input.
     CheckpointError: a checkpoint that is missing or damaged.
   """
-  checks.check_config(config)
+  config_check.check_config(config)
   weights.check_is_weights(checkpoint)
   if output:
     scoring.make_room(epath.Path(output))
@@ -74,8 +80,8 @@ def evaluate(
       f"suite_directory={suite_directory} says where suites lie, and no "
       "--suite is named."
     )
-  source = data.open_source(**{**config.data, "train_split": None})
-  checks.check_classes(config, source)
+  source = sections.build(config, "data", train_split=None)
+  misfits.check_classes(config, source)
   parts.start_devices(config, distributed=distributed)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   preprocessing = scoring.overridden_preprocessing(

@@ -13,13 +13,12 @@ from absl import logging
 from van_jax import data
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
-from van_jax.experiment.checks import Config
+from van_jax.experiment import sections
+from van_jax.experiment.sections import Config
 from van_jax.parallel import mesh as sharding
 from van_jax.training import randomness, state as state_lib, step as step_lib
 from van_jax.training.recipe import (
   ema as ema_lib,
-  erasing,
-  mixing,
   optimizers as optimizer_lib,
   pretrained,
 )
@@ -152,15 +151,17 @@ def prepare(
   images = normalization.normalize(
     images, mean=config.preprocessing.mean, std=config.preprocessing.std
   )
-  images, targets = mixing.mix(
-    key,
-    images,
-    labels,
+  images, targets = sections.build(
+    config,
+    "mixing",
+    key=key,
+    images=images,
+    labels=labels,
     num_classes=config.model.num_classes,
-    **config.mixing,
   )
   erasing_key = randomness.stream(key, "erasing", 0)
-  return erasing.erase(erasing_key, images, **config.erasing), targets
+  erased = sections.build(config, "erasing", key=erasing_key, images=images)
+  return erased, targets
 
 
 def train_batches(
@@ -169,7 +170,7 @@ def train_batches(
   """Returns this process's training batches, from `start_step` on."""
   return data.train_batches(
     source,
-    augmentation=data.Augmentation(**config.augmentation),
+    augmentation=sections.build(config, "augmentation"),
     batch_size=config.batch_size,
     seed=config.seed,
     start_step=start_step,

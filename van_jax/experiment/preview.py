@@ -13,8 +13,8 @@ from etils import epath
 from van_jax import data, storage
 from van_jax.data import grid
 from van_jax.data.images import normalization
-from van_jax.experiment import checks, parts
-from van_jax.experiment.checks import Config
+from van_jax.experiment import config_check, misfits, parts, sections
+from van_jax.experiment.sections import Config
 from van_jax.interop.facts import imagenet
 from van_jax.training import step as step_lib
 
@@ -51,13 +51,13 @@ def draw_preview(
   Raises:
     ValueError: bad input, before any image is read.
   """
-  checks.check_config(config)
+  config_check.check_config(config)
   if count is None:
     count = min(_COUNT, config.batch_size)
   _check_counts(config, count, step)
   path = _checked_output(output, overwrite)
-  source = data.open_source(**{**config.data, "eval_split": None})
-  checks.check_source(config, source)
+  source = sections.build(config, "data", eval_split=None)
+  misfits.check_source(config, source)
   parts.start_devices(config, distributed=False)
   images, targets = _prepared(config, source, count, step)
   names = readable_names(source.class_names)

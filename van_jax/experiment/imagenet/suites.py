@@ -18,9 +18,9 @@ from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator, metrics
 from van_jax.evaluation.imagenet import corruption, real, restriction, suites
 from van_jax.experiment import parts, scoring
-from van_jax.experiment.checks import Config
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
+from van_jax.experiment.sections import Config
 from van_jax.parallel import mesh as sharding
 
 Scores = dict[str, Any]
