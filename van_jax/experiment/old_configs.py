@@ -47,7 +47,7 @@ ADDED = {
   "optimizer.options": {},
 }
 
-# Kinds of data that kept no such option, and were given it all the same.
+# Data of these names was given data.shuffle_megabytes and had no use for it.
 _NO_SHUFFLE_OPTION = ("folder",)
 
 
@@ -66,8 +66,17 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
   Args:
     config: of any earlier version, or of this one; nested dicts, as JSON has
       them. It is left as it is.
+
+  Raises:
+    ValueError: when it lacks what a config of any version has.
   """
   upgraded = copy.deepcopy(dict(config))
+  for section in ("model", "data", "augmentation", "schedule", "optimizer"):
+    if not isinstance(upgraded.get(section), dict):
+      raise ValueError(
+        f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
+        "van_jax's; name another workdir, or pass --start_over."
+      )
   moved = [
     (row, _pop(upgraded, key))
     for key, row in moved_keys.MOVED.items()
@@ -76,7 +85,7 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
   for key, value in ADDED.items():
     if not _has(upgraded, key):
       _set(upgraded, key, copy.deepcopy(value))
-  shuffles = upgraded["data"]["name"] not in _NO_SHUFFLE_OPTION
+  shuffles = upgraded["data"].get("name") not in _NO_SHUFFLE_OPTION
   for row, value in moved:
     if value != row.usual and (shuffles or not row.to.startswith("data.")):
       _set(upgraded, row.to, value)
