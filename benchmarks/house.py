@@ -16,8 +16,8 @@ definition, and the lines outside of it that name it in the rooms listed. Where
 a tree has one thing of the kind without a name (the attention, optimizer and
 task of 0.1.0), the words are those that only this thing has, and what is
 counted are the places that know them: a second thing has to touch these at
-least, and needs a definition of its own besides. Tests, documents and the translation of
-published weights (`interop`) are left out.
+least, and needs a definition of its own besides. Tests, documents and the
+translation of published weights (`interop`) are left out.
 """
 
 import ast
