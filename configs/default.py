@@ -6,7 +6,9 @@ the authors' train.sh): 8 x 128 examples a step, 310 epochs.
   python train.py --config=configs/imagenet1k.py:van_b0 --workdir=runs/b0
 
 Keys that end in `_epochs` may be fractions. A key that is None can be set from
-the command line all the same; its type is fixed here.
+the command line all the same; its type is fixed here. What a name brings along
+goes below `attention` or `options`: any key may be set there that the named
+thing has, such as --config.model.attention.kernel_size=35.
 """
 
 from typing import Any
@@ -28,16 +30,19 @@ def get_config() -> Any:
   config.model = config_dict.ConfigDict()
   config.model.name = "van_b0"  # See van_jax.list_models().
   config.model.num_classes = 1000
+  config.model.widths = placeholder(tuple)  # A stage; None: as of the name.
+  config.model.depths = placeholder(tuple)
+  config.model.ffn_ratios = placeholder(tuple)
   config.model.drop_path_rate = 0.1  # Of the last block; linear from 0.
   config.model.dropout_rate = 0.0
   config.model.layer_scale_init = 1e-2
-  config.model.kernel_size = 21  # Pixels a side of large kernel attention.
-  config.model.dilation = 3
+  config.model.layer_norm_epsilon = 1e-6
+  config.model.attention = config_dict.ConfigDict({"name": "lka"})
   config.model.batch_norm_group_size = placeholder(int)  # None: whole batch.
   config.model.batch_norm_frozen = False  # Running statistics in training.
   config.model.dtype = "float32"  # Of the computation; or "bfloat16".
   config.model.remat = False  # Recompute blocks in the backward pass.
-  config.model.conv_implementation = "auto"  # Of depthwise convolutions.
+  config.model.implementation = "auto"  # Of all operations; "xla": plain.
 
   config.data = config_dict.ConfigDict()
   config.data.name = "imagenet2012"  # A TFDS name, "digits" or "folder".
@@ -45,7 +50,7 @@ def get_config() -> Any:
   config.data.train_split = "train"
   config.data.eval_split = "validation"
   config.data.on_damaged = "raise"  # Or "skip": log it, show another instead.
-  config.data.shuffle_megabytes = 512  # Of large TFDS sets; all processes.
+  config.data.options = config_dict.ConfigDict()  # Of the named kind of data.
 
   config.augmentation = config_dict.ConfigDict()
   config.augmentation.image_size = 224  # Pixels a side, in training.
@@ -73,6 +78,14 @@ def get_config() -> Any:
   config.preprocessing.interpolation = "bicubic"
   config.preprocessing.mean = (0.5, 0.5, 0.5)  # Of [0, 1] pixels.
   config.preprocessing.std = (0.5, 0.5, 0.5)
+
+  config.task = config_dict.ConfigDict()
+  config.task.name = "classification"
+  config.task.options = config_dict.ConfigDict()
+
+  config.loss = config_dict.ConfigDict()
+  config.loss.name = "cross_entropy"
+  config.loss.options = config_dict.ConfigDict()
 
   config.mixing = config_dict.ConfigDict()
   config.mixing.mixup_alpha = 0.8  # 0 for no mixup.

@@ -11,7 +11,7 @@ def get_config():
   config.model.depths = (1, 1, 1, 1)
   config.model.ffn_ratios = (2, 2, 2, 2)
   config.model.drop_path_rate = 0.3
-  config.model.conv_implementation = "xla"  # Compiles in a third of the time.
+  config.model.implementation = "xla"  # Compiles in a third of the time.
   config.data.train_split = "train[:100]"  # 4 are left over.
   config.data.eval_split = "test[:42]"
   config.mixing.mixup_alpha = 0.4

@@ -1,14 +1,16 @@
 """A script's flags and config: what is wrong with them, in one line."""
 
+import contextlib
 import os
 import re
+import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
-from van_jax.cli import schema
+from van_jax.cli import moved_keys, open_sections, schema
 
 _NOT_THE_USERS = (
   __file__,
@@ -32,11 +34,27 @@ def parse(arguments: Sequence[str]) -> list[str]:
     ValueError: naming the flag, the config key, or the config file's line.
   """
   config = _load_config(arguments)
-  overrides = [] if config is None else _overrides(arguments)
+  if config is None:
+    return _parse(arguments, None, [])
+  arguments, settings = open_sections.take(arguments)
+  for setting in settings:
+    _section(config, setting.section.split("."), setting.key)
+  overrides = _overrides(arguments)
   for key, _ in overrides:
+    moved_keys.check_key(key)
     _check_key(config, key)
+  program = _parse(arguments, config, overrides)
+  open_sections.apply(flags.FLAGS["config"].value, config, settings)
+  return program
+
+
+def _parse(
+  arguments: Sequence[str], config: Any, overrides: Sequence[tuple[str, str]]
+) -> list[str]:
+  """Does what `parse` says for flags that ml_collections can take."""
   try:
-    program, *rest = flags.FLAGS(arguments)
+    with _as_program_arguments(arguments):
+      program, *rest = flags.FLAGS(arguments)
   except flags.Error as error:
     for key, value in overrides:
       if str(error).startswith(f"flag --config.{key}={value}:"):
@@ -49,6 +67,17 @@ def parse(arguments: Sequence[str]) -> list[str]:
       "lists them."
     )
   return [program]
+
+
+@contextlib.contextmanager
+def _as_program_arguments(arguments: Sequence[str]) -> Iterator[None]:
+  """Puts arguments in sys.argv: where ml_collections looks for overrides."""
+  own = sys.argv
+  sys.argv = list(arguments)
+  try:
+    yield
+  finally:
+    sys.argv = own
 
 
 def _load_config(arguments: Sequence[str]) -> Any:
@@ -111,31 +140,41 @@ def _overrides(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 def _check_key(config: Any, key: str) -> None:
   """Raises ValueError unless a dotted key is in the config."""
-  *sections, last = key.split(".")
-  name = "config."
-  for section in sections:
-    schema.check_key(name, section, set(config))
-    config = config[section]
-    name += f"{section}."
-    if not hasattr(config, "get_type"):
-      raise ValueError(
-        f"{name}{last} cannot be set: {name[:-1]} is the value {config!r}, not "
-        "a section."
-      )
-  schema.check_key(name, last, set(config))
-  if hasattr(config[last], "get_type"):
+  *names, last = key.split(".")
+  section = _section(config, names, last)
+  name = "".join(f"{part}." for part in ("config", *names))
+  schema.check_key(name, last, set(section))
+  if hasattr(section[last], "get_type"):
     raise ValueError(
       f"{name}{last} is a section; set its keys one by one: "
-      f"{', '.join(sorted(config[last]))}."
+      f"{', '.join(sorted(section[last])) or 'there are none yet'}."
     )
 
 
+def _section(config: Any, names: Sequence[str], key: str) -> Any:
+  """Returns the section that a key is to be in.
+
+  Raises:
+    ValueError: when there is no such section.
+  """
+  prefix = "config."
+  for name in names:
+    schema.check_key(prefix, name, set(config))
+    config = config[name]
+    prefix += f"{name}."
+    if not hasattr(config, "get_type"):
+      raise ValueError(
+        f"{prefix}{key} cannot be set: {prefix[:-1]} is the value {config!r}, "
+        "not a section."
+      )
+  return config
+
+
 def _wrong_type(config: Any, key: str, value: str) -> ValueError:
-  *sections, last = key.split(".")
-  for section in sections:
-    config = config[section]
-  kind = config.get_type(last).__name__
+  *names, last = key.split(".")
+  section = _section(config, names, last)
+  kind = section.get_type(last).__name__
   return ValueError(
     f"config.{key}={value!r} must be of type {kind}; the config file has "
-    f"{config[last]!r}."
+    f"{section[last]!r}."
   )

@@ -7,17 +7,19 @@ from typing import Any
 import jax
 from etils import epath
 
-from van_jax import data, parallel
+from van_jax import parallel
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
-  checks,
+  config_check,
+  misfits,
   parts,
   scoring,
+  sections,
   task as task_lib,
   weights,
 )
-from van_jax.experiment.checks import Config
 from van_jax.experiment.imagenet import suites
+from van_jax.experiment.sections import Config
 
 Scores = dict[str, Any]
 
@@ -59,7 +61,7 @@ def evaluate(
     ValueError: bad input.
     CheckpointError: a checkpoint that is missing or damaged.
   """
-  checks.check_config(config)
+  config_check.check_config(config)
   weights.check_is_weights(checkpoint)
   if output:
     scoring.make_room(epath.Path(output))
@@ -80,8 +82,8 @@ def evaluate(
       f"suite_directory={suite_directory} says where suites lie, and no "
       "--suite is named."
     )
-  source = data.open_source(**{**config.data, "train_split": None})
-  checks.check_classes(config, source, task_lib.create_task(config))
+  source = sections.build(config, "data", train_split=None)
+  misfits.check_classes(config, source, task_lib.create_task(config))
   parts.start_devices(config, distributed=distributed)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   preprocessing = scoring.overridden_preprocessing(

@@ -12,7 +12,8 @@ from absl import logging
 
 from van_jax import data, parallel, tasks
 from van_jax.evaluation import evaluator
-from van_jax.experiment.checks import Config
+from van_jax.experiment import sections
+from van_jax.experiment.sections import Config
 from van_jax.training import randomness, state as state_lib, step as step_lib
 from van_jax.training.recipe import ema, freezing, pretrained
 
@@ -133,7 +134,7 @@ def train_batches(
   """Returns this process's training batches, from `start_step` on."""
   return data.train_batches(
     source,
-    augmentation=data.Augmentation(**config.augmentation),
+    augmentation=sections.build(config, "augmentation"),
     batch_size=config.batch_size,
     seed=config.seed,
     start_step=start_step,

@@ -12,8 +12,14 @@ from etils import epath
 from van_jax import data, storage, tasks
 from van_jax.data import grid
 from van_jax.data.images import normalization
-from van_jax.experiment import checks, parts, task as task_lib
-from van_jax.experiment.checks import Config
+from van_jax.experiment import (
+  config_check,
+  misfits,
+  parts,
+  sections,
+  task as task_lib,
+)
+from van_jax.experiment.sections import Config
 from van_jax.interop.facts import imagenet
 from van_jax.training import step as step_lib
 
@@ -50,15 +56,15 @@ def draw_preview(
   Raises:
     ValueError: bad input, before any image is read.
   """
-  checks.check_config(config)
+  config_check.check_config(config)
   if count is None:
     count = min(_COUNT, config.batch_size)
   _check_counts(config, count, step)
   path = _checked_output(output, overwrite)
-  source = data.open_source(**{**config.data, "eval_split": None})
+  source = sections.build(config, "data", eval_split=None)
   task = task_lib.create_task(config)
   _check_classes(config, task)
-  checks.check_source(config, source, task)
+  misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=False)
   images, targets = _prepared(config, task, source, count, step)
   names = readable_names(source.class_names)

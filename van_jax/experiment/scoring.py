@@ -9,8 +9,8 @@ from etils import epath
 
 from van_jax import data, models, parallel
 from van_jax.bundle import folder as bundle_lib
-from van_jax.experiment import weights
-from van_jax.experiment.checks import Config
+from van_jax.experiment import sections, weights
+from van_jax.experiment.sections import Config
 
 
 def load(
@@ -31,7 +31,7 @@ def load(
     averaged=config.evaluation.averaged_weights,
     fold_batch_norm=fold_batch_norm,
     dtype=config.model.dtype,
-    conv_implementation=config.model.conv_implementation,
+    conv_implementation=config.model.implementation,
   )
   _check_same_model(config, checkpoint, bundle.model)
   return bundle
@@ -53,7 +53,7 @@ def make_room(output: epath.Path) -> None:
 def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
   """Raises ValueError when a checkpoint holds another network."""
   theirs = models.architecture(model)
-  ours = models.architecture(models.create_model(**config.model))
+  ours = models.architecture(sections.build(config, "model"))
   misfits = [
     f"{name} {theirs[name]} there, {ours[name]} here"
     for name in ("widths", "depths", "ffn_ratios", "num_classes")

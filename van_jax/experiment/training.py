@@ -10,13 +10,20 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import data, models, parallel, storage, tasks
+from van_jax import data, parallel, storage, tasks
 from van_jax.bundle import folder as bundle_lib
 from van_jax.evaluation import evaluator
-from van_jax.experiment import checks, parts, task as task_lib
-from van_jax.experiment.checks import Config
+from van_jax.experiment import (
+  config_check,
+  misfits,
+  old_configs,
+  parts,
+  sections,
+  task as task_lib,
+)
+from van_jax.experiment.sections import Config
 from van_jax.training import loop
-from van_jax.training.recipe import optimizers, pretrained, schedules
+from van_jax.training.recipe import pretrained, schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   interruption,
@@ -67,15 +74,17 @@ def train(
     InterruptedRunError: after SIGTERM, with the state saved.
     NonFiniteError, CheckpointError: naming the step, or the folder.
   """
-  checks.check_config(config)
+  config_check.check_config(config)
   plain = config.to_dict()
   if not start_over:
-    workdir_lib.check_owner(workdir, plain, free=_FREE)
-  source = data.open_source(**config.data)
+    workdir_lib.check_owner(
+      workdir, plain, free=_FREE, upgrade=old_configs.upgrade
+    )
+  source = sections.build(config, "data")
   task = task_lib.create_task(config)
-  checks.check_source(config, source, task)
+  misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=distributed)
-  checks.check_batch_sizes(config, source)
+  misfits.check_batch_sizes(config, source)
   initial = _pretrained(config)  # On devices: after they have been joined.
   if jax.process_index() == 0:
     if start_over:
@@ -94,15 +103,15 @@ def _train(
 ) -> Scores:
   """Does what `train` says, with input that has been checked."""
   mesh = parallel.create_mesh()
-  model = models.create_model(**config.model)
+  model = sections.build(config, "model")
   epoch = source.num_train // config.batch_size  # Steps.
   total_steps = schedules.total_steps(
     epochs=config.schedule.epochs,
     cooldown_epochs=config.schedule.cooldown_epochs,
     steps_per_epoch=epoch,
   )
-  schedule = schedules.create_schedule(**config.schedule, steps_per_epoch=epoch)
-  optimizer = optimizers.create_optimizer(**config.optimizer, schedule=schedule)
+  schedule = sections.build(config, "schedule", steps_per_epoch=epoch)
+  optimizer = sections.build(config, "optimizer", schedule=schedule)
   checkpointer = checkpoint_lib.Checkpointer(
     workdir / workdir_lib.CHECKPOINTS,
     keep_last=config.checkpoint.keep_last,
@@ -168,7 +177,7 @@ def _pretrained(config: Config) -> Mapping[str, Any] | None:
   if not config.pretrained_bundle:
     return None
   bundle = bundle_lib.load_bundle(config.pretrained_bundle)
-  pretrained.check(checks.abstract_variables(config), bundle.variables)
+  pretrained.check(config_check.abstract_variables(config), bundle.variables)
   for name in ("mean", "std"):
     theirs = getattr(bundle.preprocessing, name)
     ours = tuple(config.preprocessing[name])
@@ -213,7 +222,7 @@ def _evaluation(
   mesh: jax.sharding.Mesh,
 ) -> Callable[[TrainState], Scores]:
   """Returns the function that scores a state."""
-  preprocessing = data.Preprocessing(**config.preprocessing)
+  preprocessing = sections.build(config, "preprocessing")
   eval_step = parts.eval_step(model, task, mesh)
   batches = parts.eval_batches(config, source, preprocessing)
 
@@ -260,7 +269,7 @@ def _export(
     workdir / "bundle",
     model=model,
     variables=state.variables(averaged=config.evaluation.averaged_weights),
-    preprocessing=data.Preprocessing(**config.preprocessing),
+    preprocessing=sections.build(config, "preprocessing"),
     labels=None if task.classes is None else source.class_names,
     source={
       "format": "van_jax training run",

@@ -4,14 +4,12 @@ import dataclasses
 import os
 from typing import Any
 
-import ml_collections
 from etils import epath
 
-from van_jax import data, models, parallel, storage
+from van_jax import models, parallel, storage
 from van_jax.bundle import folder as bundle_lib
-from van_jax.experiment import parts, task as task_lib
-from van_jax.experiment.checks import Config
-from van_jax.training.recipe import optimizers, schedules
+from van_jax.experiment import old_configs, parts, sections, task as task_lib
+from van_jax.experiment.sections import Config
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   workdir as workdir_lib,
@@ -67,10 +65,10 @@ def _load_run(
   overrides: dict[str, Any],
 ) -> bundle_lib.Bundle:
   """Returns what `load_weights` says, of a training workdir."""
-  config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
-  model = models.create_model(**{**config.model, **overrides})
-  schedule = schedules.create_schedule(**config.schedule, steps_per_epoch=1)
-  optimizer = optimizers.create_optimizer(**config.optimizer, schedule=schedule)
+  config = old_configs.read(workdir)
+  model = sections.build(config, "model", **overrides)
+  schedule = sections.build(config, "schedule", steps_per_epoch=1)
+  optimizer = sections.build(config, "optimizer", schedule=schedule)
   create = parts.state_creator(config, model, optimizer)
   like = parts.abstract_state(create, None, parallel.create_mesh())
   directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
@@ -79,7 +77,7 @@ def _load_run(
   return bundle_lib.Bundle(
     model=model,
     variables=state.variables(averaged=averaged),
-    preprocessing=data.Preprocessing(**config.preprocessing),
+    preprocessing=sections.build(config, "preprocessing"),
     labels=None,
     source={"format": "van_jax training run", "step": number},
   )

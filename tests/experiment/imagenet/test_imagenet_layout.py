@@ -98,7 +98,7 @@ def config(imagenet, root, monkeypatch):
   config.model.widths = (8, 8, 16, 16)
   config.model.depths = (1, 1, 1, 1)
   config.model.ffn_ratios = (2, 2, 2, 2)
-  config.model.conv_implementation = "xla"
+  config.model.implementation = "xla"
   return config.lock()
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from van_jax import data, storage
+from van_jax import storage
 from van_jax.data.sources import folder, relabelled, split as order
 from van_jax.evaluation.imagenet import corruption, real, suites
 from van_jax.evaluation.imagenet.suites import Suite
-from van_jax.experiment.checks import Config
+from van_jax.experiment import sections
+from van_jax.experiment.sections import Config
 from van_jax.interop.facts import imagenet
 
 _REAL_FILES = ("real.json", "reassessed-imagenet/real.json")
@@ -112,7 +113,7 @@ def _validation(
     folder_name = _folder(name, suite, root)
   except ValueError as missing:
     try:
-      source = data.open_source(**{**config.data, "train_split": None})
+      source = sections.build(config, "data", train_split=None)
     except ValueError as error:
       raise ValueError(
         f"{missing} Nor is the config's evaluation split: {error}"

@@ -17,9 +17,9 @@ from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import corruption, restriction, suites
 from van_jax.experiment import parts, scoring
-from van_jax.experiment.checks import Config
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
+from van_jax.experiment.sections import Config
 from van_jax.tasks import accuracy
 
 Scores = dict[str, Any]

@@ -1,0 +1,107 @@
+"""Configs that earlier versions wrote are read as configs of now.
+
+old_configs/ holds those of van_jax 0.1.0, as a workdir's config.json has them.
+"""
+
+import copy
+import importlib
+import json
+import pathlib
+
+import pytest
+
+from van_jax import experiment
+from van_jax.experiment import config_check, old_configs, training
+
+FOLDER = pathlib.Path(__file__).parent / "old_configs"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def old(name):
+  return json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def new(name, tiny_config):
+  """Returns the config of that name now; tiny_config has made it importable."""
+  return importlib.import_module(f"configs.{name}").get_config()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_of_0_1_0_is_that_of_the_same_name_now(name, tiny_config):
+  config = new(name, tiny_config).to_dict()
+  assert old_configs.upgrade(old(name)) == json.loads(json.dumps(config))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_of_now_stays_as_it_is(name, tiny_config):
+  config = json.loads(new(name, tiny_config).to_json())
+  assert old_configs.upgrade(config) == config
+
+
+def test_what_is_upgraded_is_left_as_it_is():
+  config = old("digits")
+  before = copy.deepcopy(config)
+  upgraded = old_configs.upgrade(config)
+  upgraded["model"]["attention"]["name"] = "other"
+  assert config == before
+  assert old_configs.upgrade(config)["model"]["attention"]["name"] == "lka"
+
+
+def test_values_of_its_own_move_along():
+  config = old("digits")
+  config["model"] |= {"kernel_size": 35, "gate": "sigmoid"}
+  config["model"] |= {"conv_implementation": "xla"}
+  config["optimizer"] |= {"beta2": 0.95}
+  config["data"] |= {"shuffle_megabytes": 64}
+  upgraded = old_configs.upgrade(config)
+  assert upgraded["model"]["attention"] == {
+    "name": "lka",
+    "kernel_size": 35,
+    "gate": "sigmoid",
+  }
+  assert upgraded["model"]["implementation"] == "xla"
+  assert upgraded["optimizer"]["options"] == {"beta2": 0.95}
+  assert upgraded["data"]["options"] == {"shuffle_megabytes": 64}
+
+
+def test_an_option_that_a_folder_had_no_use_for_goes():
+  config = old("finetune")
+  config["data"] |= {"shuffle_megabytes": 64}
+  assert old_configs.upgrade(config)["data"]["options"] == {}
+
+
+def test_a_run_without_erasing_and_policies_has_none(tiny_config):
+  config = old("digits")
+  del config["erasing"], config["data"]["on_damaged"]
+  for name in ("policy", "repeats", "color_jitter"):
+    del config["augmentation"][name]
+  upgraded = old_configs.upgrade(config)
+  assert upgraded == json.loads(new("digits", tiny_config).to_json())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_old_config_passes_the_checks_of_now(name, tmp_path):
+  (tmp_path / "config.json").write_text(json.dumps(old(name)))
+  config_check.check_config(old_configs.read(tmp_path).lock())
+
+
+def test_a_run_of_0_1_0_goes_on(
+  tiny_config, data_directory, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  (tmp_path / "config.json").write_text(json.dumps(old("digits")))
+  config = new("digits", tiny_config)
+  config.data.directory = data_directory
+  experiment.train(config, workdir=str(tmp_path))
+  config.optimizer.options.beta2 = 0.95
+  message = r"optimizer\.options\.beta2 is \(absent\) there, 0\.95 here"
+  with pytest.raises(ValueError, match=message):
+    experiment.train(config, workdir=str(tmp_path))
+
+
+@pytest.mark.parametrize("section", ["model", "data"])
+def test_json_that_is_no_config_is_refused(section):
+  config = old("digits")
+  del config[section]
+  with pytest.raises(ValueError, match=f"no section '{section}'.*start_over"):
+    old_configs.upgrade(config)

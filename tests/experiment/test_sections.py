@@ -1,0 +1,52 @@
+"""The table of what is built from a config's sections."""
+
+import pytest
+
+from van_jax.experiment import sections
+
+
+def test_every_section_of_the_default_is_read(tiny_config):
+  names = set(tiny_config().to_dict())
+  plain = sections.PLAIN_KEYS.keys() - {""} | set(sections.PLAIN_KEYS[""])
+  assert names == sections.SECTIONS.keys() | plain
+
+
+def test_none_stands_for_the_variants_own(tiny_config):
+  model = sections.build(tiny_config(**{"model.widths": None}), "model")
+  assert model.widths == (32, 64, 160, 256)
+  assert model.depths == (1, 1, 1, 1)
+
+
+def test_a_given_argument_stands_in_for_the_configs(tiny_config):
+  model = sections.build(tiny_config(), "model", num_classes=3)
+  assert model.num_classes == 3
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"model.widths": (8, 8)}, "widths"),
+    ({"model.drop_path_rate": 2.0}, "drop_path_rate"),
+    ({"mixing.cutmix_alpha": -1.0}, "cutmix_alpha"),
+    ({"augmentation.crop": "corner"}, "corner"),
+    ({"optimizer.weight_decay": -1.0}, "weight_decay"),
+  ],
+)
+def test_a_check_builds_each_section(tiny_config, changes, message):
+  with pytest.raises(ValueError, match=message):
+    sections.check(tiny_config(**changes))
+
+
+@pytest.mark.parametrize(
+  ("key", "now"),
+  [
+    ("model.kernel_size", "model.attention.kernel_size"),
+    ("data.shuffle_megabytes", "data.options.shuffle_megabytes"),
+  ],
+)
+def test_a_config_file_of_before_hears_where_a_key_went(tiny_config, key, now):
+  config = tiny_config().unlock()
+  section, name = key.split(".")
+  config[section][name] = 1
+  with pytest.raises(ValueError, match=f"config.{key} is now config.{now};"):
+    sections.check(config)

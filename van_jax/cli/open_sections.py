@@ -1,0 +1,141 @@
+"""Config sections whose keys depend on a name: any may be set by a flag.
+
+Which keys a named thing has is for its builder to say. ml_collections knows
+those of the config file alone, so these flags are taken out before it parses.
+"""
+
+import ast
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from absl import logging
+
+# Section: the key with the name that its other keys belong to.
+NAMES = {
+  "model.attention": "model.attention.name",
+  "data.options": "data.name",
+  "task.options": "task.name",
+  "loss.options": "loss.name",
+  "schedule.options": "schedule.name",
+  "optimizer.options": "optimizer.name",
+}
+_PREFIX = "config."
+
+
+class Setting(NamedTuple):
+  """A key of an open section and the value it was given, as text."""
+
+  section: str
+  key: str
+  text: str
+
+
+def take(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
+  """Returns the other arguments, and what is set in open sections.
+
+  Args:
+    arguments: `sys.argv`; flags are written --config.KEY=VALUE, or with a
+      space for the equals sign.
+
+  Raises:
+    ValueError: for a key without a value.
+  """
+  others, settings = [], []
+  rest = list(arguments)
+  while rest:
+    argument = rest.pop(0)
+    flag, equals, text = argument.partition("=")
+    dotted = flag.lstrip("-").removeprefix(_PREFIX)
+    section = _section(dotted)
+    if not section or not argument.startswith(("-" + _PREFIX, "--" + _PREFIX)):
+      others.append(argument)
+      continue
+    if not equals:
+      if not rest or rest[0].startswith("--"):
+        raise ValueError(f"{flag} needs a value: write {flag}=VALUE.")
+      text = rest.pop(0)
+    settings.append(Setting(section, dotted[len(section) + 1 :], text))
+  return others, settings
+
+
+def apply(config: Any, before: Any, settings: Sequence[Setting]) -> None:
+  """Sets keys of open sections in a config, which may be locked.
+
+  What the config file has in such a section is for the name in that file.
+  Where a flag names another, it goes: one cannot delete a key by a flag.
+
+  Args:
+    config: a ConfigDict, with all other flags done.
+    before: the same as its file makes it.
+    settings: in the order of the command line.
+  """
+  with config.unlocked():
+    for setting in settings:
+      if f"{setting.section}.{setting.key}" in NAMES.values():
+        _set(config, setting)
+    for section, name in NAMES.items():
+      if _has(config, name) and _get(config, name) != _get(before, name):
+        _drop(config, section, name, before)
+    for setting in settings:
+      _set(config, setting)
+
+
+def value(text: str) -> Any:
+  """Returns the Python literal that a text is, or else the text itself.
+
+  >>> value("35"), value("7,11"), value("none"), value("None")
+  (35, (7, 11), 'none', None)
+  """
+  try:
+    return ast.literal_eval(text.strip())
+  except (ValueError, SyntaxError, TypeError):
+    return text
+
+
+def _section(dotted: str) -> str | None:
+  """Returns the open section that a key is in, if any."""
+  return next((name for name in NAMES if dotted.startswith(f"{name}.")), None)
+
+
+def _has(config: Any, dotted: str) -> bool:
+  for name in dotted.split("."):
+    if not hasattr(config, "get_type") or name not in config:
+      return False
+    config = config[name]
+  return True
+
+
+def _get(config: Any, dotted: str) -> Any:
+  for name in dotted.split("."):
+    config = config[name]
+  return config
+
+
+def _set(config: Any, setting: Setting) -> None:
+  section = _get(config, setting.section)
+  given = value(setting.text)
+  try:
+    section[setting.key] = given
+  except TypeError as error:
+    kind = section.get_type(setting.key).__name__
+    raise ValueError(
+      f"config.{setting.section}.{setting.key}={setting.text!r} must be of "
+      f"type {kind}; the config file has {section[setting.key]!r}."
+    ) from error
+
+
+def _drop(config: Any, section: str, name: str, before: Any) -> None:
+  """Removes what a section's file has for another name."""
+  own = _get(config, section)
+  dropped = [key for key in own if f"{section}.{key}" != name]
+  for key in dropped:
+    del own[key]
+  if dropped:
+    logging.warning(
+      "config.%s: %s of the config file left out, being for %s=%s and not %s.",
+      section,
+      ", ".join(dropped),
+      name,
+      _get(before, name),
+      _get(config, name),
+    )

@@ -1,0 +1,90 @@
+"""What can be said of a config before its data and devices are touched."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from van_jax import tasks
+from van_jax.experiment import sections, task as task_lib
+from van_jax.experiment.sections import Config
+from van_jax.training.run import checkpoint, profiling
+
+_POSITIVE = (
+  "batch_size",
+  "accumulation_steps",
+  "evaluation.batch_size",
+  "evaluation.every_epochs",
+  "checkpoint.every_epochs",
+  "logging.every_steps",
+)
+
+
+def check_config(config: Config) -> None:
+  """Raises ValueError for what can be known without data and devices."""
+  sections.check(config)
+  with sections.naming("task"):
+    task = task_lib.create_task(config)
+  with sections.naming("loss"):
+    _check_loss(config, task)
+  _check_numbers(config)
+  checkpoint.check_kept(
+    config.checkpoint.keep_last, config.checkpoint.keep_best
+  )
+  profiling.check_window(
+    config.logging.profile_first_step, config.logging.profile_steps
+  )
+  if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
+    _check_patterns(config)
+
+
+def abstract_variables(config: Config) -> Any:
+  """Returns the shapes of the model's variables; nothing is computed."""
+  model = sections.build(config, "model", implementation="xla")  # Soonest.
+  return jax.eval_shape(
+    lambda: model.init(
+      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
+    )
+  )
+
+
+def _check_numbers(config: Config) -> None:
+  if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
+    raise ValueError(
+      f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
+      "average."
+    )
+  if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
+    raise ValueError(
+      f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
+    )
+  for key in _POSITIVE:
+    value = config
+    for name in key.split("."):
+      value = value[name]
+    if value <= 0:
+      raise ValueError(f"config.{key}={value} must be above 0.")
+
+
+def _check_loss(config: Config, task: tasks.Task) -> None:
+  """Raises ValueError for options of the loss that cannot be meant."""
+  if task.classes is None:  # Nothing is known of its targets.
+    return
+  rows = jnp.zeros((2, task.classes))
+  jax.eval_shape(task.loss, rows, rows)  # Traced for its errors alone.
+  threshold = dict(config.loss.options).get("target_threshold")
+  smoothing = config.mixing.label_smoothing
+  if threshold is not None and smoothing / task.classes > threshold:
+    raise ValueError(
+      f"loss.options.target_threshold={threshold} must be at least what "
+      f"mixing.label_smoothing={smoothing} gives each of {task.classes} "
+      "classes, or every class becomes a target; set label_smoothing to 0, as "
+      "DeiT III does."
+    )
+
+
+def _check_patterns(config: Config) -> None:
+  """Raises ValueError unless patterns match the model's parameters."""
+  schedule = sections.build(config, "schedule", steps_per_epoch=1)
+  optimizer = sections.build(config, "optimizer", schedule=schedule)
+  jax.eval_shape(optimizer.init, abstract_variables(config)["params"])

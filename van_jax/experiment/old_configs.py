@@ -1,0 +1,113 @@
+"""Configs of runs that earlier versions started, as configs of now.
+
+A key with a default that is added to configs/default.py gets a row of ADDED
+here, and one that moves gets a row of `cli.moved_keys`; nothing else.
+"""
+
+import copy
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from van_jax.cli import moved_keys
+from van_jax.experiment.sections import Config
+from van_jax.training.run import workdir as workdir_lib
+
+# Key that a run may lack: the value that does what its version did. A section
+# comes before the keys in it.
+ADDED = {
+  "data.on_damaged": "raise",
+  "data.options": {},
+  "augmentation.policy": "none",
+  "augmentation.randaugment_ops": 2,
+  "augmentation.randaugment_magnitude": 9.0,
+  "augmentation.randaugment_std": 0.5,
+  "augmentation.randaugment_probability": 0.5,
+  "augmentation.color_jitter": 0.0,
+  "augmentation.fill_color": [128, 128, 128],
+  "augmentation.repeats": 1,
+  "erasing": {},
+  "erasing.probability": 0.0,
+  "erasing.mode": "pixel",
+  "erasing.count": 1,
+  "erasing.area": [0.02, 1 / 3],
+  "erasing.min_aspect": 0.3,
+  "model.widths": None,
+  "model.depths": None,
+  "model.ffn_ratios": None,
+  "model.layer_norm_epsilon": 1e-6,
+  "model.attention": {"name": "lka"},
+  "model.implementation": "auto",
+  "task": {"name": "classification", "options": {}},
+  "loss": {"name": "cross_entropy", "options": {}},
+  "schedule.options": {},
+  "optimizer.name": "adamw",
+  "optimizer.options": {},
+}
+
+# Data of these names was given data.shuffle_megabytes and had no use for it.
+_NO_SHUFFLE_OPTION = ("folder",)
+
+
+def read(workdir: str | os.PathLike[str]) -> Config:
+  """Returns the config of a workdir's run, whatever version started it.
+
+  Raises:
+    ValueError: when the folder holds no run, or its config is damaged.
+  """
+  return ml_collections.ConfigDict(upgrade(workdir_lib.read_config(workdir)))
+
+
+def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns what a run's config is in the keys of now.
+
+  Args:
+    config: of any earlier version, or of this one; nested dicts, as JSON has
+      them. It is left as it is.
+
+  Raises:
+    ValueError: when it lacks what a config of any version has.
+  """
+  upgraded = copy.deepcopy(dict(config))
+  for section in ("model", "data", "augmentation", "schedule", "optimizer"):
+    if not isinstance(upgraded.get(section), dict):
+      raise ValueError(
+        f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
+        "van_jax's; name another workdir, or pass --start_over."
+      )
+  moved = [
+    (row, _pop(upgraded, key))
+    for key, row in moved_keys.MOVED.items()
+    if _has(upgraded, key)
+  ]
+  for key, value in ADDED.items():
+    if not _has(upgraded, key):
+      _set(upgraded, key, copy.deepcopy(value))
+  shuffles = upgraded["data"].get("name") not in _NO_SHUFFLE_OPTION
+  for row, value in moved:
+    if value != row.usual and (shuffles or not row.to.startswith("data.")):
+      _set(upgraded, row.to, value)
+  return upgraded
+
+
+def _has(config: Mapping[str, Any], key: str) -> bool:
+  *sections, last = key.split(".")
+  return last in _section(config, sections)
+
+
+def _pop(config: Mapping[str, Any], key: str) -> Any:
+  *sections, last = key.split(".")
+  return _section(config, sections).pop(last)
+
+
+def _set(config: Mapping[str, Any], key: str, value: Any) -> None:
+  *sections, last = key.split(".")
+  _section(config, sections)[last] = value
+
+
+def _section(config: Any, names: list[str]) -> dict[str, Any]:
+  for name in names:
+    config = config[name]
+  return config

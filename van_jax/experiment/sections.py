@@ -1,0 +1,175 @@
+"""A config's sections: the one table of what is built from each.
+
+The keys of a section are the keywords of what it is for: the signature is the
+schema. The same row checks a config and builds a run.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from van_jax import data, models
+from van_jax.cli import moved_keys, schema
+from van_jax.training.recipe import (
+  erasing,
+  losses,
+  mixing,
+  optimizers,
+  schedules,
+)
+
+Config = Any  # A ConfigDict: type checkers do not know its attributes.
+
+
+def _nothing() -> dict[str, Any]:
+  return {}
+
+
+class Section(NamedTuple):
+  """A row of the table.
+
+  Attributes:
+    builder: takes the section's keys as keywords, and `given`.
+    given: returns those of its arguments that come from elsewhere, with values
+      to try it on; called under `jax.eval_shape`, so nothing is computed.
+    tried: whether a check calls it; not what reads files.
+  """
+
+  builder: Callable[..., Any]
+  given: Callable[[], dict[str, Any]] = _nothing
+  tried: bool = True
+
+
+def create_model(
+  *,
+  widths: tuple[int, ...] | None,
+  depths: tuple[int, ...] | None,
+  ffn_ratios: tuple[float, ...] | None,
+  attention: Mapping[str, Any],
+  implementation: str,
+  **fields: Any,
+) -> models.VAN:
+  """Returns `models.create_model`, None standing for the variant's own."""
+  stages = {"widths": widths, "depths": depths, "ffn_ratios": ffn_ratios}
+  own = {k: v for k, v in stages.items() if v is not None}
+  lka = {("lka_convs" if k == "convs" else k): v for k, v in attention.items()}
+  if (name := lka.pop("name")) != "lka":
+    raise ValueError(f"attention.name={name!r} is unknown; there are lka.")
+  fields = {"conv_implementation": implementation, **fields}
+  return models.create_model(**own, **lka, **fields)
+
+
+def open_source(*, options: Mapping[str, Any], **rest: Any) -> data.Source:
+  """Returns the data, options and all."""
+  return data.open_source(**options, **rest)
+
+
+def _batch() -> dict[str, Any]:
+  return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3))}
+
+
+SECTIONS = {
+  "model": Section(create_model),
+  "data": Section(open_source, tried=False),
+  "augmentation": Section(data.Augmentation),
+  "preprocessing": Section(data.Preprocessing),
+  "mixing": Section(
+    mixing.mix,
+    lambda: _batch() | {"labels": jnp.zeros(2, jnp.int32), "num_classes": 2},
+  ),
+  "erasing": Section(erasing.erase, _batch),
+  "loss": Section(losses.create_loss),
+  "schedule": Section(
+    schedules.create_schedule, lambda: {"steps_per_epoch": 1}
+  ),
+  "optimizer": Section(
+    optimizers.create_optimizer,
+    lambda: {"schedule": optax.constant_schedule(1.0)},
+  ),
+}
+
+# Keys that a run reads one by one; "" is the top.
+PLAIN_KEYS = {
+  "": (
+    "seed",
+    "batch_size",
+    "accumulation_steps",
+    "pretrained_bundle",
+    "compilation_cache",
+  ),
+  "task": ("name", "options"),
+  "ema": ("decay", "warmup"),
+  "checkpoint": ("every_epochs", "keep_last", "keep_best"),
+  "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
+  "logging": ("every_steps", "profile_first_step", "profile_steps"),
+}
+
+
+def build(config: Config, name: str, **given: Any) -> Any:
+  """Returns what a section is for.
+
+  Args:
+    config: of the run.
+    name: of the section.
+    **given: arguments that come from elsewhere, or stand in for the config's.
+  """
+  return bind(config, name)(**given)
+
+
+def bind(config: Config, name: str) -> Callable[..., Any]:
+  """Returns a section's builder, the section's keys given."""
+  return functools.partial(SECTIONS[name].builder, **config[name].to_dict())
+
+
+def check(config: Config) -> None:
+  """Raises ValueError unless all keys are read and all sections can be built.
+
+  What reads files is left out, and no device is touched.
+  """
+  moved_keys.check(config.to_dict())
+  schema.check_keys(
+    config.to_dict(),
+    sections={
+      name: (row.builder, _given_names(row)) for name, row in SECTIONS.items()
+    },
+    plain=PLAIN_KEYS,
+  )
+  for name, row in SECTIONS.items():
+    if row.tried:
+      with naming(name):
+        _try(config, name)
+
+
+def _given_names(row: Section) -> set[str]:
+  names: set[str] = set()
+  jax.eval_shape(lambda: names.update(row.given()))
+  return names
+
+
+def _try(config: Config, name: str) -> None:
+  """Builds a section for its errors alone."""
+
+  def attempt():
+    build(config, name, **SECTIONS[name].given())
+
+  jax.eval_shape(attempt)
+
+
+@contextlib.contextmanager
+def naming(section: str) -> Iterator[None]:
+  """Turns a TypeError within into a ValueError that names the section.
+
+  A ConfigDict keeps a key's type, and not those of a tuple's elements.
+  """
+  try:
+    yield
+  except TypeError as error:
+    raise ValueError(
+      f"config.{section} has a value of a wrong type: {error}; "
+      "configs/default.py shows the right ones."
+    ) from error
