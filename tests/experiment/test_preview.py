@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from van_jax import experiment
-from van_jax.data import grid
+from van_jax.data.images import grid
 from van_jax.experiment import parts, preview, training
 
 SEEN = {  # All that training can do to the digits.

@@ -11,8 +11,7 @@ import numpy as np
 from etils import epath
 
 from van_jax import data, storage
-from van_jax.data import grid
-from van_jax.data.images import normalization
+from van_jax.data.images import grid, normalization
 from van_jax.experiment import checks, parts
 from van_jax.experiment.checks import Config
 from van_jax.interop.facts import imagenet

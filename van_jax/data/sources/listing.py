@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent import futures
 
-from van_jax.data.host import tf
+from van_jax.data.tensorflow import tf
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 _REQUESTS = 32  # At a time: a remote listing takes a tenth of a second.
