@@ -45,7 +45,7 @@ def get_config() -> Any:
   config.data.train_split = "train"
   config.data.eval_split = "validation"
   config.data.on_damaged = "raise"  # Or "skip": log it, show another instead.
-  config.data.shuffle_megabytes = 512  # Of large TFDS sets; all processes.
+  config.data.options = config_dict.ConfigDict()  # Of the named kind of data.
 
   config.augmentation = config_dict.ConfigDict()
   config.augmentation.image_size = 224  # Pixels a side, in training.
@@ -57,6 +57,7 @@ def get_config() -> Any:
   config.augmentation.flip_probability = 0.5
   config.augmentation.interpolation = "random"  # Bilinear or bicubic.
   config.augmentation.policy = "randaugment"  # "three_augment" or "none".
+  config.augmentation.operations = ()  # Of RandAugment; () for timm's.
   config.augmentation.randaugment_ops = 2  # An image.
   config.augmentation.randaugment_magnitude = 9.0  # Of 10.
   config.augmentation.randaugment_std = 0.5  # Of the magnitude.

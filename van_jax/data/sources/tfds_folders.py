@@ -28,7 +28,7 @@ def prepared_builder(name: str, directory: str) -> Any:
     NotPreparedError: the data set is not prepared.
     ValueError: it is damaged.
   """
-  directory = os.path.expanduser(directory)
+  directory = listing.absolute(directory)
   try:
     if name == _EMBEDDED:
       prepare(name, directory)
@@ -67,7 +67,7 @@ def prepare(name: str, directory: str) -> None:
     ValueError: the data set's archives must be put in place by hand first.
   """
   _hide_accelerators()
-  builder = _builder(name, os.path.expanduser(directory))
+  builder = _builder(name, listing.absolute(directory))
   if builder.is_prepared():
     return
   try:
