@@ -20,8 +20,8 @@ from PIL import Image
 
 from configs import imagenet1k
 from van_jax import data
-from van_jax.data.host import tf
-from van_jax.data.sources import folder, record_pieces, record_split as stripes
+from van_jax.data.sources import folder, record_pieces, record_split
+from van_jax.data.tensorflow import tf
 
 SIZE, FILES, BATCH = 2000, 80, 16
 
@@ -81,7 +81,7 @@ def _images():
     yield file.getvalue()
 
 
-def _stripes(directory: pathlib.Path) -> stripes.RecordSplit:
+def _stripes(directory: pathlib.Path) -> record_split.RecordSplit:
   images = list(_images())
   each = SIZE // FILES
   files = [str(directory / f"{i}.tfrecord") for i in range(FILES)]
@@ -90,13 +90,13 @@ def _stripes(directory: pathlib.Path) -> stripes.RecordSplit:
       for image in images[i * each : (i + 1) * each]:
         writer.write(image)
   take = np.full(FILES, each, np.int64)
-  return stripes.RecordSplit(
+  return record_split.RecordSplit(
     title="samples",
     files=tuple(files),
     pieces=record_pieces.Pieces(
       np.arange(FILES), np.zeros(FILES, np.int64), take, np.cumsum(take) - take
     ),
-    parse=lambda record: (record, 0),
+    parse=lambda record: {"image": record, "label": 0},
     class_names=("thing",),
     record_bytes=float(np.mean([len(image) for image in images])),
     shuffle_megabytes=1,

@@ -62,6 +62,7 @@ def get_config() -> Any:
   config.augmentation.flip_probability = 0.5
   config.augmentation.interpolation = "random"  # Bilinear or bicubic.
   config.augmentation.policy = "randaugment"  # "three_augment" or "none".
+  config.augmentation.operations = ()  # Of RandAugment; () for timm's.
   config.augmentation.randaugment_ops = 2  # An image.
   config.augmentation.randaugment_magnitude = 9.0  # Of 10.
   config.augmentation.randaugment_std = 0.5  # Of the magnitude.

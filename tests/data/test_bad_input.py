@@ -8,7 +8,7 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data.sources import tfds as records
+from van_jax.data.sources import tfds
 
 
 def _train(source, steps=4):
@@ -171,7 +171,7 @@ def test_truncated_record_file_is_found_at_opening(
   damaged, in_memory, monkeypatch
 ):
   if not in_memory:
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
   _truncate(damaged, 0.5)
   with pytest.raises(ValueError, match=r"digits.*prepare the data set again"):
     _open_digits(damaged)
@@ -180,7 +180,7 @@ def test_truncated_record_file_is_found_at_opening(
 def test_flipped_byte_in_a_streamed_file_is_said(
   damaged, monkeypatch, preprocessing
 ):
-  monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+  monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
   content = bytearray(damaged.read_bytes())
   content[len(content) // 2] ^= 1
   damaged.write_bytes(content)

@@ -40,7 +40,7 @@ def test_accelerators_are_hidden_at_the_first_use():
     "import tensorflow\n"
     "calls = []\n"
     "tensorflow.config.set_visible_devices = lambda *a: calls.append(a)\n"
-    "from van_jax.data.host import tf\n"
+    "from van_jax.data.tensorflow import tf\n"
     "assert not calls\n"
     "tf.constant(0)\n"
     "print(calls)"

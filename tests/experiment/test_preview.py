@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from van_jax import experiment, parallel
-from van_jax.data import grid
+from van_jax.data.images import grid
 from van_jax.experiment import preview, task, training
 
 SEEN = {  # All that training can do to the digits.

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from van_jax import experiment
-from van_jax.data.sources import record_split as stripes, tfds as records
+from van_jax.data.sources import record_split, tfds
 from van_jax.experiment import training
 from van_jax.training.run import checkpoint, workdir as workdir_lib
 
@@ -160,8 +160,8 @@ def test_a_shuffle_that_cannot_be_leaves_no_run_behind(
   def window(*arguments):
     raise ValueError("too few")
 
-  monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)  # In stripes.
-  monkeypatch.setattr(stripes.RecordSplit, "window", window)
+  monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)  # In stripes.
+  monkeypatch.setattr(record_split.RecordSplit, "window", window)
   assert refuse() == "too few"
   assert not (tmp_path / "run").exists()
 

@@ -15,7 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from van_jax.data.host import tf
+from van_jax.data.tensorflow import tf
 from van_jax.training.run import checkpoint
 
 HERE = pathlib.Path(__file__).parent

@@ -10,7 +10,12 @@ from van_jax.data.pipeline.eval import (
   eval_batches as eval_batches,
 )
 from van_jax.data.pipeline.train import train_batches as train_batches
+from van_jax.data.sources.memory_split import MemorySplit as MemorySplit
 from van_jax.data.sources.open import (
   Source as Source,
   open_source as open_source,
+)
+from van_jax.data.sources.split import (
+  IndexedSplit as IndexedSplit,
+  Split as Split,
 )

@@ -9,7 +9,7 @@ be fetched by hand (imagenet2012) lie in DIRECTORY/downloads/manual.
 import argparse
 import sys
 
-from van_jax.data.sources import prepare as tfds_folder
+from van_jax.data.sources import tfds_folders
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> None:
   parser.add_argument("--directory", required=True, help="where to write it")
   options = parser.parse_args(arguments)
   try:
-    tfds_folder.prepare(options.name, options.directory)
+    tfds_folders.prepare(options.name, options.directory)
   except ValueError as error:
     parser.exit(1, f"{error}\n")
   print(f"{options.name} is ready in {options.directory}.", file=sys.stderr)

@@ -20,6 +20,7 @@ from van_jax.training.run import workdir as workdir_lib
 ADDED = {
   "data.on_damaged": "raise",
   "data.options": {},
+  "augmentation.operations": [],
   "augmentation.policy": "none",
   "augmentation.randaugment_ops": 2,
   "augmentation.randaugment_magnitude": 9.0,

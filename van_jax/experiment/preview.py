@@ -10,8 +10,7 @@ import numpy as np
 from etils import epath
 
 from van_jax import data, storage, tasks
-from van_jax.data import grid
-from van_jax.data.images import normalization
+from van_jax.data.images import grid, normalization
 from van_jax.experiment import (
   config_check,
   misfits,

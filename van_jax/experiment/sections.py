@@ -64,18 +64,13 @@ def create_model(
   return models.create_model(**own, **lka, **fields)
 
 
-def open_source(*, options: Mapping[str, Any], **rest: Any) -> data.Source:
-  """Returns the data, options and all."""
-  return data.open_source(**options, **rest)
-
-
 def _batch() -> dict[str, Any]:
   return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3))}
 
 
 SECTIONS = {
   "model": Section(create_model),
-  "data": Section(open_source, tried=False),
+  "data": Section(data.open_source, tried=False),
   "augmentation": Section(data.Augmentation),
   "preprocessing": Section(data.Preprocessing),
   "mixing": Section(

@@ -3,13 +3,13 @@
 import math
 
 import numpy as np
+import plain
 import pytest
 
-from van_jax.data.augment import policies
-from van_jax.data.images.pixels import Step
+from van_jax.data.augment import operations, options, policies, program
 
 DRAWS = 10_000
-COUNT = len(policies.RANDAUGMENT_STEPS)
+COUNT = len(policies.RANDAUGMENT)
 
 
 def _uniforms(operations):
@@ -18,12 +18,19 @@ def _uniforms(operations):
   return np.random.default_rng(0).random(shape, np.float32)
 
 
+def _randaugment(**changed):
+  """Returns the official policy's draw, with some options changed."""
+  return policies.randaugment(options.Augmentation(**changed)).draw
+
+
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
-  """Returns the steps and arguments of the official policy, [DRAWS, 2]."""
-  pairs = [policies.randaugment(u, 9.0, 0.5, 0.5) for u in _uniforms(2)]
-  steps, arguments = zip(*pairs, strict=True)
-  return np.stack(steps), np.stack(arguments)
+  """Returns the names ("" for nothing) and arguments, [DRAWS, 2]."""
+  draw = _randaugment()
+  numbers, arguments = zip(*[draw(u) for u in _uniforms(2)], strict=True)
+  names = np.array([*policies.RANDAUGMENT, ""])
+  assert program.NOTHING == -1  # The last of them.
+  return names[np.stack(numbers)], np.stack(arguments)
 
 
 def _five_deviations(probability, count):
@@ -32,7 +39,7 @@ def _five_deviations(probability, count):
 
 
 def test_half_of_the_operations_are_applied(drawn):
-  applied = drawn[0] != Step.NOTHING
+  applied = drawn[0] != ""
   assert abs(applied.mean() - 0.5) < _five_deviations(0.5, applied.size)
   both = applied.all(axis=1)  # Independent of each other.
   assert abs(both.mean() - 0.25) < _five_deviations(0.25, DRAWS)
@@ -40,12 +47,12 @@ def test_half_of_the_operations_are_applied(drawn):
 
 def test_operations_are_drawn_evenly_with_replacement(drawn):
   steps = drawn[0]
-  applied = steps[steps != Step.NOTHING]
-  for step in policies.RANDAUGMENT_STEPS:
+  applied = steps[steps != ""]
+  for step in policies.RANDAUGMENT:
     frequency = (applied == step).mean()
     bound = _five_deviations(1 / COUNT, applied.size)
     assert abs(frequency - 1 / COUNT) < bound
-  pairs = steps[(steps != Step.NOTHING).all(axis=1)]
+  pairs = steps[(steps != "").all(axis=1)]
   twice = (pairs[:, 0] == pairs[:, 1]).mean()
   assert abs(twice - 1 / COUNT) < _five_deviations(1 / COUNT, len(pairs))
 
@@ -56,7 +63,7 @@ def _normal_cdf(x):
 
 @pytest.mark.parametrize(
   ("step", "scale"),
-  [(Step.ROTATE, 30), (Step.SHEAR_X, 0.3), (Step.TRANSLATE_Y, 0.45)],
+  [("rotate", 30), ("shear_x", 0.3), ("translate_y", 0.45)],
 )
 def test_magnitudes_are_normal_and_clipped(drawn, step, scale):
   steps, arguments = drawn
@@ -68,14 +75,14 @@ def test_magnitudes_are_normal_and_clipped(drawn, step, scale):
     assert abs(found - expected) < _five_deviations(expected, len(levels))
 
 
-@pytest.mark.parametrize("step", [Step.ROTATE, Step.SHEAR_Y, Step.TRANSLATE_X])
+@pytest.mark.parametrize("step", ["rotate", "shear_y", "translate_x"])
 def test_signs_are_even(drawn, step):
   steps, arguments = drawn
   positive = arguments[steps == step] > 0
   assert abs(positive.mean() - 0.5) < _five_deviations(0.5, positive.size)
 
 
-@pytest.mark.parametrize("step", [Step.COLOR, Step.SHARPNESS])
+@pytest.mark.parametrize("step", ["color", "sharpness"])
 def test_enhancements_go_both_ways(drawn, step):
   steps, arguments = drawn
   factors = arguments[steps == step]
@@ -88,46 +95,79 @@ def test_enhancements_go_both_ways(drawn, step):
   ("step", "level", "expected"),
   [
     # timm 0.4.12: 4 - int(4 m / 10), 256 - int(256 m / 10), int(110 m / 10).
-    (Step.POSTERIZE, 9.0, 1),
-    (Step.POSTERIZE, 10.0, 0),
-    (Step.POSTERIZE, 0.0, 4),
-    (Step.SOLARIZE, 9.0, 26),
-    (Step.SOLARIZE, 10.0, 0),
-    (Step.SOLARIZE_ADD, 9.0, 99),
-    (Step.ROTATE, 9.0, -27),
-    (Step.COLOR, 9.0, 1 - 0.81),
-    (Step.CONTRAST, 5.0, 1 - 0.45),
-    (Step.SHEAR_X, 9.0, -0.27),
-    (Step.TRANSLATE_X, 9.0, -0.405),
-    (Step.INVERT, 9.0, 0),
+    ("posterize", 9.0, 1),
+    ("posterize", 10.0, 0),
+    ("posterize", 0.0, 4),
+    ("solarize", 9.0, 26),
+    ("solarize", 10.0, 0),
+    ("solarize_add", 9.0, 99),
+    ("rotate", 9.0, -27),
+    ("color", 9.0, 1 - 0.81),
+    ("contrast", 5.0, 1 - 0.45),
+    ("shear_x", 9.0, -0.27),
+    ("translate_x", 9.0, -0.405),
+    ("invert", 9.0, 0),
   ],
 )
 def test_magnitude_means_what_timms_does(step, level, expected):
-  assert policies.argument(step, level, -1.0) == pytest.approx(expected)
+  draw = _randaugment(
+    operations=(step,),
+    randaugment_magnitude=level,
+    randaugment_std=0.0,
+    randaugment_probability=1.0,
+  )
+  draws = np.array([[0.5, 0.5, 0.5, 0.5, 0.9, 0.5]])  # A sign of -1.
+  _, (argument,) = draw(draws)
+  assert argument == pytest.approx(expected)
 
 
 def test_magnitude_without_deviation_is_constant():
-  pairs = [policies.randaugment(u, 9.0, 0.0, 1.0) for u in _uniforms(1)]
-  turns = [abs(a[0]) for s, a in pairs if s[0] == Step.ROTATE]
+  draw = _randaugment(randaugment_std=0.0, randaugment_probability=1.0)
+  rotate = policies.RANDAUGMENT.index("rotate")
+  pairs = [draw(u) for u in _uniforms(1)]
+  turns = [abs(a[0]) for number, a in pairs if number[0] == rotate]
   np.testing.assert_allclose(turns, 27)
 
 
+def test_randaugment_draws_among_the_operations_it_is_given():
+  chosen = ("equalize", "shear_x", "gaussian_blur")
+  policy = policies.randaugment(options.Augmentation(operations=chosen))
+  assert policy.operations == operations.choose(chosen)
+  numbers = np.stack([policy.draw(u)[0] for u in _uniforms(2)])
+  applied = numbers[numbers != program.NOTHING]
+  for number in range(3):
+    bound = _five_deviations(1 / 3, applied.size)
+    assert abs((applied == number).mean() - 1 / 3) < bound
+
+
+def test_a_policy_is_a_row():
+  """The options say which there are without compiling any."""
+  assert tuple(policies.POLICIES) == options.POLICIES
+
+
 def test_three_augment_draws_one_of_three_evenly():
-  pairs = [policies.three_augment(u) for u in _uniforms(1)]
-  steps = np.array([steps[0] for steps, _ in pairs])
+  policy = policies.three_augment(plain.augmentation())
+  pairs = [policy.draw(u) for u in _uniforms(1)]
+  names = np.array(["grayscale", "solarize", "gaussian_blur"])
+  assert policy.operations == operations.choose(list(names))
+  steps = names[[numbers[0] for numbers, _ in pairs]]
   arguments = np.array([arguments[0] for _, arguments in pairs])
-  for step in (Step.GRAYSCALE, Step.SOLARIZE, Step.GAUSSIAN_BLUR):
+  for step in names:
     bound = _five_deviations(1 / 3, DRAWS)
     assert abs((steps == step).mean() - 1 / 3) < bound
-  blurs = arguments[steps == Step.GAUSSIAN_BLUR]
+  blurs = arguments[steps == "gaussian_blur"]
   assert 0.1 <= blurs.min() < 0.11
   assert 1.99 < blurs.max() <= 2
-  assert set(arguments[steps == Step.SOLARIZE]) == {128}
+  assert set(arguments[steps == "solarize"]) == {128}
+
+
+def _jittered(strength):
+  draw = policies.color_jitter(plain.augmentation(color_jitter=strength)).draw
+  return [draw(u) for u in _uniforms(3)]
 
 
 def test_jitter_has_every_order_evenly():
-  pairs = [policies.color_jitter(u, 0.4) for u in _uniforms(3)]
-  orders = [tuple(steps) for steps, _ in pairs]
+  orders = [tuple(numbers) for numbers, _ in _jittered(0.4)]
   assert len(set(orders)) == 6
   for order in set(orders):
     bound = _five_deviations(1 / 6, DRAWS)
@@ -138,8 +178,7 @@ def test_jitter_has_every_order_evenly():
   ("strength", "low", "high"), [(0.4, 0.6, 1.4), (2, 0, 3)]
 )
 def test_jitter_factors_are_uniform(strength, low, high):
-  pairs = [policies.color_jitter(u, strength) for u in _uniforms(3)]
-  factors = np.stack([arguments for _, arguments in pairs])
+  factors = np.stack([factors for _, factors in _jittered(strength)])
   assert low <= factors.min()
   assert factors.max() <= high
   deviation = (high - low) / math.sqrt(12 * factors.size)

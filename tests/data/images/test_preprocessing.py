@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn import datasets
 
 from van_jax import data
-from van_jax.data.images import decode
+from van_jax.data.images import centre_crop, decode
 
 CROPPED = data.Preprocessing(
   image_size=224,
@@ -42,7 +42,7 @@ def test_evaluation_sees_pils_pixels(photographs, interpolation, mode, size):
   preprocessing = dataclasses.replace(mode, interpolation=interpolation)
   for pixels in photographs:
     encoded = _encoded(np.ascontiguousarray(pixels[: size[0], : size[1]]))
-    ours = decode.preprocess(encoded, preprocessing)
+    ours = centre_crop.preprocess(encoded, preprocessing)
     pil = data.preprocess_image(Image.open(io.BytesIO(encoded)), preprocessing)
     assert ours.shape == pil.shape == (224, 224, 3)
     np.testing.assert_array_equal(ours, pil)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from van_jax import data
-from van_jax.data.sources import tfds as records
+from van_jax.data.sources import tfds
 
 
 @pytest.fixture(params=["memory", "records", "files"])
@@ -12,7 +12,7 @@ def source(request, digits_directory, monkeypatch) -> data.Source:
   if request.param == "files":
     return request.getfixturevalue("open_folder")(train_split=None)
   if request.param == "records":
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
   return data.open_source(
     name="digits",
     directory=digits_directory,

@@ -11,7 +11,7 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data.sources import record_split as stripes, tfds as records
+from van_jax.data.sources import record_split, tfds
 
 SIZE = 500
 BATCH = 96  # Five steps an epoch, and a remainder of 20.
@@ -51,11 +51,11 @@ def image_folder(tmp_path_factory, digits_directory):
 
 @pytest.fixture(params=["files", "memory", "stripes"])
 def source(request, image_folder, digits_directory, monkeypatch):
-  """Returns the same 500 examples as files, in memory and in stripes."""
+  """Returns the same 500 examples as files, in memory and in record_split."""
   if request.param == "stripes":
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
     # Windows that end in the middle of a stripe.
-    monkeypatch.setattr(stripes.RecordSplit, "window", lambda *_: 4)
+    monkeypatch.setattr(record_split.RecordSplit, "window", lambda *_: 4)
   files = request.param == "files"
   return data.open_source(
     name="folder" if files else "digits",
@@ -155,7 +155,7 @@ def test_repeats_come_in_a_row_in_an_epoch_as_long(source):
   batches = _read(source, 5, repeats=3)
   seen = collections.Counter(_joined(batches))
   # The stripes' last examples and a batch's share a remainder of repeats.
-  assert 160 <= len(seen) <= 160 + stripes.MAX_STRIPES
+  assert 160 <= len(seen) <= 160 + record_split.MAX_STRIPES
   assert max(seen.values()) == 3
   places = collections.defaultdict(list)
   for place, row in enumerate(_joined(batches)):

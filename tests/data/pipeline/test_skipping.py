@@ -9,7 +9,7 @@ import pytest
 from absl import logging
 
 from van_jax import data
-from van_jax.data.sources import tfds as records
+from van_jax.data.sources import tfds
 
 STEPS = 3  # Of 14: an epoch of 42 images.
 
@@ -139,10 +139,10 @@ def test_damaged_image_of_a_tfds_data_set_is_named(
   in_memory, digits_directory, tmp_path, monkeypatch
 ):
   """The record is whole; the PNG in it is not."""
-  from van_jax.data.host import tf
+  from van_jax.data.tensorflow import tf
 
   if not in_memory:
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
   shutil.copytree(digits_directory, tmp_path / "copy")
   (file,) = (tmp_path / "copy").glob("**/digits-train.tfrecord*")
   contents = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())

@@ -10,7 +10,9 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data.sources import record_split as stripes, tfds as records
+from van_jax.data.sources import names, record_split, tfds
+from van_jax.data.sources.folder import FileSplit
+from van_jax.data.sources.split import Share
 
 
 @pytest.fixture(params=["memory", "stripes", "files"])
@@ -19,9 +21,9 @@ def source(request, digits_directory, monkeypatch) -> data.Source:
   if request.param == "files":
     return request.getfixturevalue("open_folder")()
   if request.param == "stripes":
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
     # Several windows a stripe, the first ones cut short.
-    monkeypatch.setattr(stripes.RecordSplit, "window", lambda *_: 4)
+    monkeypatch.setattr(record_split.RecordSplit, "window", lambda *_: 4)
   return data.open_source(
     name="digits",
     directory=digits_directory,
@@ -137,14 +139,10 @@ def test_what_is_left_over_differs_between_epochs(open_folder):
 
 def test_order_of_two_epochs_is_unrelated():
   """At 4 rounds of the permutation's cipher this fails by far."""
-  from van_jax.data.sources import folder as folder_, names, split as order
-
   size = 20_000
   files = names.pack(["a"], [["x"] * size])
-  split = folder_.FileSplit("", files, np.zeros(size), ())
-  share = order.Share(
-    batch_size=size, start_step=0, process_index=0, process_count=1
-  )
+  split = FileSplit(title="", files=files, labels=np.zeros(size))
+  share = Share(batch_size=size, start_step=0, process_index=0, process_count=1)
   epochs = split.shuffled(0, share).batch(size).take(2)
   (_, _, one, _), (_, _, other, _) = epochs.as_numpy_iterator()
   assert len(set(one)) == size

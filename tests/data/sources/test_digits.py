@@ -8,7 +8,7 @@ import numpy as np
 from sklearn import datasets
 
 from van_jax import data
-from van_jax.data.host import tfds
+from van_jax.data.tensorflow import tfds
 
 
 def _pixels(directory, split):

@@ -8,8 +8,9 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data.host import tf
-from van_jax.data.sources import folder as folder_lib, listing, names
+from van_jax.data.sources import listing, names
+from van_jax.data.sources.folder import FileSplit
+from van_jax.data.tensorflow import tf
 
 
 def _files(split):
@@ -25,9 +26,9 @@ def _open(directory, train_split, eval_split=None) -> data.Source:
   )
 
 
-def _split(directory, name) -> folder_lib.FileSplit:
+def _split(directory, name) -> FileSplit:
   split = _open(directory, name).train
-  assert isinstance(split, folder_lib.FileSplit)
+  assert isinstance(split, FileSplit)
   return split
 
 

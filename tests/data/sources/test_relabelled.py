@@ -8,11 +8,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from van_jax import data
-from van_jax.data.sources import (
-  record_split as stripes,
-  relabelled,
-  tfds as records,
-)
+from van_jax.data.sources import record_split, relabelled
 
 NUMBERS = tuple(str(i) for i in range(1000))
 FILE = "ILSVRC2012_val_{:08d}.JPEG"
@@ -48,7 +44,8 @@ def test_numbered_folders_are_not_in_the_order_of_their_names(write):
 def test_what_is_fetched_has_the_new_labels(write):
   root = write("10/a.png", "2/a.png")
   split = relabelled.list_classes(root, "val", NUMBERS)
-  labels = [int(split.fetch(handle)[1]) for _, handle in split.sequence(0, 2)]
+  fetched = [split.fetch(handle) for _, handle in split.sequence(0, 2)]
+  labels = [int(parts["label"]) for parts in fetched]
   assert labels == [10, 2]  # Files in the order of their names.
 
 
@@ -125,7 +122,7 @@ def open_numbered(directory, split_name):
 def pixels_and_numbers(split):
   decode = tfds.features.Image().decode_example
   fetched = [split.fetch(handle) for _, handle in split.sequence(0, split.size)]
-  return {int(decode(image)[0, 0, 0]): int(number) for image, number in fetched}
+  return {int(decode(p["image"])[0, 0, 0]): int(p["label"]) for p in fetched}
 
 
 @pytest.mark.parametrize("split_name", ["validation", "validation[3:9]"])
@@ -134,9 +131,9 @@ def test_records_are_labelled_with_their_images_number(
   prepared, monkeypatch, in_memory, split_name
 ):
   if not in_memory:
-    monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+    monkeypatch.setattr("van_jax.data.sources.tfds.MAX_BYTES_IN_MEMORY", 0)
   split = open_numbered(prepared, split_name)
-  assert isinstance(split, stripes.RecordSplit) != in_memory
+  assert isinstance(split, record_split.RecordSplit) != in_memory
   found = pixels_and_numbers(split)
   assert len(found) == (11 if split_name == "validation" else 6)
   assert all(number == 1000 * pixel for pixel, number in found.items())

@@ -7,21 +7,16 @@ import itertools
 import numpy as np
 import pytest
 
-from van_jax.data.host import tf
-from van_jax.data.sources import (
-  record_pieces,
-  record_split as stripes,
-  split as order,
-)
+from van_jax.data.sources import record_pieces, record_split
+from van_jax.data.sources.split import Share
+from van_jax.data.tensorflow import tf
 
 FILES, PER_FILE, RECORD_BYTES = 16, 250, 1000
-SHARE = order.Share(
-  batch_size=128, start_step=0, process_index=0, process_count=1
-)
+SHARE = Share(batch_size=128, start_step=0, process_index=0, process_count=1)
 
 
 @pytest.fixture(scope="module")
-def split(tmp_path_factory) -> stripes.RecordSplit:
+def split(tmp_path_factory) -> record_split.RecordSplit:
   """Returns 4,000 records in 16 files; 1 MB of shuffle is 1,000 of them."""
   folder = tmp_path_factory.mktemp("records")
   files = []
@@ -31,14 +26,13 @@ def split(tmp_path_factory) -> stripes.RecordSplit:
       for _ in range(PER_FILE):
         writer.write(bytes(RECORD_BYTES))
   take = np.full(FILES, PER_FILE, np.int64)
-  return stripes.RecordSplit(
+  return record_split.RecordSplit(
     title="records",
     files=tuple(files),
     pieces=record_pieces.Pieces(
       np.arange(FILES), np.zeros(FILES, np.int64), take, np.cumsum(take) - take
     ),
-    parse=lambda record: (record, 0),
-    class_names=(),
+    parse=lambda record: {"image": record},
     record_bytes=RECORD_BYTES,
     shuffle_megabytes=1,
   )
@@ -62,12 +56,12 @@ def _met_again(split):
   step_of = {
     index: step for step, batch in enumerate(second) for index in batch
   }
-  stripes_ = stripes.stripe_count(SHARE.batch_size, 1)
-  block = SHARE.batch_size // stripes_
+  stripes = record_split.stripe_count(SHARE.batch_size, 1)
+  block = SHARE.batch_size // stripes
   pairs = [
     pair
     for batch in first
-    for part in batch.reshape(stripes_, block)
+    for part in batch.reshape(stripes, block)
     for pair in itertools.combinations(part, 2)
   ]
   # A few records are left out of the second epoch.

@@ -13,12 +13,9 @@ import pytest
 from PIL import Image
 
 from van_jax import data, experiment
-from van_jax.data.host import tfds
-from van_jax.data.sources import (
-  prepare,
-  record_split as stripes,
-  tfds as records,
-)
+from van_jax.data import prepare
+from van_jax.data.sources import record_split
+from van_jax.data.tensorflow import tfds
 
 NUM_TRAIN, NUM_EVAL, SHARDS = 1100, 1003, 8
 
@@ -82,7 +79,7 @@ def config(imagenet, root, monkeypatch):
   from configs import imagenet1k
 
   # Read in stripes, as the real one is.
-  monkeypatch.setattr(records, "MAX_BYTES_IN_MEMORY", 0)
+  monkeypatch.setattr("van_jax.data.sources.tfds.MAX_BYTES_IN_MEMORY", 0)
   config = imagenet1k.get_config("van_b0")
   config.compilation_cache = ""
   config.data.directory = imagenet
@@ -112,7 +109,7 @@ def test_the_recipe_trains_and_counts_every_image(config, tmp_path):
 
 def test_the_source_is_imagenet_in_stripes(config):
   source = data.open_source(**config.data)
-  assert isinstance(source.train, stripes.RecordSplit)
+  assert isinstance(source.train, record_split.RecordSplit)
   assert len(source.train.files) == SHARDS
   assert (source.num_train, source.num_eval) == (NUM_TRAIN, NUM_EVAL)
   assert source.num_classes == 1000

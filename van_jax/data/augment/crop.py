@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from van_jax.data.host import tf
+from etils import epy
+
+from van_jax.data.augment.options import Augmentation
+from van_jax.data.images import decode
+from van_jax.data.tensorflow import tf
+
+with epy.lazy_imports():  # It needs Numba.
+  from van_jax.data.augment import render
 
 _ATTEMPTS = 10  # As torchvision's RandomResizedCrop.
 DRAWS = 2 * _ATTEMPTS + 2  # Uniforms that a box takes.
+
+
+def cropper(how: Augmentation) -> Callable[[Any, Any], tuple[Any, Any]]:
+  """Returns the function that draws and decodes the crop of one image.
+
+  It maps an encoded image, [] string, and a seed, [2] int64, of which the
+  image is a function, to the crop, uint8 [h, w, 3], not yet resized, and the
+  random numbers that `render.py` finishes it with: TensorFlow's stateless
+  ones.
+  """
+  count = DRAWS + render.draws(how)
+
+  def decode_crop(encoded, seed):
+    draws = tf.random.stateless_uniform([count], seed)
+    if how.crop != "random_resized":
+      return decode.decode(encoded), draws[DRAWS:]
+    image, _ = decode.decode_box(
+      encoded,
+      lambda height, width: draw_box(
+        height,
+        width,
+        draws[:DRAWS],
+        scale=how.crop_scale,
+        ratio=how.crop_ratio,
+      ),
+    )
+    return image, draws[DRAWS:]
+
+  return decode_crop
 
 
 def draw_box(

@@ -4,8 +4,13 @@ import dataclasses
 import math
 from typing import Any
 
-from van_jax.data import checks
+from etils import epy
+
+from van_jax.data import arguments
 from van_jax.data.images.preprocessing import INTERPOLATIONS
+
+with epy.lazy_imports():  # It needs Numba.
+  from van_jax.data.augment import operations
 
 CROPS = ("none", "pad", "random_resized")
 PADDINGS = ("reflect", "zero")
@@ -15,6 +20,8 @@ POLICIES = ("none", "randaugment", "three_augment")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation:
   """What training does to an image before it leaves the host, in this order.
+
+  The values are the official recipe's where none are given.
 
   Attributes:
     image_size: pixels a side, >= 32.
@@ -29,6 +36,8 @@ class Augmentation:
     flip_probability: of mirroring left to right.
     policy: "randaugment" (timm's rand-mM-nN-mstdS-inc1), "three_augment"
       (DeiT III: grey, solarize or blur) or "none" (the plain Inception crop).
+    operations: what RandAugment draws from: names of rows of `operations.py`,
+      or import paths (MODULE:NAME) of one's own; () for timm's fifteen.
     randaugment_ops: operations an image, N; drawn with replacement.
     randaugment_magnitude: mean magnitude of an operation, M, 0 to 10.
     randaugment_std: standard deviation of the magnitude, S.
@@ -41,52 +50,68 @@ class Augmentation:
       (repeated augmentation); an epoch keeps its number of steps.
   """
 
-  image_size: int
-  crop: str
-  crop_scale: tuple[float, float]
-  crop_ratio: tuple[float, float]
-  pad_pixels: int
-  pad_mode: str
-  interpolation: str
-  flip_probability: float
-  policy: str
-  randaugment_ops: int
-  randaugment_magnitude: float
-  randaugment_std: float
-  randaugment_probability: float
-  color_jitter: float
-  fill_color: tuple[int, int, int]
-  repeats: int
+  image_size: int = 224
+  crop: str = "random_resized"
+  crop_scale: tuple[float, float] = (0.08, 1.0)
+  crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+  pad_pixels: int = 4
+  pad_mode: str = "reflect"
+  interpolation: str = "random"
+  flip_probability: float = 0.5
+  policy: str = "randaugment"
+  operations: tuple[str, ...] = ()
+  randaugment_ops: int = 2
+  randaugment_magnitude: float = 9.0
+  randaugment_std: float = 0.5
+  randaugment_probability: float = 0.5
+  color_jitter: float = 0.4
+  fill_color: tuple[int, int, int] = (128, 128, 128)
+  repeats: int = 1
 
   def __post_init__(self):
-    for name in ("crop_scale", "crop_ratio", "fill_color"):
+    for name in ("crop_scale", "crop_ratio", "fill_color", "operations"):
       object.__setattr__(self, name, tuple(getattr(self, name)))
-    checks.check_image_size(self.image_size, "augmentation.image_size")
-    checks.check_choice(self.crop, CROPS, "augmentation.crop")
-    checks.check_choice(self.pad_mode, PADDINGS, "augmentation.pad_mode")
-    checks.check_choice(
+    arguments.check_image_size(self.image_size, "augmentation.image_size")
+    arguments.check_choice(self.crop, CROPS, "augmentation.crop")
+    arguments.check_choice(self.pad_mode, PADDINGS, "augmentation.pad_mode")
+    arguments.check_choice(
       self.interpolation,
       (*INTERPOLATIONS, "random"),
       "augmentation.interpolation",
     )
-    checks.check_choice(self.policy, POLICIES, "augmentation.policy")
+    arguments.check_choice(self.policy, POLICIES, "augmentation.policy")
+    _check_operations(self.operations, self.policy)
     _check_pair("crop_scale", self.crop_scale, highest=1.0)
     _check_pair("crop_ratio", self.crop_ratio, highest=math.inf)
     _check_range("pad_pixels", self.pad_pixels, 0, self.image_size - 1)
     _check_range("flip_probability", self.flip_probability, 0, 1)
-    checks.check_whole("augmentation.randaugment_ops", self.randaugment_ops, 1)
+    arguments.check_whole(
+      "augmentation.randaugment_ops", self.randaugment_ops, 1
+    )
     _check_range("randaugment_magnitude", self.randaugment_magnitude, 0, 10)
     _check_range("randaugment_std", self.randaugment_std, 0, 10)
     _check_range("randaugment_probability", self.randaugment_probability, 0, 1)
     _check_range("color_jitter", self.color_jitter, 0, math.inf)
     if len(self.fill_color) != 3 or not all(
-      checks.is_whole(value) and 0 <= value <= 255 for value in self.fill_color
+      arguments.is_whole(value) and 0 <= value <= 255
+      for value in self.fill_color
     ):
       raise ValueError(
         f"augmentation.fill_color={self.fill_color} must be three whole "
         f"numbers from 0 to 255, (r, g, b)."
       )
-    checks.check_whole("augmentation.repeats", self.repeats, 1)
+    arguments.check_whole("augmentation.repeats", self.repeats, 1)
+
+
+def _check_operations(names: tuple[str, ...], policy: str) -> None:
+  if not names:
+    return
+  if policy != "randaugment":
+    raise ValueError(
+      f"augmentation.operations={names} are for policy='randaugment', and "
+      f"policy={policy!r} has its own; leave them ()."
+    )
+  operations.choose(names)
 
 
 def _check_pair(field: str, value: Any, *, highest: float) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.augment import policies
+from van_jax.data.augment import policies, program
 from van_jax.data.augment.options import Augmentation
 from van_jax.data.images import pixels
-from van_jax.data.images.pixels.compiled import compiled
+from van_jax.data.images.pixels import compiled
 
 _OWN_DRAWS = 4  # Interpolation, flip, and the place of a padded crop.
 _BILINEAR, _BICUBIC = pixels.FILTERS["bilinear"], pixels.FILTERS["bicubic"]
@@ -59,44 +59,29 @@ def compile_renderer(
 
 
 def _changer(how: Augmentation) -> Callable[..., Any]:
-  """Returns the compiled (image, draws) -> image of the policy and jitter."""
+  """Returns the compiled (image, draws) -> image of all policies."""
   fill = np.array(how.fill_color, np.uint8)
   bicubic_chance = {"random": 0.5, "bilinear": 0.0}.get(how.interpolation, 1.0)
-  ops, strength = how.randaugment_ops, how.color_jitter
-  magnitude, std = how.randaugment_magnitude, how.randaugment_std
-  probability = how.randaugment_probability
 
   @compiled
   def nothing(image, draws):
     return image
 
-  @compiled
-  def jitter(image, draws):
-    steps, arguments = policies.color_jitter(draws[1:4], strength)
-    return pixels.run(image, steps, arguments, draws[1:4, -1] < 0, fill)
+  def followed(change, policy):
+    rows, draw = policy.rows, policy.draw
+    start, stop = rows.start or 0, rows.stop
+    run = program.runner(policy.operations)
 
-  # Off beside RandAugment, as timm has it.
-  finish = jitter if strength and how.policy != "randaugment" else nothing
+    @compiled
+    def changed(image, draws):
+      own = draws[start:stop]
+      numbers, arguments = draw(own)
+      bicubic = own[:, -1] < bicubic_chance
+      return run(change(image, draws), numbers, arguments, bicubic, fill)
 
-  @compiled
-  def three(image, draws):
-    steps, arguments = policies.three_augment(draws[:1])
-    image = pixels.run(image, steps, arguments, draws[:1, -1] < 0, fill)
-    return finish(image, draws)
+    return changed
 
-  @compiled
-  def randaugment(image, draws):
-    draws = draws[:ops]
-    steps, arguments = policies.randaugment(draws, magnitude, std, probability)
-    bicubic = draws[:, -1] < bicubic_chance
-    return pixels.run(image, steps, arguments, bicubic, fill)
-
-  changers = {
-    "none": finish,
-    "randaugment": randaugment,
-    "three_augment": three,
-  }
-  return changers[how.policy]
+  return functools.reduce(followed, policies.policies(how), nothing)
 
 
 @compiled

@@ -1,7 +1,7 @@
 """How an image becomes a network's input: the description, and PIL's way.
 
-The same pixels, bit for bit, come out of `decode.py` (for whole data sets);
-this way needs PIL only and serves single images, notebooks and tests.
+The same pixels, bit for bit, come out of `centre_crop.py` (for whole data
+sets); this way needs PIL only and serves single images, notebooks and tests.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from van_jax.data import checks
+from van_jax.data import arguments
 
 _FILTERS = {
   "bilinear": Image.Resampling.BILINEAR,
@@ -27,6 +27,8 @@ RESIZE_MODES = ("short_side", "warp")
 class Preprocessing:
   """What one set of weights expects of an image; it belongs to the weights.
 
+  The values are those of the official weights where none are given.
+
   Attributes:
     image_size: pixels a side of the square that the network sees, >= 32.
     resize_mode: "short_side" keeps the aspect ratio and brings the shorter
@@ -37,23 +39,23 @@ class Preprocessing:
     std: of each channel (r, g, b), of [0, 1] pixels.
   """
 
-  image_size: int
-  resize_mode: str
-  resize_size: int
-  interpolation: str
-  mean: tuple[float, float, float]
-  std: tuple[float, float, float]
+  image_size: int = 224
+  resize_mode: str = "short_side"
+  resize_size: int = 248  # floor(224 / 0.9).
+  interpolation: str = "bicubic"
+  mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+  std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
   def __post_init__(self):
-    checks.check_image_size(self.image_size, "Preprocessing.image_size")
-    checks.check_choice(
+    arguments.check_image_size(self.image_size, "Preprocessing.image_size")
+    arguments.check_choice(
       self.resize_mode, RESIZE_MODES, "Preprocessing.resize_mode"
     )
-    checks.check_choice(
+    arguments.check_choice(
       self.interpolation, INTERPOLATIONS, "Preprocessing.interpolation"
     )
     if (
-      not checks.is_whole(self.resize_size)
+      not arguments.is_whole(self.resize_size)
       or self.resize_size < self.image_size
     ):
       raise ValueError(

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from van_jax.data import checks
-from van_jax.data.images import decode
+from van_jax.data import arguments
+from van_jax.data.images import centre_crop
 from van_jax.data.images.preprocessing import Preprocessing
 from van_jax.data.pipeline import grouping, readable
-from van_jax.data.sources import split as order
 from van_jax.data.sources.open import Source
+from van_jax.data.sources.split import Split, fetch_parts
 
 Batch = dict[str, np.ndarray]
 
@@ -21,8 +21,8 @@ Batch = dict[str, np.ndarray]
 def eval_batches(
   source: Source,
   *,
-  batch_size: int,
-  preprocessing: Preprocessing,
+  batch_size: int = 1024,
+  preprocessing: Preprocessing | None = None,
   process_index: int = 0,
   process_count: int = 1,
 ) -> EvalBatches:
@@ -34,25 +34,27 @@ def eval_batches(
   Args:
     source: opened with an evaluation split.
     batch_size: examples a step, over all processes.
-    preprocessing: what the weights expect; mean and std are NOT applied.
+    preprocessing: what the weights expect, the official ones if None; mean and
+      std are NOT applied.
     process_index: this process.
     process_count: all processes; divides batch_size.
 
   Returns:
     An object with a length, to be iterated over any number of times:
     {"image": uint8 [B / process_count, image_size, image_size, 3],
-    "label": int32 [B / process_count], "mask": bool [B / process_count]}
+    "mask": bool [B / process_count], "label": int32 [B / process_count]}, or
+    what else the source has beside its images.
   """
   if source.evaluation is None:
     raise ValueError(
       f"source {source.name!r} was opened with eval_split=None; name the "
       f"split to evaluate on."
     )
-  checks.check_processes(batch_size, process_index, process_count)
+  arguments.check_processes(batch_size, process_index, process_count)
   return EvalBatches(
     split=source.evaluation,
     batch_size=batch_size // process_count,
-    preprocessing=preprocessing,
+    preprocessing=preprocessing or Preprocessing(),
     process_index=process_index,
     process_count=process_count,
   )
@@ -62,7 +64,7 @@ def eval_batches(
 class EvalBatches:
   """One process's batches; made by `eval_batches`."""
 
-  split: order.Split
+  split: Split
   batch_size: int  # Of this process.
   preprocessing: Preprocessing
   process_index: int
@@ -77,15 +79,15 @@ class EvalBatches:
 
     def example(index, handle):
       del index
-      encoded, label = self.split.fetch(handle)
-      part, place = decode.decode_centre(encoded, self.preprocessing)
-      return part, place, {"label": label, "mask": True}
+      encoded, parts = fetch_parts(self.split, handle)
+      part, place = centre_crop.decode_centre(encoded, self.preprocessing)
+      return part, place, {**parts, "mask": True}
 
     def batches(first, last, size):
       return grouping.map_batches(
         self.split.sequence(first, last),
         example,
-        functools.partial(decode.crop_centre, to=self.preprocessing),
+        functools.partial(centre_crop.crop_centre, to=self.preprocessing),
         image_size=self.preprocessing.image_size,
         batch_size=size,
       )
@@ -106,11 +108,9 @@ class EvalBatches:
     ):
       done += 1
       yield self._filled(batch)
-    size = self.preprocessing.image_size
     nothing = {
-      "image": np.zeros([0, size, size, 3], np.uint8),
-      "label": np.zeros([0], np.int32),
-      "mask": np.zeros([0], bool),
+      name: np.zeros([0, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
+      for name, spec in dataset.element_spec.items()
     }
     for _ in range(done, len(self)):
       yield self._filled(nothing)
@@ -121,7 +121,7 @@ class EvalBatches:
     return -(-self.split.size // self.process_count)
 
   def _filled(self, batch: Batch) -> Batch:
-    missing = self.batch_size - len(batch["label"])
+    missing = self.batch_size - len(batch["mask"])
     if not missing:
       return batch
     return {

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf
+from van_jax.data.tensorflow import tf
 
 _MOST = 4
 

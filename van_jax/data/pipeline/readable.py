@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf
 from van_jax.data.images import decode
 from van_jax.data.sources.split import Split
+from van_jax.data.tensorflow import tf
 
 # Closed before the interpreter ends: their threads call Python, and those that
 # still run then would wait for its lock for ever.
@@ -93,7 +93,7 @@ def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:
       return None
     name = split.describe(int(index))
     try:
-      encoded, _ = split.fetch(handle)
+      encoded = split.fetch(handle)["image"]
     except tf.errors.OpError as error:
       return f"{name} cannot be read: {_reason(error)}"
     try:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from van_jax.data.host import tf
 from van_jax.data.pipeline import grouping
 from van_jax.data.sources.split import Split
+from van_jax.data.tensorflow import tf
 
 # Images in work at a time: some that wait, so that no core does.
 _AT_ONCE = 4 * (os.cpu_count() or 1)
@@ -43,17 +43,15 @@ def map_marking(
     images = grouping.finished([pixels], [numbers], finish, image_size)
     return {"image": images[0], "index": arguments[-2], "damaged": False} | rest
 
-  def damaged(*arguments):
-    return {
-      "image": tf.zeros([image_size, image_size, 3], tf.uint8),
-      "label": tf.constant(0, tf.int32),
-      "index": arguments[-2],
-      "damaged": True,
-    }
-
   def one(*arguments):
     alone = tf.data.Dataset.from_tensors(arguments)
     tried = alone.map(good).ignore_errors()
+
+    def damaged(*arguments):
+      spec = tried.element_spec
+      zeros = {k: tf.zeros(spec[k].shape, spec[k].dtype) for k in spec}
+      return zeros | {"index": arguments[-2], "damaged": True}
+
     return tried.concatenate(alone.map(damaged)).take(1)
 
   return dataset.interleave(
@@ -74,7 +72,7 @@ def repaired(
     split: what they are read from.
 
   Yields:
-    {"image": [B, S, S, 3], "label": [B]}
+    The rest of them, "image" [B, S, S, 3] and what belongs to it.
 
   Raises:
     ValueError: a batch has no good example.
@@ -90,7 +88,8 @@ def repaired(
           split.describe(index),
           len(known),
         )
-    yield {name: _replaced(batch, name, split) for name in ("image", "label")}
+    names = batch.keys() - {"index", "damaged"}
+    yield {name: _replaced(batch, name, split) for name in names}
 
 
 def _replaced(

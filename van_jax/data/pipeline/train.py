@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epy
 
-from van_jax.data import checks
-from van_jax.data.augment import decode_crop as augment
+from van_jax.data import arguments
+from van_jax.data.augment import crop
 from van_jax.data.augment.options import Augmentation
-from van_jax.data.host import tf
 from van_jax.data.pipeline import grouping, readable, skipping
-from van_jax.data.sources import split as order
 from van_jax.data.sources.open import Source
+from van_jax.data.sources.split import Share, Split, fetch_parts
+from van_jax.data.tensorflow import tf
 
 with epy.lazy_imports():
   from van_jax.data.augment import render
@@ -25,9 +25,9 @@ Batch = dict[str, np.ndarray]
 def train_batches(
   source: Source,
   *,
-  augmentation: Augmentation,
-  batch_size: int,
-  seed: int,
+  augmentation: Augmentation | None = None,
+  batch_size: int = 1024,
+  seed: int = 0,
   start_step: int = 0,
   process_index: int = 0,
   process_count: int = 1,
@@ -37,12 +37,12 @@ def train_batches(
   The batch of a step is a function of (seed, step) and of the options; the
   processes' parts of it make up the same set for any number of processes. An
   epoch is num_train // batch_size steps; what is left over (less than a
-  batch, others in every epoch) is not shown in it. `order.py` and
-  `stripes.py` say how examples are shuffled and what starting late costs.
+  batch, others in every epoch) is not shown in it. `split.py` and
+  `record_split.py` say how examples are shuffled and what starting late costs.
 
   Args:
     source: opened with a training split.
-    augmentation: what is done to each image.
+    augmentation: what is done to each image; the official recipe if None.
     batch_size: examples a step, over all processes.
     seed: of order and augmentation, >= 0.
     start_step: the first step to return, from 0: the number of steps done.
@@ -50,38 +50,39 @@ def train_batches(
     process_count: all processes; divides batch_size.
 
   Yields:
-    {"image": uint8 [B / process_count, S, S, 3], S = image_size,
-    "label": int32 [B / process_count]}
+    {"image": uint8 [B / process_count, S, S, 3], S = image_size, "label": int32
+    [B / process_count]}, or what else the source has beside its images.
   """
-  share = order.Share(
+  how = augmentation or Augmentation()
+  share = Share(
     batch_size=batch_size,
     start_step=start_step,
     process_index=process_index,
     process_count=process_count,
-    repeats=augmentation.repeats,
+    repeats=how.repeats,
   )
   split = _checked_training(source, share, seed)
   skip = source.on_damaged == "skip"
-  return _train_iterator(split, seed, share, augmentation, skip=skip)
+  return _train_iterator(split, seed, share, how, skip=skip)
 
 
 def _train_iterator(
-  split: order.Split,
+  split: Split,
   seed: int,
-  share: order.Share,
+  share: Share,
   how: Augmentation,
   *,
   skip: bool,
 ) -> Iterator[Batch]:
-  decode_crop = augment.decoder(how)
+  decode_crop = crop.cropper(how)
   finish = render.compile_renderer(how)
 
   def example(epoch, repetition, index, handle):
-    encoded, label = split.fetch(handle)
+    encoded, parts = fetch_parts(split, handle)
     key = tf.stack([tf.constant(seed, tf.int64), epoch])
     key = tf.random.fold_in(key, index * share.repeats + repetition)
     image, draws = decode_crop(encoded, key)
-    return image, draws, {"label": label}
+    return image, draws, parts
 
   def order_from(batches_done):
     start = share.start_step + batches_done
@@ -106,16 +107,14 @@ def _train_iterator(
   return skipping.repaired(batches, split) if skip else batches
 
 
-def _checked_training(
-  source: Source, share: order.Share, seed: int
-) -> order.Split:
+def _checked_training(source: Source, share: Share, seed: int) -> Split:
   """Returns the training split, or raises ValueError."""
   if source.train is None:
     raise ValueError(
       f"source {source.name!r} was opened with train_split=None; name the "
       f"split to train on."
     )
-  checks.check_processes(
+  arguments.check_processes(
     share.batch_size, share.process_index, share.process_count
   )
   if share.batch_size > source.num_train:
@@ -123,6 +122,6 @@ def _checked_training(
       f"batch_size={share.batch_size} must be at most the number of training "
       f"examples, {source.num_train}; lower it."
     )
-  checks.check_whole("seed", seed, 0)
-  checks.check_whole("start_step", share.start_step, 0)
+  arguments.check_whole("seed", seed, 0)
+  arguments.check_whole("start_step", share.start_step, 0)
   return source.train

@@ -15,17 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf
-from van_jax.data.sources import (
-  listing,
-  names as names_lib,
-  slices,
-  split as order,
-)
+from van_jax.data.sources import listing, names, slices
+from van_jax.data.sources.split import IndexedSplit
+from van_jax.data.tensorflow import tf
 
 
-@dataclasses.dataclass(frozen=True)
-class FileSplit(order.IndexedSplit):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FileSplit(IndexedSplit):
   """Examples that are files, any of which can be read at any time.
 
   Attributes:
@@ -36,9 +32,9 @@ class FileSplit(order.IndexedSplit):
   """
 
   title: str
-  files: names_lib.Names
+  files: names.Names
   labels: np.ndarray
-  class_names: tuple[str, ...]
+  class_names: tuple[str, ...] = ()
 
   @property
   def size(self) -> int:
@@ -51,11 +47,11 @@ class FileSplit(order.IndexedSplit):
     with tf.init_scope():
       return self.files.tensors(), tf.constant(self.labels)
 
-  def fetch(self, handle: Any) -> tuple[Any, Any]:
+  def fetch(self, handle: Any) -> dict[str, Any]:
     """Reads the file of an index."""
     files, labels = self._tensors
-    path = os.path.join(self.title, "") + names_lib.look_up(files, handle)
-    return tf.io.read_file(path), labels[handle]
+    path = os.path.join(self.title, "") + names.look_up(files, handle)
+    return {"image": tf.io.read_file(path), "label": labels[handle]}
 
   def describe(self, index: int) -> str:
     """Returns the path of an example."""
@@ -63,7 +59,11 @@ class FileSplit(order.IndexedSplit):
 
 
 def opener(directory: str) -> Callable[[str], FileSplit]:
-  """Returns the function that opens a split by name."""
+  """Returns the function that opens a split by name.
+
+  Args:
+    directory: directory/SPLIT/CLASS/NAME.jpg (.jpeg, .png).
+  """
   return functools.partial(list_split, directory)
 
 
@@ -88,7 +88,7 @@ def list_split(directory: str, split: str) -> FileSplit:
       f"directory/SPLIT/CLASS/NAME.jpg."
     )
   paths = [os.path.join(folder, class_name) for class_name in class_names]
-  files = names_lib.pack(class_names, listing.images_of_each(paths))
+  files = names.pack(class_names, listing.images_of_each(paths))
   _check_none_empty(paths, files)
   if bounds:
     files = slices.keep(files, slices.select(files, bounds))
@@ -96,10 +96,12 @@ def list_split(directory: str, split: str) -> FileSplit:
       raise ValueError(f"split={split!r} of directory={directory!r} is empty.")
   labels = np.arange(len(class_names), dtype=np.int32)
   labels = np.repeat(labels, np.diff(files.first))
-  return FileSplit(folder, files, labels, tuple(class_names))
+  return FileSplit(
+    title=folder, files=files, labels=labels, class_names=tuple(class_names)
+  )
 
 
-def _check_none_empty(paths: list[str], files: names_lib.Names) -> None:
+def _check_none_empty(paths: list[str], files: names.Names) -> None:
   """Raises ValueError where a class folder has no image."""
   empty = np.flatnonzero(np.diff(files.first) == 0)
   if len(empty):

@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from concurrent import futures
 
-from van_jax.data.host import tf
+from van_jax import storage
+from van_jax.data.tensorflow import tf
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
 _REQUESTS = 32  # At a time: a remote listing takes a tenth of a second.
@@ -21,10 +22,11 @@ def is_remote(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-  """Returns a local path made absolute, a remote one as it is."""
-  if is_remote(path):
-    return path
-  return os.path.abspath(os.path.expanduser(path))
+  """Returns a local path made absolute, a remote one as it is.
+
+  TensorFlow has file systems (ram://, hdfs://) that `storage` knows not.
+  """
+  return path if is_remote(path) else os.fspath(storage.absolute(path))
 
 
 def is_folder(path: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf
+from van_jax.data.tensorflow import tf
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

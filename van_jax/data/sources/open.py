@@ -1,14 +1,30 @@
-"""What there is to read: the data sets by name, opened without reading them."""
+"""What there is to read: the data sets by name, opened without reading them.
+
+A source of one's own is an opener in any module: a function such as those of
+SOURCES. Its import path is its name.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from van_jax.data import checks
-from van_jax.data.sources import folder, tfds as records
+from van_jax import imports, options
+from van_jax.data import arguments
+from van_jax.data.sources import folder, tfds, tfds_folders
+from van_jax.data.sources.digits import digits
 from van_jax.data.sources.split import Split
 
 ON_DAMAGED = ("raise", "skip")
+
+# From (directory, its own options as keywords) to the function that opens a
+# split by name. All other names are those of TFDS data sets.
+SOURCES = {
+  "folder": folder.opener,
+  "digits": digits.opener,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +33,7 @@ class Source:
 
   Attributes:
     name: as given to `open_source`.
-    class_names: [K], in the order of the labels.
+    class_names: [K], in the order of the labels; () where there are none.
     train: the training split, or None when it was not asked for.
     evaluation: the evaluation split, or None when it was not asked for.
     on_damaged: what a damaged training image does, "raise" or "skip".
@@ -41,7 +57,7 @@ class Source:
 
   @property
   def num_classes(self) -> int:
-    """Number of classes, K."""
+    """Number of classes, K; 0 where examples have no label."""
     return len(self.class_names)
 
 
@@ -49,17 +65,17 @@ def open_source(
   *,
   name: str,
   directory: str,
-  train_split: str | None,
-  eval_split: str | None,
+  train_split: str | None = "train",
+  eval_split: str | None = "validation",
   on_damaged: str = "raise",
-  shuffle_megabytes: int = 512,
+  options: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> Source:
   """Opens a data set; images are read later.
 
   Args:
-    name: "digits" (prepared on first use), "folder", or the name of a
-      prepared TFDS data set, with its version if one matters:
-      "imagenet2012:5.*.*".
+    name: a row of SOURCES ("digits", prepared on first use, or "folder"); the
+      import path of an opener (MODULE:NAME); or the name of a prepared TFDS
+      data set, with its version if one matters: "imagenet2012:5.*.*".
     directory: where TFDS data sets lie (`data_dir`), or the folder itself:
       directory/SPLIT/CLASS/NAME.jpg (.jpeg, .png).
     train_split: a TFDS split ("train", "train[:99%]") or a folder's name;
@@ -68,31 +84,50 @@ def open_source(
     on_damaged: "raise" makes a damaged training image an error that names it;
       "skip" shows another one of its batch instead, and logs it. In evaluation
       it is always an error.
-    shuffle_megabytes: what the shuffle of a TFDS training split that is too
-      large to hold in memory may hold, 10^6 bytes each, over all processes.
+    options: the opener's own: `shuffle_megabytes` of TFDS data sets.
 
   Raises:
-    ValueError: the data set, a split or a class is missing or damaged.
+    ValueError: the data set, a split or a class is missing or damaged; an
+      option is not one of this kind of source.
   """
   if train_split is None and eval_split is None:
     raise ValueError(
       "train_split=None and eval_split=None leave nothing to open; name one."
     )
-  checks.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
-  checks.check_whole("shuffle_megabytes", shuffle_megabytes, 1)
+  arguments.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
   if not directory:
     raise ValueError(f"directory={directory!r} must name a folder.")
-  open_split = (
-    folder.opener(directory)
-    if name == "folder"
-    else records.opener(name, directory, shuffle_megabytes)
-  )
+  open_split = _open(name, directory, dict(options))
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
   if train and evaluation:
     _check_same_classes(train, evaluation)
   opened = [split for split in (train, evaluation) if split]
   return Source(name, opened[0].class_names, train, evaluation, on_damaged)
+
+
+def _open(
+  name: str, directory: str, own: dict[str, Any]
+) -> Callable[[str], Split]:
+  """Returns the function that opens a split of a source."""
+  if name in SOURCES or _is_import_path(name):
+    opener = imports.choose(name, SOURCES, "data.name")
+    options.check(opener, own, "data.options", given=("directory",))
+    return opener(directory, **own)
+  given = ("directory", "name")
+  options.check(tfds.opener, own, "data.options", given=given)
+  try:
+    return tfds.opener(directory, name=name, **own)
+  except tfds_folders.NotPreparedError as error:
+    raise ValueError(
+      f"{error} Besides TFDS data sets, {imports.nearest(name, SOURCES)}, and "
+      "import paths, MODULE:NAME."
+    ) from error
+
+
+def _is_import_path(name: str) -> bool:
+  """Returns whether what follows the colon is no version of TFDS, "5.*.*"."""
+  return imports.is_path(name) and name.rpartition(":")[2].isidentifier()
 
 
 def _check_same_classes(train: Split, evaluation: Split) -> None:

@@ -34,40 +34,41 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf
-from van_jax.data.sources import record_pieces, split as order
+from van_jax.data.sources import record_pieces
+from van_jax.data.sources.split import Share, Split
+from van_jax.data.tensorflow import tf
 
 MAX_STRIPES = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class RecordSplit(order.Split):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RecordSplit(Split):
   """A split that is read from its record files as it goes: handle = record.
 
   Attributes:
     title: for messages.
     files: their paths.
     pieces: what of them belongs to the split.
-    parse: from a record, [] string, to (encoded, label).
-    class_names: of the labels.
+    parse: from a record, [] string, to an example's parts.
     record_bytes: of a record, on average.
     shuffle_megabytes: what the windows of all stripes hold, 10^6 bytes each.
+    class_names: of the labels; () where there are none.
   """
 
   title: str
   files: tuple[str, ...]
   pieces: record_pieces.Pieces
-  parse: Callable[[Any], tuple[Any, Any]]
-  class_names: tuple[str, ...]
+  parse: Callable[[Any], dict[str, Any]]
   record_bytes: float
   shuffle_megabytes: int
+  class_names: tuple[str, ...] = ()
 
   @property
   def size(self) -> int:
     """Number of examples."""
     return int(self.pieces.take.sum())
 
-  def fetch(self, handle: Any) -> tuple[Any, Any]:
+  def fetch(self, handle: Any) -> dict[str, Any]:
     """Takes an example out of its record."""
     return self.parse(handle)
 
@@ -85,7 +86,7 @@ class RecordSplit(order.Split):
     """Raises ValueError where stripes or windows do not suit the batches."""
     self.window(batch_size, stripe_count(batch_size, process_count))
 
-  def shuffled(self, seed: int, share: order.Share) -> Any:
+  def shuffled(self, seed: int, share: Share) -> Any:
     """Returns the endless tf.data.Dataset of what to show, in its order.
 
     Its elements are (epoch, repetition, index, record).
@@ -184,10 +185,10 @@ class RecordSplit(order.Split):
 
     def shuffle(number, records):
       index, record = records
-      order_ = _permutation(
+      shuffled = _permutation(
         tf.shape(index)[0], tf.random.fold_in(key, 1 + number)
       )
-      return tf.gather(index, order_), tf.gather(record, order_)
+      return tf.gather(index, shuffled), tf.gather(record, shuffled)
 
     return (
       fillers.concatenate(self._read(table))

@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf, tfds
-from van_jax.data.sources import (
-  folder,
-  prepare,
-  record_pieces,
-  record_split as stripes,
-  split as order,
-  tfds as records,
-)
+from van_jax.data.sources import folder, record_pieces, tfds_folders
+from van_jax.data.sources.memory_split import MemorySplit
+from van_jax.data.sources.record_split import RecordSplit
+from van_jax.data.sources.split import Split
+from van_jax.data.tensorflow import tf, tfds
 
 # What ILSVRC 2012 calls its validation images, from 00000001 to 00050000.
 _NUMBERED = r"ILSVRC2012_val_(\d{8})\.\w+"
@@ -73,8 +69,8 @@ def number_files(split: folder.FileSplit) -> folder.FileSplit:
 
 
 def number_records(
-  split: order.Split, *, name: str, directory: str, split_name: str
-) -> order.Split:
+  split: Split, *, name: str, directory: str, split_name: str
+) -> Split:
   """Labels images of a TFDS data set as `number_files` does, by "file_name".
 
   Args:
@@ -86,7 +82,7 @@ def number_records(
   Raises:
     ValueError: the data set has no feature "file_name".
   """
-  builder = prepare.prepared_builder(name, directory)
+  builder = tfds_folders.prepared_builder(name, directory)
   if "file_name" not in builder.info.features:
     raise ValueError(
       f"name={name!r} has the features {sorted(builder.info.features)} and "
@@ -94,16 +90,17 @@ def number_records(
       "has it."
     )
   parse = _number_parser(builder)
-  if isinstance(split, stripes.RecordSplit):
+  if isinstance(split, RecordSplit):
     return dataclasses.replace(split, parse=parse)
-  assert isinstance(split, records.MemorySplit)
+  assert isinstance(split, MemorySplit)
   numbers = []
   for piece in builder.info.splits[split_name].file_instructions:
     dataset = record_pieces.read_piece(
       piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
-    ).map(lambda _, record: parse(record)[1])
+    ).map(lambda _, record: parse(record)["label"])
     numbers.extend(dataset.as_numpy_iterator())
-  return dataclasses.replace(split, labels=tf.constant(numbers, tf.int32))
+  labels = tf.constant(numbers, tf.int32)
+  return dataclasses.replace(split, parts={**split.parts, "label": labels})
 
 
 def _number(split: folder.FileSplit, file: str) -> int:
@@ -118,8 +115,8 @@ def _number(split: folder.FileSplit, file: str) -> int:
   return number
 
 
-def _number_parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
-  """Returns the function from a record to (encoded, number less one)."""
+def _number_parser(builder: Any) -> Callable[[Any], dict[str, Any]]:
+  """Returns the function from a record to its image, and number less one."""
   features = tfds.features.FeaturesDict(
     {key: builder.info.features[key] for key in ("image", "file_name")}
   )
@@ -128,6 +125,7 @@ def _number_parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
   def parse(record):
     example = features.deserialize_example(record, decoders=skip)
     number = tf.strings.regex_replace(example["file_name"], _NUMBERED, r"\1")
-    return example["image"], tf.strings.to_number(number, tf.int32) - 1
+    label = tf.strings.to_number(number, tf.int32) - 1
+    return {"image": example["image"], "label": label}
 
   return parse

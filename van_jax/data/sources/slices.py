@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from van_jax.data.sources import names as names_lib
+from van_jax.data.sources import names
 
 _SLICE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>.*?):(?P<stop>.*?)\]")
 _BOUND = re.compile(r"(-?\d+)(%?)")
@@ -32,7 +32,7 @@ def parse(split: str) -> tuple[str, tuple[str, str] | None]:
   return found["name"], bounds
 
 
-def select(names: names_lib.Names, bounds: tuple[str, str]) -> np.ndarray:
+def select(files: names.Names, bounds: tuple[str, str]) -> np.ndarray:
   """Returns which files are in a slice, [N] bool.
 
   Files are counted in the order of a hash of their names: a fixed order that
@@ -40,28 +40,28 @@ def select(names: names_lib.Names, bounds: tuple[str, str]) -> np.ndarray:
   share a bound share no file and leave none out.
 
   Args:
-    names: of all files.
+    files: all of them.
     bounds: first and last, numbers of files or per cents of them, rounded to
       the nearest; negative ones count from the end, empty ones are the ends.
   """
-  size = len(names)
+  size = len(files)
   start = _position(bounds[0], size) if bounds[0] else 0
   stop = _position(bounds[1], size) if bounds[1] else size
-  keys = np.fromiter(map(_key, names), np.uint64, size)
+  keys = np.fromiter(map(_key, files), np.uint64, size)
   chosen = np.zeros(size, bool)
   chosen[np.argsort(keys, kind="stable")[start:stop]] = True
   return chosen
 
 
-def keep(names: names_lib.Names, chosen: np.ndarray) -> names_lib.Names:
+def keep(files: names.Names, chosen: np.ndarray) -> names.Names:
   """Returns the chosen files, in their old order; keeps empty folders."""
   kept = (
     [name for name, yes in zip(some, chosen[a:b].tolist(), strict=True) if yes]
     for (_, some), a, b in zip(
-      names.each(), names.first, names.first[1:], strict=False
+      files.each(), files.first, files.first[1:], strict=False
     )
   )
-  return names_lib.pack(names.folders, kept)
+  return names.pack(files.folders, kept)
 
 
 def _position(bound: str, size: int) -> int:

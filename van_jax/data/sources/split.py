@@ -18,7 +18,7 @@ import abc
 import dataclasses
 from typing import Any
 
-from van_jax.data.host import tf
+from van_jax.data.tensorflow import tf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,16 +45,20 @@ class Share:
     return self.batch_size // self.process_count
 
 
+# What batches have of their own, and no example may bring.
+RESERVED = ("damaged", "index", "mask")
+
+
 class Split(abc.ABC):
   """The examples of a split, in two orders; read through `fetch`.
 
   Attributes:
     title: names the split, for messages.
-    class_names: of the labels.
+    class_names: of the labels; () where there are none.
   """
 
   title: str
-  class_names: tuple[str, ...]
+  class_names: tuple[str, ...] = ()
 
   @property
   @abc.abstractmethod
@@ -78,12 +82,17 @@ class Split(abc.ABC):
     """Returns the tf.data.Dataset of (index, handle), start <= index < stop."""
 
   @abc.abstractmethod
-  def fetch(self, handle: Any) -> tuple[Any, Any]:
-    """Returns (encoded [] string, label [] int32) of an example."""
+  def fetch(self, handle: Any) -> dict[str, Any]:
+    """Returns the parts of an example by name, as tensors; runs in a graph.
 
-  @abc.abstractmethod
+    "image" is the encoded image, [] string. All others come with it into the
+    batch as they are, and have known shapes: "label", [] int32, of a data set
+    for classification. The names in RESERVED are taken.
+    """
+
   def describe(self, index: int) -> str:
     """Names an example, for messages."""
+    return f"example {index} of {self.title}"
 
 
 class IndexedSplit(Split):
@@ -121,3 +130,18 @@ class IndexedSplit(Split):
   def sequence(self, start: int, stop: int) -> Any:
     """Returns the tf.data.Dataset of (index, index)."""
     return tf.data.Dataset.range(start, stop).map(lambda i: (i, i))
+
+
+def fetch_parts(split: Split, handle: Any) -> tuple[Any, dict[str, Any]]:
+  """Returns an example's encoded image, [] string, and its other parts.
+
+  Raises:
+    ValueError: the split hands out no image, or a reserved name.
+  """
+  parts = dict(split.fetch(handle))
+  if "image" not in parts or parts.keys() & set(RESERVED):
+    raise ValueError(
+      f"{split.title} hands out {sorted(parts)}; an example must have an "
+      f"'image', and none of {', '.join(RESERVED)}, which batches have."
+    )
+  return parts.pop("image"), parts

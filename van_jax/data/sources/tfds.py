@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from van_jax.data.host import tf, tfds
-from van_jax.data.sources import (
-  prepare,
-  record_pieces,
-  record_split as stripes,
-  split as order,
-)
+from van_jax.data import arguments
+from van_jax.data.sources import record_pieces, tfds_folders
+from van_jax.data.sources.memory_split import MemorySplit
+from van_jax.data.sources.record_split import RecordSplit
+from van_jax.data.sources.split import Split
+from van_jax.data.tensorflow import tf, tfds
 
 MAX_BYTES_IN_MEMORY = 2**29  # Of one split, encoded; CIFAR-10 takes 2**27.
 
 
-@dataclasses.dataclass(frozen=True)
-class MemorySplit(order.IndexedSplit):
-  """A small split, held in memory as it is encoded.
-
-  Attributes:
-    title: for messages.
-    encoded: [N] strings, a tf.Tensor.
-    labels: [N] int32, a tf.Tensor.
-    class_names: of the labels.
-  """
-
-  title: str
-  encoded: Any
-  labels: Any
-  class_names: tuple[str, ...]
-
-  @property
-  def size(self) -> int:
-    """Number of examples."""
-    return len(self.labels)
-
-  def fetch(self, handle: Any) -> tuple[Any, Any]:
-    """Takes an example out of the memory."""
-    return self.encoded[handle], self.labels[handle]
-
-  def describe(self, index: int) -> str:
-    """Names an example."""
-    return f"example {index} of {self.title}"
-
-
 def opener(
-  name: str, directory: str, shuffle_megabytes: int
-) -> Callable[[str], order.Split]:
+  directory: str, *, name: str, shuffle_megabytes: int = 512
+) -> Callable[[str], Split]:
   """Returns the function that opens a split of a TFDS data set by name.
 
   Args:
-    name: of the data set.
     directory: TFDS' `data_dir`.
-    shuffle_megabytes: see `stripes.RecordSplit`; of splits too large to hold.
+    name: of the data set.
+    shuffle_megabytes: what the shuffle of a training split that is too large to
+      hold in memory may hold, 10^6 bytes each, over all processes; see
+      `record_split.py`.
+
+  Raises:
+    ValueError: it is not prepared, or no data set of images with a label.
   """
-  builder = prepare.prepared_builder(name, directory)
+  arguments.check_whole("data.options.shuffle_megabytes", shuffle_megabytes, 1)
+  builder = tfds_folders.prepared_builder(name, directory)
   features = dict(builder.info.features.items())
   if not isinstance(features.get("image"), tfds.features.Image) or not (
     isinstance(features.get("label"), tfds.features.ClassLabel)
@@ -72,9 +46,7 @@ def opener(
   return lambda split: _open(builder, name, split, shuffle_megabytes)
 
 
-def _open(
-  builder: Any, name: str, split: str, shuffle_megabytes: int
-) -> order.Split:
+def _open(builder: Any, name: str, split: str, shuffle_megabytes: int) -> Split:
   try:
     info = builder.info.splits[split]
   except (KeyError, ValueError, AssertionError) as error:
@@ -98,21 +70,21 @@ def _open(
   title = f"split {split!r} of {name!r} in {builder.data_path}"
   if num_bytes > MAX_BYTES_IN_MEMORY:
     sizes = {piece.filename: piece.examples_in_shard for piece in pieces}
-    return stripes.RecordSplit(
-      title,
-      tuple(files),
-      _pieces(pieces, files),
-      parser(builder),
-      class_names,
+    return RecordSplit(
+      title=title,
+      files=tuple(files),
+      pieces=_pieces(pieces, files),
+      parse=parser(builder),
+      class_names=class_names,
       record_bytes=num_bytes / sum(sizes.values()),
       shuffle_megabytes=shuffle_megabytes,
     )
-  encoded, labels = _load(pieces, parser(builder))
-  return MemorySplit(title, encoded, labels, class_names)
+  parts = _load(pieces, parser(builder))
+  return MemorySplit(title=title, parts=parts, class_names=class_names)
 
 
-def parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
-  """Returns the function from a record to (encoded, label)."""
+def parser(builder: Any) -> Callable[[Any], dict[str, Any]]:
+  """Returns the function from a record to an example's parts."""
   # Two features, so that nothing else of the record is parsed.
   features = tfds.features.FeaturesDict(
     {key: builder.info.features[key] for key in ("image", "label")}
@@ -121,7 +93,8 @@ def parser(builder: Any) -> Callable[[Any], tuple[Any, Any]]:
 
   def parse(record):
     example = features.deserialize_example(record, decoders=skip)
-    return example["image"], tf.cast(example["label"], tf.int32)
+    label = tf.cast(example["label"], tf.int32)
+    return {"image": example["image"], "label": label}
 
   return parse
 
@@ -154,9 +127,9 @@ def _again(file: str) -> str:
   return f"Remove {os.path.dirname(file)} and prepare the data set again."
 
 
-def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
+def _load(pieces: Any, parse: Any) -> dict[str, Any]:
   """Reads all examples, file by file, so that an error names the file."""
-  encoded, labels = [], []
+  batches = []
   for piece in pieces:
     dataset = record_pieces.read_piece(
       piece.filename, np.int64(piece.skip), np.int64(piece.take), np.int64(0)
@@ -164,10 +137,9 @@ def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
     # A batch at a time; the last is empty if the file ends too early.
     found = 0
     try:
-      for images, numbers in dataset.batch(1024):
-        encoded.append(images)
-        labels.append(numbers)
-        found += len(numbers)
+      for batch in dataset.batch(1024):
+        batches.append(batch)
+        found += len(batch["image"])
     except tf.errors.OpError as error:
       reason = f"cannot be read after {found} examples: {error.message}"
     else:
@@ -177,4 +149,4 @@ def _load(pieces: Any, parse: Any) -> tuple[Any, Any]:
         f"{piece.filename} {reason}: the data set is damaged. "
         f"{_again(piece.filename)}"
       )
-  return tf.concat(encoded, 0), tf.concat(labels, 0)
+  return {k: tf.concat([b[k] for b in batches], 0) for k in batches[0]}

@@ -11,7 +11,8 @@ from absl import logging
 from etils import epath
 
 from van_jax import storage
-from van_jax.data.sources import folder, relabelled, split as order
+from van_jax.data.sources import folder, relabelled
+from van_jax.data.sources.split import Split
 from van_jax.evaluation.imagenet import corruption, real, suites
 from van_jax.evaluation.imagenet.suites import Suite
 from van_jax.experiment import sections
@@ -36,7 +37,7 @@ class Part:
 
   suite: Suite
   name: str
-  split: order.Split
+  split: Split
   classes: np.ndarray | None = None
   label_table: np.ndarray | None = None
 
@@ -107,7 +108,7 @@ def _class_folders(
 
 def _validation(
   name: str, suite: Suite, root: epath.Path, config: Config
-) -> order.Split:
+) -> Split:
   """Returns the folder with the validation images, or the config's split."""
   try:
     folder_name = _folder(name, suite, root)
@@ -128,7 +129,7 @@ def _validation(
   return _class_folders(suite, root, folder_name)
 
 
-def _check_classes(suite: Suite, split: order.Split) -> np.ndarray:
+def _check_classes(suite: Suite, split: Split) -> np.ndarray:
   """Returns the classes that a split of files has, all that it must have."""
   if not isinstance(split, folder.FileSplit):
     return np.arange(suites.NUM_CLASSES, dtype=np.int32)
@@ -143,7 +144,7 @@ def _check_classes(suite: Suite, split: order.Split) -> np.ndarray:
 
 
 def _with_real_labels(
-  suite: Suite, split: order.Split, root: epath.Path, config: Config
+  suite: Suite, split: Split, root: epath.Path, config: Config
 ) -> Part:
   looked_for = [root / file for file in _REAL_FILES]
   found = [path for path in looked_for if path.is_file()]

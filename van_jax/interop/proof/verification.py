@@ -17,7 +17,7 @@ from PIL import Image
 
 from van_jax import models
 from van_jax.data.images import (
-  decode,
+  centre_crop,
   normalization,
   preprocessing as preprocessing_lib,
 )
@@ -121,7 +121,7 @@ def compare_pixels(
   """Returns how far the pipeline's pixels are from PIL's, in levels of 255."""
   difference = _Difference()
   for encoded in images.values():
-    ours = decode.preprocess(encoded, preprocessing)
+    ours = centre_crop.preprocess(encoded, preprocessing)
     difference.add(_pixels(encoded, preprocessing), ours)
   return difference.to_json()
 

@@ -5,7 +5,10 @@ the threads of an input pipeline run them side by side. Importing this needs
 Numba; the first call of a function compiles it.
 """
 
-from van_jax.data.images.pixels.program import Step as Step, run as run
+from van_jax.data.images.pixels.compiled import (
+  compiled as compiled,
+  compiled_once as compiled_once,
+)
 from van_jax.data.images.pixels.resampling import (
   FILTERS as FILTERS,
   resize as resize,

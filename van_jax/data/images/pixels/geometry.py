@@ -33,6 +33,34 @@ def _round15(x):
 
 
 @compiled
+def shear_x(image, columns, bicubic, fill):
+  """Moves each row by `columns` more than the row above it, to the left."""
+  matrix = (1.0, columns, 0.0, 0.0, 1.0, 0.0)
+  return affine(image, matrix, bicubic, fill)
+
+
+@compiled
+def shear_y(image, rows, bicubic, fill):
+  """Moves each column by `rows` more than the one left of it, upwards."""
+  matrix = (1.0, 0.0, 0.0, rows, 1.0, 0.0)
+  return affine(image, matrix, bicubic, fill)
+
+
+@compiled
+def translate_x(image, part, bicubic, fill):
+  """Moves an image to the left by a part of its width."""
+  matrix = (1.0, 0.0, part * image.shape[1], 0.0, 1.0, 0.0)
+  return affine(image, matrix, bicubic, fill)
+
+
+@compiled
+def translate_y(image, part, bicubic, fill):
+  """Moves an image upwards by a part of its height."""
+  matrix = (1.0, 0.0, 0.0, 0.0, 1.0, part * image.shape[0])
+  return affine(image, matrix, bicubic, fill)
+
+
+@compiled
 def affine(image, matrix, bicubic, fill):
   """Returns the image whose pixel (x, y) comes from matrix @ (x, y, 1).
 

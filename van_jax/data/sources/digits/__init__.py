@@ -1,4 +1,4 @@
-"""A TFDS builder for scikit-learn's handwritten digits.
+"""scikit-learn's handwritten digits, as a TFDS data set.
 
-Empty on purpose: importing the builder imports TFDS.
+Importing the builder imports TFDS; the opener does not.
 """

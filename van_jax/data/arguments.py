@@ -1,4 +1,4 @@
-"""Checks of single options: what is wrong, and how to put it right."""
+"""Checks of single arguments: what is wrong, and how to put it right."""
 
 from typing import Any
 

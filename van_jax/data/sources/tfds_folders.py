@@ -7,8 +7,8 @@ from typing import Any
 
 from etils import epy
 
-from van_jax.data.host import tf, tfds
 from van_jax.data.sources import listing
+from van_jax.data.tensorflow import tf, tfds
 
 with epy.lazy_imports():
   from google.protobuf import json_format
@@ -17,20 +17,25 @@ with epy.lazy_imports():
 _EMBEDDED = "digits"
 
 
+class NotPreparedError(ValueError):
+  """There is no such data set yet; says the command that makes it."""
+
+
 def prepared_builder(name: str, directory: str) -> Any:
   """Returns a read-only TFDS builder; prepares "digits", nothing else.
 
   Raises:
-    ValueError: the data set is not prepared; says the command to do it.
+    NotPreparedError: the data set is not prepared.
+    ValueError: it is damaged.
   """
-  directory = os.path.expanduser(directory)
+  directory = listing.absolute(directory)
   try:
     if name == _EMBEDDED:
       prepare(name, directory)
     _hide_accelerators()
     return read_only_builder.builder_from_files(name, data_dir=directory)
   except registered.DatasetNotFoundError as error:
-    raise ValueError(
+    raise NotPreparedError(
       f"name={name!r} is not prepared in directory={directory!r}; prepare it "
       f"with `python -m van_jax.data.prepare '{name}' "
       f"--directory={directory}`{_other_versions(name, directory)}."
@@ -62,7 +67,7 @@ def prepare(name: str, directory: str) -> None:
     ValueError: the data set's archives must be put in place by hand first.
   """
   _hide_accelerators()
-  builder = _builder(name, os.path.expanduser(directory))
+  builder = _builder(name, listing.absolute(directory))
   if builder.is_prepared():
     return
   try:
@@ -81,7 +86,8 @@ def prepare(name: str, directory: str) -> None:
 
 
 def _hide_accelerators() -> None:
-  tf.config.get_visible_devices()  # Our first use hides them; see host.py.
+  # Our first use hides them; see tensorflow.py.
+  tf.config.get_visible_devices()
 
 
 def _builder(name: str, directory: str) -> Any:

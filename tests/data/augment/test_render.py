@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from sklearn import datasets
 
-from van_jax.data.augment import crop, decode_crop as augment, render
-from van_jax.data.host import tf
+from van_jax.data.augment import crop, render
+from van_jax.data.tensorflow import tf
 
 DRAWS = 10_000
 
@@ -23,7 +23,7 @@ def _png(pixels) -> bytes:
 
 def _augmented(encoded, draws, **options):
   how = plain.augmentation(**options)
-  decode_crop, finish = augment.decoder(how), render.compile_renderer(how)
+  decode_crop, finish = crop.cropper(how), render.compile_renderer(how)
   parts = tf.data.Dataset.range(draws).map(
     lambda i: decode_crop(encoded, tf.stack([i, 7]))
   )
