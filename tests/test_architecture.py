@@ -55,7 +55,11 @@ DOORS = {
   "numba": ("data/images/pixels", "ops/cpu"),
   "tensorflow": ("data",),
   "tensorflow_datasets": ("data",),
-  "orbax": ("training/run/checkpoint.py", "bundle"),
+  "orbax": (
+    "training/run/checkpoint.py",
+    "training/run/restoring.py",
+    "bundle",
+  ),
   "clu": ("experiment",),
   "torch": ("interop",),
   "ml_collections": ("experiment", "data/preview"),

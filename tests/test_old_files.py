@@ -130,13 +130,17 @@ def test_an_old_run_goes_on_to_the_same_end(finished, script, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
     return
   # Adam divides a gradient by its size: where one is next to nothing, rounding
-  # decides its sign, and eight steps at a rate of at most 2e-3 part by 1.6e-2.
+  # decides its sign. With SSE4.2 in place of AVX-512 parameters part by 7e-4
+  # at most and 1e-6 in the mean; with moments that were lost, by 1e-4.
   for name in ("params", "ema"):
-    jax.tree.map(
-      lambda x, y: np.testing.assert_allclose(x, y, rtol=0, atol=1.6e-2),
-      ours[name],
-      theirs[name],
-    )
+    assert mean_difference(ours[name], theirs[name]) < 1e-5
+
+
+def mean_difference(ours, theirs):
+  """Returns the mean over all numbers of two trees, in absolute value."""
+  pairs = zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True)
+  parts = [np.abs(np.asarray(x) - np.asarray(y)).ravel() for x, y in pairs]
+  return np.concatenate(parts).mean()
 
 
 def edit_version(path, version):

@@ -11,7 +11,7 @@ import pytest
 import van_jax
 from van_jax import data, storage
 from van_jax.training import state
-from van_jax.training.run import checkpoint, workdir
+from van_jax.training.run import checkpoint, restoring, workdir
 
 
 @pytest.fixture
@@ -38,11 +38,13 @@ def test_remote_paths_stay_as_they_are():
 def test_checkpoints_go_into_a_relative_folder():
   values = {"params": {"w": jnp.ones(3)}, "batch_stats": {}}
   start = state.create_state(values, optax.sgd(1.0), ema=False)
-  saver = checkpoint.Checkpointer("runs/a", keep_last=1, keep_best=0)
+  saver = checkpoint.Checkpointer(
+    "runs/a", keep_last=1, keep_best=0, best="top1", best_mode="max"
+  )
   saver.save(1, start)
   saver.close()
   assert checkpoint.steps("runs/a") == [1]
-  assert checkpoint.restore("runs/a", 1, start).params["w"].shape == (3,)
+  assert restoring.restore("runs/a", 1, start).params["w"].shape == (3,)
 
 
 @pytest.mark.usefixtures("here")

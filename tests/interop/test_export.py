@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib
 from van_jax.interop import convert as conversion, export
 from van_jax.interop.proof import torch_van
 

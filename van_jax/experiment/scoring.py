@@ -7,8 +7,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from van_jax import data, models
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, data, models
 from van_jax.experiment import weights
 from van_jax.experiment.checks import Config
 from van_jax.parallel import mesh as sharding

@@ -10,8 +10,7 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import data, models, storage
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, data, models, storage
 from van_jax.evaluation import evaluator
 from van_jax.experiment import checks, parts
 from van_jax.experiment.checks import Config
@@ -112,6 +111,8 @@ def _train(
     workdir / workdir_lib.CHECKPOINTS,
     keep_last=config.checkpoint.keep_last,
     keep_best=config.checkpoint.keep_best,
+    best="top1",
+    best_mode="max",
   )
   evaluate = _evaluation(config, model, source, mesh)
   with (

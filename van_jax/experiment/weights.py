@@ -4,20 +4,16 @@ import dataclasses
 import os
 from typing import Any
 
+import jax
 import ml_collections
 from etils import epath
 
-from van_jax import data, models, storage
-from van_jax.bundle import folder as bundle_lib
-from van_jax.experiment import parts
+from van_jax import bundle as bundle_lib, data, models, storage
 from van_jax.experiment.checks import Config
 from van_jax.parallel import mesh as sharding
-from van_jax.training.recipe import (
-  optimizers as optimizer_lib,
-  schedules as schedule_lib,
-)
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
+  restoring,
   workdir as workdir_lib,
 )
 
@@ -73,18 +69,19 @@ def _load_run(
   """Returns what `load_weights` says, of a training workdir."""
   config: Config = ml_collections.ConfigDict(workdir_lib.read_config(workdir))
   model = models.create_model(**{**config.model, **overrides})
-  schedule = schedule_lib.create_schedule(**config.schedule, steps_per_epoch=1)
-  optimizer = optimizer_lib.create_optimizer(
-    **config.optimizer, schedule=schedule
+  whole = sharding.replicated(sharding.create_mesh())
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+    models.variable_shapes(model),
   )
-  create = parts.state_creator(config, model, optimizer)
-  like = parts.abstract_state(create, None, sharding.create_mesh())
   directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
   number = _step_number(directory, step)
-  state = checkpoint_lib.restore(directory, number, like)
+  variables = restoring.restore_weights(
+    directory, number, like, averaged=averaged
+  )
   return bundle_lib.Bundle(
     model=model,
-    variables=state.variables(averaged=averaged),
+    variables=variables,
     preprocessing=data.Preprocessing(**config.preprocessing),
     labels=None,
     source={"format": "van_jax training run", "step": number},
@@ -94,7 +91,7 @@ def _load_run(
 def _step_number(directory: epath.Path, step: str) -> int:
   """Returns the number that "latest" or "best" stands for."""
   if step == "best":
-    return checkpoint_lib.best_step(directory)
+    return checkpoint_lib.best_step(directory, best="top1", best_mode="max")
   if step != "latest":
     if not step.isdecimal():
       raise ValueError(f"step={step!r} must be latest, best, or a number.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib
 from van_jax.interop import export, mapping, provenance, torch_door
 from van_jax.interop.facts import class_names, published_preprocessing
 from van_jax.interop.names import state_dicts

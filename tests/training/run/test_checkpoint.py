@@ -16,10 +16,11 @@ from absl import logging as absl_logging
 
 from van_jax.parallel import mesh as sharding
 from van_jax.training import state as state_lib
-from van_jax.training.run import checkpoint
+from van_jax.training.run import checkpoint, restoring
 
 # So wide that a file of arrays is arrays, by far, and little index.
 WIDTH = 3000
+BY_TOP1 = {"best": "top1", "best_mode": "max"}
 
 
 # When one of its concurrent reads fails, TensorStore's threads report to an
@@ -53,9 +54,10 @@ def make_state(step=0, width=WIDTH) -> Any:
 
 
 @contextlib.contextmanager
-def open_checkpoints(folder, *, keep_last=5, keep_best=0):
+def open_checkpoints(folder, **kept):
+  options = {"keep_last": 5, "keep_best": 0, **BY_TOP1, **kept}
   with contextlib.closing(
-    checkpoint.Checkpointer(folder, keep_last=keep_last, keep_best=keep_best)
+    checkpoint.Checkpointer(folder, **options)
   ) as checkpointer:
     yield checkpointer
 
@@ -108,7 +110,7 @@ def test_every_part_comes_back_bit_for_bit(folder):
 
 
 def test_an_older_step_can_be_asked_for(folder):
-  assert_equal(checkpoint.restore(folder, 2, make_state()), 2)
+  assert_equal(restoring.restore(folder, 2, make_state()), 2)
 
 
 def test_restored_arrays_have_the_shardings_asked_for(folder):
@@ -117,7 +119,7 @@ def test_restored_arrays_have_the_shardings_asked_for(folder):
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one),
     make_state(),
   )
-  restored = checkpoint.restore(folder, 3, like)
+  restored = restoring.restore(folder, 3, like)
   assert {x.sharding for x in jax.tree.leaves(restored)} == {one}
 
 
@@ -144,28 +146,28 @@ def test_the_best_of_an_earlier_process_is_still_the_best(tmp_path):
   save_all(tmp_path, {1: 0.9, 2: 0.2}, keep_last=1, keep_best=1)
   save_all(tmp_path, {3: 0.3, 4: 0.4}, keep_last=1, keep_best=1)
   assert checkpoint.steps(tmp_path) == [1, 4]
-  assert checkpoint.best_step(tmp_path) == 1
+  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 1
 
 
 def test_the_later_of_two_equally_good_is_the_best(tmp_path):
   save_all(tmp_path, {1: 0.5, 2: 0.5, 3: 0.4})
-  assert checkpoint.best_step(tmp_path) == 2
+  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 2
 
 
 def test_no_scores_are_no_best(folder):
   with pytest.raises(checkpoint.CheckpointError, match="--step=latest"):
-    checkpoint.best_step(folder)
+    checkpoint.best_step(folder, **BY_TOP1)
 
 
 def test_a_missing_step_is_named_with_those_that_exist(folder):
   with pytest.raises(checkpoint.CheckpointError, match=r"7.*\[1, 2, 3\]"):
-    checkpoint.restore(folder, 7, make_state())
+    restoring.restore(folder, 7, make_state())
 
 
 @pytest.mark.parametrize(("last", "best"), [(0, 1), (1, -1)])
 def test_keeping_nothing_is_refused(tmp_path, last, best):
   with pytest.raises(ValueError, match=rf"keep_last={last}.*keep_best={best}"):
-    checkpoint.Checkpointer(tmp_path, keep_last=last, keep_best=best)
+    checkpoint.Checkpointer(tmp_path, keep_last=last, keep_best=best, **BY_TOP1)
 
 
 def truncate(folder, step):
@@ -247,7 +249,7 @@ def test_nothing_readable_is_an_error_and_not_a_fresh_start(folder):
 def test_reading_a_damaged_step_leaves_it_where_it_is(folder, damage):
   damage(folder, 3)
   with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
-    checkpoint.restore(folder, 3, make_state())
+    restoring.restore(folder, 3, make_state())
   assert checkpoint.steps(folder) == [1, 2, 3]
 
 
@@ -269,7 +271,7 @@ def test_another_architecture_is_an_error_that_lists_names(folder):
 def test_a_part_that_is_not_there_is_listed(folder):
   like = make_state().replace(ema=None)
   with pytest.raises(ValueError, match=r"ema/params/head/bias: .* config None"):
-    checkpoint.restore(folder, 3, like)
+    restoring.restore(folder, 3, like)
 
 
 def test_an_unfinished_save_is_not_a_checkpoint(folder):
@@ -286,7 +288,9 @@ def test_an_unfinished_save_is_not_a_checkpoint(folder):
 def test_close_reports_a_save_that_failed_in_the_background(
   folder, monkeypatch
 ):
-  checkpointer = checkpoint.Checkpointer(folder, keep_last=5, keep_best=0)
+  checkpointer = checkpoint.Checkpointer(
+    folder, keep_last=5, keep_best=0, **BY_TOP1
+  )
 
   def fail(*args, **kwargs):
     raise OSError(28, "No space left on device")
@@ -307,10 +311,12 @@ _FULL_DISK = """
 import resource, signal, sys
 sys.path[:0] = sys.argv[2:]
 import test_checkpoint as t
-from van_jax.training import checkpoint
+from van_jax.training.run import checkpoint
 state = t.make_state(4, width=40_000)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # An error instead, EFBIG.
-checkpointer = checkpoint.Checkpointer(sys.argv[1], keep_last=1, keep_best=0)
+checkpointer = checkpoint.Checkpointer(
+    sys.argv[1], keep_last=1, keep_best=0, **t.BY_TOP1
+)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
   checkpointer.save(4, state)
@@ -323,7 +329,7 @@ except checkpoint.CheckpointError as error:
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are POSIX")
 def test_a_disk_that_refuses_keeps_the_finished_checkpoints(folder):
   """No file may grow beyond 100 kB, and the state has 640 kB an array."""
-  here = str(pathlib.Path(__file__).parents[1])
+  here = str(pathlib.Path(__file__).parent)
   process = subprocess.run(
     [sys.executable, "-c", _FULL_DISK, str(folder), here],
     capture_output=True,

@@ -13,7 +13,7 @@ from absl import logging
 from etils import epath
 
 from van_jax import data
-from van_jax.bundle.folder import Bundle
+from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator, metrics
 from van_jax.evaluation.imagenet import corruption, real, restriction, suites

@@ -1,8 +1,9 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
+import dataclasses
+import math
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -12,18 +13,9 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import storage
-from van_jax.training import state as state_lib
-from van_jax.training.run import fingerprint as fingerprint_lib
-
-_LISTED = 8  # Misfits that one error spells out.
-
-
-class CheckpointError(RuntimeError):
-  """A checkpoint could not be written or read."""
-
-
-def _top1(scores: Mapping[str, float]) -> float:
-  return scores["top1"]
+from van_jax.training.run import fingerprint, restoring
+from van_jax.training.run.restoring import CheckpointError
+from van_jax.training.state import TrainState
 
 
 class Checkpointer:
@@ -31,11 +23,17 @@ class Checkpointer:
 
   A save returns at once and is finished in the background; a checkpoint
   becomes visible only when it is whole. Kept are the last `keep_last`, and
-  the `keep_best` with the highest top-1 among those saved with scores.
+  the `keep_best` with the best score among those saved with scores.
   """
 
   def __init__(
-    self, directory: str | os.PathLike[str], *, keep_last: int, keep_best: int
+    self,
+    directory: str | os.PathLike[str],
+    *,
+    keep_last: int,
+    keep_best: int,
+    best: str,
+    best_mode: str,
   ):
     """Opens or creates the folder.
 
@@ -43,19 +41,25 @@ class Checkpointer:
       directory: holds one folder a checkpoint, named by its step.
       keep_last: newest checkpoints kept, at least 1.
       keep_best: best-scored checkpoints kept besides, 0 or more.
+      best: name of the score that they are kept by.
+      best_mode: "max" if a higher one is better, "min" if a lower one is.
 
     Raises:
       ValueError: when a count is too small.
     """
     check_kept(keep_last, keep_best)
     self._directory = storage.absolute(directory)
+
+    def rank(scores: Mapping[str, float]) -> float:
+      return _rank(scores, best=best, best_mode=best_mode)
+
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
     ]
     if keep_best:
       policies.append(
         preservation_policy.BestN(
-          get_metric_fn=_top1,
+          get_metric_fn=rank,
           n=keep_best,
           keep_checkpoints_without_metrics=False,
         )
@@ -64,7 +68,7 @@ class Checkpointer:
       self._directory,
       options=ocp.CheckpointManagerOptions(
         preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-        best_fn=_top1,  # Without it Orbax does not write the scores.
+        best_fn=rank,  # Without it Orbax does not write the scores.
         cleanup_tmp_directories=True,
       ),
     )
@@ -72,7 +76,7 @@ class Checkpointer:
   def save(
     self,
     step: int,
-    state: state_lib.TrainState,
+    state: TrainState,
     scores: Mapping[str, float] | None = None,
   ):
     """Starts a save, after waiting for the one before it.
@@ -81,10 +85,11 @@ class Checkpointer:
       CheckpointError: when this or the save before it could not be written,
         on a full disk for example. Finished checkpoints are untouched.
     """
-    checksum = fingerprint_lib.fingerprint(state)
+    parts = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    checksums = fingerprint.fingerprints(parts)
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
-      fingerprint=ocp.args.JsonSave({"crc32": checksum}),
+      fingerprint=ocp.args.JsonSave({"parts_crc32": checksums}),
     )
     try:
       self._manager.save(step, args=items, metrics=scores)
@@ -111,9 +116,7 @@ class Checkpointer:
       "last of them."
     )
 
-  def restore_latest(
-    self, like: state_lib.TrainState
-  ) -> state_lib.TrainState | None:
+  def restore_latest(self, like: TrainState) -> TrainState | None:
     """Returns the newest state that can be read; None if there is none yet.
 
     A damaged checkpoint is set aside as `damaged-STEP` with a warning, and
@@ -129,7 +132,7 @@ class Checkpointer:
     found = steps(self._directory)
     for step in reversed(found):
       try:
-        return restore(self._directory, step, like)
+        return restoring.restore(self._directory, step, like)
       except CheckpointError as error:
         logging.warning(
           "%s It is set aside as %s; falling back to the one before.",
@@ -156,6 +159,12 @@ class Checkpointer:
     return aside
 
 
+def _rank(scores: Mapping[str, float], *, best: str, best_mode: str) -> float:
+  """Returns a number that is higher for better scores, lowest for NaN."""
+  value = -scores[best] if best_mode == "min" else scores[best]
+  return -math.inf if math.isnan(value) else value
+
+
 def check_kept(keep_last: int, keep_best: int) -> None:
   """Raises ValueError unless these numbers of checkpoints can be kept."""
   if keep_last < 1 or keep_best < 0:
@@ -173,8 +182,15 @@ def steps(directory: str | os.PathLike[str]) -> list[int]:
   return sorted(ocp.utils.checkpoint_steps(directory))
 
 
-def best_step(directory: str | os.PathLike[str]) -> int:
-  """Returns the step of the checkpoint with the highest top-1.
+def best_step(
+  directory: str | os.PathLike[str], *, best: str, best_mode: str
+) -> int:
+  """Returns the step of the checkpoint with the best score, the last of such.
+
+  Args:
+    directory: the folder of checkpoints.
+    best: name of the score.
+    best_mode: "max" if a higher one is better, "min" if a lower one is.
 
   Raises:
     CheckpointError: when no checkpoint was saved with scores.
@@ -184,93 +200,14 @@ def best_step(directory: str | os.PathLike[str]) -> int:
     directory, options=ocp.CheckpointManagerOptions(read_only=True)
   ) as manager:
     scores = {s: manager.metrics(s) for s in manager.all_steps()}
-  scores = {s: _top1(m) for s, m in scores.items() if m}
+  scores = {
+    s: _rank(m, best=best, best_mode=best_mode)
+    for s, m in scores.items()
+    if m and best in m
+  }
   if not scores:
     raise CheckpointError(
-      f"No checkpoint in {directory} was saved with scores, so that none is "
+      f"No checkpoint in {directory} was saved with {best}, so that none is "
       "the best; ask for --step=latest."
     )
   return max(scores, key=lambda s: (scores[s], s))
-
-
-def restore(
-  directory: str | os.PathLike[str], step: int, like: state_lib.TrainState
-) -> state_lib.TrainState:
-  """Returns the state of one checkpoint, whole and verified.
-
-  Args:
-    directory: the folder of checkpoints.
-    step: which of them.
-    like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
-
-  Raises:
-    CheckpointError: when it is missing or damaged.
-    ValueError: when it is of another architecture or optimizer.
-  """
-  path = storage.absolute(directory) / str(step)
-  if not path.is_dir():
-    raise CheckpointError(
-      f"There is no checkpoint {path}; steps there: {steps(directory)}."
-    )
-  handlers = {
-    "state": ocp.StandardCheckpointHandler(),
-    "fingerprint": ocp.JsonCheckpointHandler(),
-  }
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  with ocp.Checkpointer(ocp.CompositeCheckpointHandler(**handlers)) as reader:
-    try:
-      saved = reader.metadata(path).item_metadata.state.tree
-    except Exception as error:  # Any of a dozen kinds, by what is damaged.
-      raise _damaged(path, error) from error
-    _check_architecture(path, saved, abstract)
-    try:
-      items = reader.restore(
-        path,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(abstract),
-          fingerprint=ocp.args.JsonRestore(),
-        ),
-      )
-      expected = items.fingerprint["crc32"]
-    except Exception as error:
-      raise _damaged(path, error) from error
-  if fingerprint_lib.fingerprint(items.state) != expected:
-    raise CheckpointError(
-      f"Checkpoint {path} is damaged: its arrays are not those that were "
-      "saved (checksum)."
-    )
-  return items.state
-
-
-def _damaged(path: epath.Path, error: Exception) -> CheckpointError:
-  # TensorStore appends a kilobyte of its settings.
-  reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
-  return CheckpointError(
-    f"Checkpoint {path} is damaged: {type(error).__name__}: "
-    f"{reason[0] if reason else error!r}."
-  )
-
-
-def _check_architecture(path: epath.Path, saved: Any, like: Any):
-  """Raises a ValueError that lists what a checkpoint has and `like` has not."""
-
-  def shapes(tree):
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-      jax.tree_util.keystr(keys, simple=True, separator="/"): tuple(x.shape)
-      for keys, x in leaves
-    }
-
-  there, here = shapes(saved), shapes(like)
-  misfits = [
-    f"{name}: checkpoint {there.get(name)}, config {here.get(name)}"
-    for name in sorted(there.keys() | here.keys())
-    if there.get(name) != here.get(name)
-  ]
-  if misfits:
-    more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
-    raise ValueError(
-      f"Checkpoint {path} does not fit the config: "
-      f"{'; '.join(misfits[:_LISTED])}{more}. Use the config that it was "
-      "trained with."
-    )
