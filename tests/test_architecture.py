@@ -44,7 +44,8 @@ INNER_FLOORS = {
   "interop/readers": 0,
   "interop/names": 1,
   "interop/facts": 2,
-  "interop/proof": 3,
+  "interop/assignment": 3,  # Of tensors to arrays: needs names and facts.
+  "interop/proof": 4,
 }
 
 # Rooms that only the room around them enters.

@@ -154,3 +154,12 @@ def test_a_bundle_of_a_newer_version_is_refused_in_one_line(unusual):
   with pytest.raises(ValueError, match="version 99") as info:
     van_jax.load_bundle(unusual)
   assert "\n" not in str(info.value)
+
+
+def test_a_workdir_of_a_newer_version_is_refused_in_one_line(script, tmp_path):
+  workdir = unpack("mid_run", tmp_path)
+  edit_version(workdir / "config.json", 99)
+  process = script("train.py", f"--workdir={workdir}")
+  assert process.returncode == 1
+  assert process.stdout == ""
+  assert "holds a run of format version 99" in process.stderr.splitlines()[-1]

@@ -187,7 +187,7 @@ def test_a_failed_write_leaves_nothing(bundle, tmp_path, monkeypatch):
     raise OSError("disk full")
 
   before = sorted(tmp_path.iterdir())
-  monkeypatch.setattr(export.torch_door, "save", fail)
+  monkeypatch.setattr(export.torch_file, "save", fail)
   with pytest.raises(OSError, match="disk full"):
     conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
   assert sorted(tmp_path.iterdir()) == before

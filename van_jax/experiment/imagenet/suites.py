@@ -3,14 +3,12 @@
 import copy
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
-from etils import epath
 
 from van_jax import data
 from van_jax.bundle import Bundle
@@ -73,7 +71,7 @@ def evaluate(
   if jax.process_index() == 0:
     logging.info("Scores:\n%s", suite_table.render(full))
     if output:
-      epath.Path(output).write_text(json.dumps(full, indent=2) + "\n")
+      scoring.write(output, full)
   return {name: _on_a_line(scores) for name, scores in full.items()}
 
 
