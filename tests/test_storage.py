@@ -131,12 +131,14 @@ def test_the_old_lies_there_until_the_new_is_whole(here, folder):
 @FOLDER_OR_FILE
 def test_an_error_leaves_the_old_alone_and_no_draft(here, folder):
   write(here / "place", "old", folder=folder)
-  with (
-    pytest.raises(OSError, match="full"),
-    storage.replacing("place") as draft,
-  ):
-    write(draft, "new", folder=folder)
-    raise OSError("disk full")
+
+  def fail():
+    with storage.replacing("place") as draft:
+      write(draft, "new", folder=folder)
+      raise OSError("disk full")
+
+  with pytest.raises(OSError, match="full"):
+    fail()
   assert read(here / "place", folder=folder) == "old"
   assert os.listdir(here) == ["place"]
 
