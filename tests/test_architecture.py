@@ -45,7 +45,8 @@ INNER_FLOORS = {
   "interop/readers": 0,
   "interop/names": 1,
   "interop/facts": 2,
-  "interop/proof": 3,
+  "interop/assignment": 3,  # Of tensors to arrays: needs names and facts.
+  "interop/proof": 4,
 }
 
 # Rooms that only the room around them enters.
@@ -56,7 +57,11 @@ DOORS = {
   "numba": ("data/images/pixels", "ops/cpu"),
   "tensorflow": ("data",),
   "tensorflow_datasets": ("data",),
-  "orbax": ("training/run/checkpoint.py", "bundle"),
+  "orbax": (
+    "training/run/checkpoint.py",
+    "training/run/restoring.py",
+    "bundle",
+  ),
   "clu": ("experiment",),
   "torch": ("interop",),
   "ml_collections": ("experiment", "data/preview"),

@@ -1,4 +1,4 @@
-"""Folders as users name them."""
+"""Paths as users name them, and writing that leaves the old or the new."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ import pytest
 import van_jax
 from van_jax import data, storage
 from van_jax.training import state
-from van_jax.training.run import checkpoint, workdir
+from van_jax.training.run import checkpoint, restoring, workdir
 
 
 @pytest.fixture
@@ -38,11 +38,13 @@ def test_remote_paths_stay_as_they_are():
 def test_checkpoints_go_into_a_relative_folder():
   values = {"params": {"w": jnp.ones(3)}, "batch_stats": {}}
   start = state.create_state(values, optax.sgd(1.0), ema=False)
-  saver = checkpoint.Checkpointer("runs/a", keep_last=1, keep_best=0)
+  saver = checkpoint.Checkpointer(
+    "runs/a", keep_last=1, keep_best=0, best="top1", best_mode="max"
+  )
   saver.save(1, start)
   saver.close()
   assert checkpoint.steps("runs/a") == [1]
-  assert checkpoint.restore("runs/a", 1, start).params["w"].shape == (3,)
+  assert restoring.restore("runs/a", 1, start).params["w"].shape == (3,)
 
 
 @pytest.mark.usefixtures("here")
@@ -83,3 +85,67 @@ def test_a_bundle_goes_into_a_relative_folder_and_comes_back():
   )
   loaded = van_jax.load_bundle("bundles/a")
   assert jax.tree.structure(loaded.variables) == jax.tree.structure(variables)
+
+
+def write(draft, text, *, folder):
+  """Writes a file, or a folder with one in it."""
+  if folder:
+    draft.mkdir()
+    draft = draft / "file"
+  draft.write_text(text)
+
+
+def read(path, *, folder):
+  return (path / "file" if folder else path).read_text()
+
+
+FOLDER_OR_FILE = pytest.mark.parametrize("folder", [False, True])
+
+
+@FOLDER_OR_FILE
+def test_what_is_written_lies_under_its_name(here, folder):
+  with storage.replacing("new/place") as draft:
+    write(draft, "text", folder=folder)
+    assert not (here / "new" / "place").exists()
+  assert read(here / "new" / "place", folder=folder) == "text"
+  assert os.listdir(here / "new") == ["place"]
+
+
+@FOLDER_OR_FILE
+def test_the_new_takes_the_place_of_the_old(here, folder):
+  for text in ("old", "new"):
+    with storage.replacing("place") as draft:
+      write(draft, text, folder=folder)
+  assert read(here / "place", folder=folder) == "new"
+  assert os.listdir(here) == ["place"]
+
+
+@FOLDER_OR_FILE
+def test_the_old_lies_there_until_the_new_is_whole(here, folder):
+  write(here / "place", "old", folder=folder)
+  with storage.replacing("place") as draft:
+    write(draft, "new", folder=folder)
+    assert read(here / "place", folder=folder) == "old"
+
+
+@FOLDER_OR_FILE
+def test_an_error_leaves_the_old_alone_and_no_draft(here, folder):
+  write(here / "place", "old", folder=folder)
+
+  def fail():
+    with storage.replacing("place") as draft:
+      write(draft, "new", folder=folder)
+      raise OSError("disk full")
+
+  with pytest.raises(OSError, match="full"):
+    fail()
+  assert read(here / "place", folder=folder) == "old"
+  assert os.listdir(here) == ["place"]
+
+
+def test_a_folder_that_cannot_be_replaced_comes_back(here):
+  write(here / "place", "old", folder=True)
+  with pytest.raises(FileNotFoundError), storage.replacing("place"):
+    pass  # There is no draft to rename.
+  assert read(here / "place", folder=True) == "old"
+  assert os.listdir(here) == ["place"]

@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax import models
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, models
+from van_jax.bundle import (
+  description as description_lib,
+  weights as weights_lib,
+)
 from van_jax.data.images import preprocessing as preprocessing_lib
 
 PREPROCESSING = preprocessing_lib.Preprocessing(
@@ -104,7 +107,8 @@ def test_loaded_model_gives_the_same_logits(saved, model, variables):
 def test_json_can_be_read_by_a_person(saved):
   text = (saved / "bundle.json").read_text(encoding="utf-8")
   description = json.loads(text)
-  assert description["format_version"] == 1
+  assert description["format_version"] == description_lib.FORMAT_VERSION
+  assert description["task"] == "classification"
   assert description["num_classes"] == 3
   assert description["architecture"]["widths"] == [8, 8, 16, 16]
   assert "çrane" in text
@@ -176,18 +180,18 @@ def test_failure_leaves_nothing_behind(tmp_path, model, variables, monkeypatch):
   def fail(*_):
     raise OSError("disk full")
 
-  monkeypatch.setattr(bundle_lib, "_move_into_place", fail)
+  monkeypatch.setattr(description_lib, "write", fail)
   with pytest.raises(OSError, match="disk full"):
     save(tmp_path / "bundle", model, variables)
   assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_overwrite_keeps_the_old(saved, model, variables, monkeypatch):
-  def fail():
+  def fail(*_):
     raise OSError("disk full")
 
   with monkeypatch.context() as patch:
-    patch.setattr(bundle_lib, "_checkpointer", fail)
+    patch.setattr(weights_lib, "write", fail)
     with pytest.raises(OSError, match="disk full"):
       save(saved, model, variables, overwrite=True)
   assert bundle_lib.load_bundle(saved).source == SOURCE
@@ -220,10 +224,40 @@ def test_folder_that_is_no_bundle_is_named(tmp_path):
     bundle_lib.load_bundle(tmp_path)
 
 
-def test_other_format_version_is_refused(saved):
+def test_a_newer_format_version_is_refused_in_one_line(saved):
   edit(saved, format_version=99)
-  with pytest.raises(ValueError, match="version 99"):
+  with pytest.raises(ValueError, match=r"version 99.*up to 2; ins") as caught:
     bundle_lib.load_bundle(saved)
+  assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  "changes", [{"format": "other bundle"}, {"format_version": "one"}]
+)
+def test_another_format_is_refused(saved, changes):
+  edit(saved, **changes)
+  with pytest.raises(ValueError, match="name a bundle of van_jax"):
+    bundle_lib.load_bundle(saved)
+
+
+def test_a_task_comes_back(tmp_path, model, variables):
+  save(tmp_path / "bundle", model, variables, task="regression")
+  assert bundle_lib.load_bundle(tmp_path / "bundle").task == "regression"
+
+
+def test_a_bundle_that_names_no_task_classifies(saved):
+  edit(saved, task="", format_version=1)
+  assert bundle_lib.load_bundle(saved).task == "classification"
+
+
+def test_what_could_not_be_made_again_is_not_saved(tmp_path, model, variables):
+  class OtherVAN(models.VAN):
+    pass
+
+  fields = {f.name: getattr(model, f.name) for f in dataclasses.fields(model)}
+  with pytest.raises(ValueError, match=r"is a .*OtherVAN"):
+    save(tmp_path / "bundle", OtherVAN(**fields), variables)
+  assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import published_files as published
 import pytest
 from PIL import Image
 
-from van_jax.bundle import folder as bundle_lib, predict as prediction
+from van_jax import bundle as bundle_lib
 from van_jax.data.images import preprocessing
 from van_jax.interop import convert as conversion
 from van_jax.interop.proof import photographs
@@ -36,14 +36,14 @@ def jpeg():
 def test_paths_images_and_arrays_give_the_same(bundle, jpeg, tmp_path):
   (tmp_path / "china.jpg").write_bytes(jpeg)
   image = Image.open(io.BytesIO(jpeg))
-  first = prediction.predict(bundle, tmp_path / "china.jpg")
-  assert prediction.predict(bundle, image) == first
-  assert prediction.predict(bundle, np.asarray(image)) == first
+  first = bundle_lib.predict(bundle, tmp_path / "china.jpg")
+  assert bundle_lib.predict(bundle, image) == first
+  assert bundle_lib.predict(bundle, np.asarray(image)) == first
 
 
 def test_classes_come_by_probability(bundle, jpeg):
   image = Image.open(io.BytesIO(jpeg))
-  found = prediction.predict(bundle, image, top=7)
+  found = bundle_lib.predict(bundle, image, top=7)
   probabilities = [p.probability for p in found]
   assert probabilities == sorted(probabilities, reverse=True)
   np.testing.assert_allclose(sum(probabilities), 1, rtol=1e-6)
@@ -57,7 +57,7 @@ def test_probabilities_are_the_models_softmax(bundle, jpeg):
   images = (pixels[None] / np.float32(255) - 0.5) / 0.5
   logits = bundle.model.apply(bundle.variables, images, train=False)
   expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
-  for found in prediction.predict(bundle, image, top=7):
+  for found in bundle_lib.predict(bundle, image, top=7):
     np.testing.assert_allclose(
       found.probability, expected[found.index], rtol=1e-4
     )
@@ -65,13 +65,13 @@ def test_probabilities_are_the_models_softmax(bundle, jpeg):
 
 def test_unknown_names_are_numbers(bundle, jpeg):
   nameless = dataclasses.replace(bundle, labels=None)
-  best = prediction.predict(nameless, Image.open(io.BytesIO(jpeg)), top=1)[0]
+  best = bundle_lib.predict(nameless, Image.open(io.BytesIO(jpeg)), top=1)[0]
   assert best.label == f"class {best.index}"
 
 
 def test_more_classes_than_there_are_is_refused(bundle, jpeg):
   with pytest.raises(ValueError, match="top=8 must be from 1 to"):
-    prediction.predict(bundle, Image.open(io.BytesIO(jpeg)), top=8)
+    bundle_lib.predict(bundle, Image.open(io.BytesIO(jpeg)), top=8)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_more_classes_than_there_are_is_refused(bundle, jpeg):
 )
 def test_what_is_no_image_is_said(bundle, image, message):
   with pytest.raises(ValueError, match=message):
-    prediction.predict(bundle, image)
+    bundle_lib.predict(bundle, image)
 
 
 def test_features_are_no_classes(bundle, jpeg):
@@ -89,4 +89,4 @@ def test_features_are_no_classes(bundle, jpeg):
     model, bundle.variables, bundle.preprocessing, None, {}
   )
   with pytest.raises(ValueError, match="num_classes=0"):
-    prediction.predict(headless, Image.open(io.BytesIO(jpeg)))
+    bundle_lib.predict(headless, Image.open(io.BytesIO(jpeg)))

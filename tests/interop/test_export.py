@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib
 from van_jax.interop import convert as conversion, export
 from van_jax.interop.proof import torch_van
 
@@ -187,7 +187,7 @@ def test_a_failed_write_leaves_nothing(bundle, tmp_path, monkeypatch):
     raise OSError("disk full")
 
   before = sorted(tmp_path.iterdir())
-  monkeypatch.setattr(export.torch_door, "save", fail)
+  monkeypatch.setattr(export.torch_file, "save", fail)
   with pytest.raises(OSError, match="disk full"):
     conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
   assert sorted(tmp_path.iterdir()) == before

@@ -1,11 +1,9 @@
 """Scoring weights, from a bundle or from a training workdir."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import jax
-from etils import epath
 
 from van_jax import parallel
 from van_jax.evaluation import evaluator
@@ -64,7 +62,7 @@ def evaluate(
   config_check.check_config(config)
   weights.check_is_weights(checkpoint)
   if output:
-    scoring.make_room(epath.Path(output))
+    scoring.make_room(output)
   if suite is not None:
     return suites.evaluate(
       config,
@@ -100,5 +98,5 @@ def evaluate(
   )
   if output and jax.process_index() == 0:
     scores = {**scores, "class_names": source.class_names}
-    epath.Path(output).write_text(json.dumps(scores, indent=2) + "\n")
+    scoring.write(output, scores)
   return parts.summary(scores)

@@ -72,7 +72,7 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     ValueError: when it lacks what a config of any version has.
   """
   upgraded = copy.deepcopy(dict(config))
-  for section in ("model", "data", "augmentation", "schedule", "optimizer"):
+  for section in ("model", "data"):
     if not isinstance(upgraded.get(section), dict):
       raise ValueError(
         f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
@@ -84,7 +84,8 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
     if _has(upgraded, key)
   ]
   for key, value in ADDED.items():
-    if not _has(upgraded, key):
+    # Scoring needs few sections, so that the others may be missing.
+    if _parent(upgraded, key) is not None and not _has(upgraded, key):
       _set(upgraded, key, copy.deepcopy(value))
   shuffles = upgraded["data"].get("name") not in _NO_SHUFFLE_OPTION
   for row, value in moved:
@@ -94,21 +95,27 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:
-  *sections, last = key.split(".")
-  return last in _section(config, sections)
+  return key.rpartition(".")[2] in (_parent(config, key) or {})
+
+
+def _parent(config: Any, key: str) -> dict[str, Any] | None:
+  """Returns the section of a key, None if it is missing."""
+  for name in key.split(".")[:-1]:
+    if not isinstance(config.get(name), dict):
+      return None
+    config = config[name]
+  return config
 
 
 def _pop(config: Mapping[str, Any], key: str) -> Any:
-  *sections, last = key.split(".")
-  return _section(config, sections).pop(last)
+  return _existing(config, key).pop(key.rpartition(".")[2])
 
 
 def _set(config: Mapping[str, Any], key: str, value: Any) -> None:
-  *sections, last = key.split(".")
-  _section(config, sections)[last] = value
+  _existing(config, key)[key.rpartition(".")[2]] = value
 
 
-def _section(config: Any, names: list[str]) -> dict[str, Any]:
-  for name in names:
-    config = config[name]
-  return config
+def _existing(config: Mapping[str, Any], key: str) -> dict[str, Any]:
+  section = _parent(config, key)
+  assert section is not None, key
+  return section

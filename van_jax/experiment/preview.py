@@ -71,8 +71,8 @@ def draw_preview(
   captions = [caption(target, names, smoothing) for target in targets]
   content = io.BytesIO()
   grid.draw(images, captions).save(content, "PNG")
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_bytes(content.getvalue())
+  with storage.replacing(path) as draft:
+    draft.write_bytes(content.getvalue())
   return {"output": output, "count": count, "step": step}
 
 

@@ -1,14 +1,13 @@
 """What all scoring of weights shares: loading, checking, preprocessing."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
-from etils import epath
 
-from van_jax import data, models, parallel
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, data, models, parallel, storage
 from van_jax.experiment import sections, weights
 from van_jax.experiment.sections import Config
 
@@ -37,17 +36,24 @@ def load(
   return bundle
 
 
-def make_room(output: epath.Path) -> None:
+def make_room(output: str) -> None:
   """Makes the folder of a file, so that no scores are lost for want of it."""
-  if output.is_dir():
+  path = storage.absolute(output)
+  if path.is_dir():
     raise ValueError(f"output={output} is a folder; name a JSON file.")
   try:
-    output.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise ValueError(
       f"output={output} cannot be written: {error}; name a file in a folder "
       "that can be."
     ) from error
+
+
+def write(output: str, scores: Mapping[str, Any]) -> None:
+  """Writes scores as a JSON file, all of it or nothing."""
+  with storage.replacing(output) as draft:
+    draft.write_text(json.dumps(scores, indent=2) + "\n")
 
 
 def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:

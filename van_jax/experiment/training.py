@@ -10,8 +10,7 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import data, parallel, storage, tasks
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, data, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,

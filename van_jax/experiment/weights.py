@@ -4,14 +4,15 @@ import dataclasses
 import os
 from typing import Any
 
+import jax
 from etils import epath
 
-from van_jax import models, parallel, storage
-from van_jax.bundle import folder as bundle_lib
-from van_jax.experiment import old_configs, parts, sections, task as task_lib
+from van_jax import bundle as bundle_lib, models, parallel, storage
+from van_jax.experiment import old_configs, sections, task as task_lib
 from van_jax.experiment.sections import Config
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
+  restoring,
   workdir as workdir_lib,
 )
 
@@ -67,16 +68,19 @@ def _load_run(
   """Returns what `load_weights` says, of a training workdir."""
   config = old_configs.read(workdir)
   model = sections.build(config, "model", **overrides)
-  schedule = sections.build(config, "schedule", steps_per_epoch=1)
-  optimizer = sections.build(config, "optimizer", schedule=schedule)
-  create = parts.state_creator(config, model, optimizer)
-  like = parts.abstract_state(create, None, parallel.create_mesh())
+  whole = parallel.replicated(parallel.create_mesh())
+  like = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+    models.variable_shapes(model),
+  )
   directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
   number = _step_number(config, directory, step)
-  state = checkpoint_lib.restore(directory, number, like)
+  variables = restoring.restore_weights(
+    directory, number, like, averaged=averaged
+  )
   return bundle_lib.Bundle(
     model=model,
-    variables=state.variables(averaged=averaged),
+    variables=variables,
     preprocessing=sections.build(config, "preprocessing"),
     labels=None,
     source={"format": "van_jax training run", "step": number},

@@ -4,18 +4,18 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
-from van_jax.bundle import folder as bundle_lib
-from van_jax.interop import export, mapping, provenance, torch_door
+from van_jax import bundle as bundle_lib, storage
+from van_jax.interop import export, provenance
+from van_jax.interop.assignment import arrays, assign
 from van_jax.interop.facts import class_names, published_preprocessing
 from van_jax.interop.names import state_dicts
 from van_jax.interop.proof import official_arrays, photographs, verification
-from van_jax.interop.readers import open as weight_files
+from van_jax.interop.readers import torch_file, weight_files
 
 REPORT = "parity.json"  # In the bundle, where it was verified.
 _SUSPICIOUS = 1e-3  # Of the logits' spread: ten times what rounding does.
@@ -53,6 +53,7 @@ def convert(
     ValueError: if the file is damaged, unsafe, or not VAN's weights.
     FileExistsError: if `output` exists and may not be replaced.
   """
+  input, output = storage.absolute(input), storage.absolute(output)
   bundle_lib.check_destination(output, overwrite=overwrite)
   if images is not None and not verify:
     raise ValueError(
@@ -61,7 +62,7 @@ def convert(
     )
   photos = {}
   if verify:  # What is missing for it should be known before the work.
-    torch_door.check()
+    torch_file.library()
     photos = photographs.read(images)
   names = None if labels is None else class_names.read(labels)
   bundle = read_weights(input, labels=names, **options)
@@ -103,25 +104,26 @@ def read_weights(
   Raises:
     ValueError: if the file is damaged, unsafe, or not VAN's weights.
   """
+  path = storage.absolute(path)
   with weight_files.open_weights(path) as contents:
-    weights, plan = _plan(path, contents, averaged)
+    weights, assignment = _assigned(path, contents, averaged)
     chosen = dataclasses.replace(
-      published_preprocessing.choose(weights, plan.model, contents.tree),
+      published_preprocessing.choose(weights, assignment.model, contents.tree),
       **(preprocessing or {}),
     )
     if labels is None:
       labels, origin = class_names.choose(
-        contents.tree, path, plan.model.num_classes
+        contents.tree, path, assignment.model.num_classes
       )
       logging.info("Class names: from %s.", origin)
     logging.info("%s", chosen)
-    variables = mapping.read(plan, _progress)
-    source = provenance.describe(path, contents.container, weights, plan)
-  source["non_finite"] = mapping.non_finite(variables)
+    variables = arrays.read(assignment, _progress)
+    source = provenance.describe(path, contents.container, weights, assignment)
+  source["non_finite"] = arrays.non_finite(variables)
   for warning in provenance.warnings(source, weights.averages):
     logging.warning("%s.", warning)
   return bundle_lib.Bundle(
-    model=plan.model,
+    model=assignment.model,
     variables=variables,
     preprocessing=chosen,
     labels=None if labels is None else tuple(labels),
@@ -158,7 +160,8 @@ def verify_bundle(
       report["logits_max_over_spread"],
     )
   text = json.dumps(report, indent=2) + "\n"
-  (pathlib.Path(bundle) / REPORT).write_text(text, encoding="utf-8")
+  with storage.replacing(storage.absolute(bundle) / REPORT) as draft:
+    draft.write_text(text, encoding="utf-8")
   return report
 
 
@@ -186,18 +189,16 @@ def convert_back(
     ValueError: if the other project's code cannot run the model.
     FileExistsError: if `output` exists and may not be replaced.
   """
-  output = pathlib.Path(output)
+  output = pathlib.Path(storage.absolute(output))
   export.check_destination(output, to=to, overwrite=overwrite)
   is_bundle = bundle_lib.is_bundle(input)
   bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
   export.check(bundle.model, to=to)
   for note in export.notes(bundle.model, to=to):
     logging.warning("%s.", note)
-  output.parent.mkdir(parents=True, exist_ok=True)
-  draft = output.with_name(f".{output.name}.{os.getpid()}.incomplete")
-  try:
+  with storage.replacing(output) as draft:
     export.write(
-      draft,
+      pathlib.Path(draft),
       to=to,
       model=bundle.model,
       variables=bundle.variables,
@@ -205,23 +206,20 @@ def convert_back(
       labels=bundle.labels,
       batches_seen=bundle.source.get("batches_seen", 0),
     )
-    _move_into_place(draft, output)
-  finally:
-    _remove(draft)
   logging.info("Wrote %s.", output)
   return {"output": os.fspath(output), "format": to}
 
 
-def _plan(
+def _assigned(
   path: Path, contents: weight_files.Contents, averaged: bool
-) -> tuple[state_dicts.StateDict, mapping.Plan]:
+) -> tuple[state_dicts.StateDict, assign.Assignment]:
   try:
     weights = state_dicts.find(contents.tree, averaged=averaged)
-    plan = mapping.plan(weights)
-    mapping.check_bytes(plan, os.path.getsize(path))
+    assignment = assign.assign(weights)
+    arrays.check_bytes(assignment, os.path.getsize(path))
   except ValueError as error:
     raise ValueError(f"{path}: {error}") from error
-  model = plan.model
+  model = assignment.model
   logging.info(
     "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",
     path,
@@ -231,29 +229,11 @@ def _plan(
     published_preprocessing.variant(model)
     or f"a VAN with widths {model.widths} and depths {model.depths}",
     model.num_classes,
-    len(plan.entries),
+    len(assignment.entries),
   )
-  return weights, plan
+  return weights, assignment
 
 
 def _progress(done: int, total: int) -> None:
   if done == total or done * 10 // total > (done - 1) * 10 // total:
     logging.info("Read %d of %d arrays.", done, total)
-
-
-def _move_into_place(draft: pathlib.Path, path: pathlib.Path) -> None:
-  """Renames; at every moment the old weights or the new ones are on disk."""
-  if not path.is_dir():
-    draft.replace(path)
-    return
-  replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
-  path.rename(replaced)
-  draft.rename(path)
-  shutil.rmtree(replaced)
-
-
-def _remove(path: pathlib.Path) -> None:
-  if path.is_dir():
-    shutil.rmtree(path)
-  else:
-    path.unlink(missing_ok=True)

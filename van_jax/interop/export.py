@@ -9,10 +9,10 @@ import numpy as np
 
 from van_jax import models
 from van_jax.data.images import preprocessing as preprocessing_lib
-from van_jax.interop import mapping, torch_door
+from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import published_preprocessing
-from van_jax.interop.names import tables as key_tables, translate as keys
-from van_jax.interop.readers import safetensors_file
+from van_jax.interop.names import key_tables, keys
+from van_jax.interop.readers import safetensors_file, torch_file
 
 OFFICIAL, MMPRETRAIN, HUGGINGFACE = FORMATS = (
   "official",
@@ -117,9 +117,9 @@ def write(
   """
   check(model, to=to)
   dialect = _dialect(model, to)
-  arrays = mapping.write(variables, dialect, count=batches_seen)
+  named = arrays.write(variables, dialect, count=batches_seen)
   if to == HUGGINGFACE:
-    _write_huggingface(path, arrays, dialect, model, preprocessing, labels)
+    _write_huggingface(path, named, dialect, model, preprocessing, labels)
     return
   name = published_preprocessing.variant(model) or ""
   description = (
@@ -127,7 +127,7 @@ def write(
     if to == OFFICIAL
     else {"meta": {"CLASSES": list(labels)} if labels else {}}
   )
-  torch_door.save(path, description, arrays)
+  torch_file.save(path, description, named)
 
 
 def _dialect(model: models.VAN, to: str) -> keys.Dialect:
@@ -141,7 +141,7 @@ def _dialect(model: models.VAN, to: str) -> keys.Dialect:
 
 def _write_huggingface(
   path: pathlib.Path,
-  arrays: dict[str, np.ndarray],
+  named: dict[str, np.ndarray],
   dialect: keys.Dialect,
   model: models.VAN,
   preprocessing: preprocessing_lib.Preprocessing,
@@ -154,7 +154,7 @@ def _write_huggingface(
   }
   weights, *descriptions = _HUGGINGFACE_FILES
   path.mkdir()
-  safetensors_file.write(path / weights, arrays | unused)
+  safetensors_file.write(path / weights, named | unused)
   for name, values in zip(
     descriptions,
     (_config(model, preprocessing, labels), _processor(preprocessing)),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from van_jax.interop import mapping
+from van_jax.interop.assignment import arrays, assign
 from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
 
@@ -15,7 +15,7 @@ def describe(
   path: str | os.PathLike[str],
   container: str,
   weights: state_dicts.StateDict,
-  plan: mapping.Plan,
+  assignment: assign.Assignment,
 ) -> dict[str, Any]:
   """Returns where the weights come from, as plain JSON values.
 
@@ -23,12 +23,12 @@ def describe(
     path: of the file.
     container: of the file.
     weights: in the file.
-    plan: of the weights; the file is open.
+    assignment: of the weights; the file is open.
   """
   with open(path, "rb") as file:
     digest = hashlib.file_digest(file, "sha256").hexdigest()
   dtypes = collections.Counter(
-    plan.tensors[entry.key].dtype for entry in plan.entries.values()
+    assignment.tensors[entry.key].dtype for entry in assignment.entries.values()
   )
   return {
     "file": os.path.basename(path),
@@ -38,11 +38,11 @@ def describe(
     "container": container,
     "place": weights.place,
     "averaged": weights.place in state_dicts.AVERAGED,
-    "variant": published_preprocessing.variant(plan.model),
-    "arrays": len(plan.entries),
+    "variant": published_preprocessing.variant(assignment.model),
+    "arrays": len(assignment.entries),
     "dtypes": dict(dtypes),
-    "dropped": plan.dropped,
-    "batches_seen": mapping.batches_seen(plan),
+    "dropped": assignment.dropped,
+    "batches_seen": arrays.batches_seen(assignment),
   }
 
 

@@ -2,6 +2,7 @@
 
 from van_jax.models.attention.lka import Attention, LargeKernelAttention
 from van_jax.models.folding import fold_batch_norm
+from van_jax.models.shapes import variable_shapes
 from van_jax.models.van import VAN
 from van_jax.models.variants import (
   VARIANTS,
@@ -23,4 +24,5 @@ __all__ = [
   "fold_batch_norm",
   "from_architecture",
   "list_models",
+  "variable_shapes",
 ]

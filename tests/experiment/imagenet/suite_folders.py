@@ -15,8 +15,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from van_jax import data, models
-from van_jax.bundle import folder as bundle_lib
+from van_jax import bundle as bundle_lib, data, models
 from van_jax.interop.facts import imagenet
 
 IDS = imagenet.wordnet_ids()

@@ -5,7 +5,7 @@ import published_files as published
 import pytest
 
 from van_jax import models
-from van_jax.interop import mapping
+from van_jax.interop.assignment import assign
 from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
 from van_jax.interop.readers import tensors
@@ -23,7 +23,7 @@ KEY_COUNTS = {
 }
 
 
-def plan(arrays):
+def assigned(arrays):
   """Plans the conversion of arrays, of which only the shapes are looked at."""
   tree = {
     key: tensors.Tensor(
@@ -31,7 +31,7 @@ def plan(arrays):
     )
     for key, array in arrays.items()
   }
-  return mapping.plan(state_dicts.find({"state_dict": tree}))
+  return assign.assign(state_dicts.find({"state_dict": tree}))
 
 
 @pytest.mark.parametrize("name", KEY_COUNTS)
@@ -41,14 +41,14 @@ def test_published_variants_are_told_by_their_shapes(name):
     published.Size(row.widths, row.depths, row.ffn_ratios, 1000), empty=True
   )
   assert len(arrays) == KEY_COUNTS[name]
-  planned = plan(arrays)
-  assert published_preprocessing.variant(planned.model) == name
-  assert planned.model == models.create_model(name)
+  found = assigned(arrays)
+  assert published_preprocessing.variant(found.model) == name
+  assert found.model == models.create_model(name)
 
 
 def test_any_size_is_read():
   size = published.Size((8, 12, 20, 24), (1, 3, 2, 1), (2, 2.5, 1, 3), 21841)
-  model = plan(published.official(size, empty=True)).model
+  model = assigned(published.official(size, empty=True)).model
   assert model.widths == size.widths
   assert model.depths == size.depths
   assert model.ffn_ratios == size.ratios
@@ -58,7 +58,7 @@ def test_any_size_is_read():
 def test_no_layer_scale_is_seen():
   arrays = published.official()
   bare = {k: v for k, v in arrays.items() if "layer_scale" not in k}
-  assert plan(bare).model.layer_scale_init is None
+  assert assigned(bare).model.layer_scale_init is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_kernel_sizes_are_read(kernels, expected):
     for name, k in zip(("conv0", "conv_spatial"), kernels, strict=True):
       if key.endswith(f"unit.{name}.weight"):
         arrays[key] = np.zeros((array.shape[0], 1, k, k), np.float32)
-  model = plan(arrays).model
+  model = assigned(arrays).model
   assert (model.kernel_size, model.dilation) == expected
 
 
@@ -92,14 +92,14 @@ def test_kernel_sizes_are_read(kernels, expected):
 def test_absent_convolutions_are_seen(absent, convs):
   arrays = published.official()
   kept = {k: v for k, v in arrays.items() if f"unit.{absent}." not in k}
-  assert plan(kept).model.lka_convs == convs
+  assert assigned(kept).model.lka_convs == convs
 
 
 def test_one_wrong_shape_does_not_mislead_the_rest():
   arrays = published.official()
   arrays["patch_embed2.proj.weight"] = np.zeros((99, 8, 3, 3), np.float32)
   with pytest.raises(ValueError, match="do not fit") as caught:
-    plan(arrays)
+    assigned(arrays)
   assert str(caught.value).count("has the shape") == 1
 
 
@@ -107,4 +107,4 @@ def test_a_missing_stage_is_said():
   arrays = published.official()
   kept = {k: v for k, v in arrays.items() if "4" not in k.split(".")[0]}
   with pytest.raises(ValueError, match="how wide stage 4 is"):
-    plan(kept)
+    assigned(kept)

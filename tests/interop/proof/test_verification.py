@@ -7,9 +7,10 @@ import published_files as published
 import pytest
 from flax import traverse_util
 
-from van_jax.interop import convert as conversion, torch_door
+from van_jax.interop import convert as conversion
 from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.proof import official_arrays, photographs, verification
+from van_jax.interop.readers import torch_file
 
 WRITERS = {
   "official": published.write_official,
@@ -144,7 +145,7 @@ def test_missing_torch_is_said_before_the_work(tmp_path, monkeypatch):
   def missing():
     raise ValueError("needs PyTorch")
 
-  monkeypatch.setattr(torch_door, "_torch", missing)
+  monkeypatch.setattr(torch_file, "library", missing)
   with pytest.raises(ValueError, match="needs PyTorch"):
     conversion.convert(
       input=tmp_path / "none", output=tmp_path / "b", verify=True

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from van_jax.interop import convert as conversion
-from van_jax.interop.readers import open as weight_files, pickles, torch_tensors
+from van_jax.interop.readers import pickles, torch_tensors, weight_files
 
 
 class Command:

@@ -16,7 +16,7 @@ from absl import logging as absl_logging
 
 from van_jax import parallel
 from van_jax.training import state as state_lib
-from van_jax.training.run import checkpoint
+from van_jax.training.run import checkpoint, restoring
 
 # So wide that a file of arrays is arrays, by far, and little index.
 WIDTH = 3000
@@ -110,7 +110,7 @@ def test_every_part_comes_back_bit_for_bit(folder):
 
 
 def test_an_older_step_can_be_asked_for(folder):
-  assert_equal(checkpoint.restore(folder, 2, make_state()), 2)
+  assert_equal(restoring.restore(folder, 2, make_state()), 2)
 
 
 def test_restored_arrays_have_the_shardings_asked_for(folder):
@@ -119,7 +119,7 @@ def test_restored_arrays_have_the_shardings_asked_for(folder):
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=one),
     make_state(),
   )
-  restored = checkpoint.restore(folder, 3, like)
+  restored = restoring.restore(folder, 3, like)
   assert {x.sharding for x in jax.tree.leaves(restored)} == {one}
 
 
@@ -173,7 +173,7 @@ def test_no_scores_are_no_best(folder):
 
 def test_a_missing_step_is_named_with_those_that_exist(folder):
   with pytest.raises(checkpoint.CheckpointError, match=r"7.*\[1, 2, 3\]"):
-    checkpoint.restore(folder, 7, make_state())
+    restoring.restore(folder, 7, make_state())
 
 
 @pytest.mark.parametrize(("last", "best"), [(0, 1), (1, -1)])
@@ -261,7 +261,7 @@ def test_nothing_readable_is_an_error_and_not_a_fresh_start(folder):
 def test_reading_a_damaged_step_leaves_it_where_it_is(folder, damage):
   damage(folder, 3)
   with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
-    checkpoint.restore(folder, 3, make_state())
+    restoring.restore(folder, 3, make_state())
   assert checkpoint.steps(folder) == [1, 2, 3]
 
 
@@ -283,7 +283,7 @@ def test_another_architecture_is_an_error_that_lists_names(folder):
 def test_a_part_that_is_not_there_is_listed(folder):
   like = make_state().replace(ema=None)
   with pytest.raises(ValueError, match=r"ema/params/head/bias: .* config None"):
-    checkpoint.restore(folder, 3, like)
+    restoring.restore(folder, 3, like)
 
 
 def test_an_unfinished_save_is_not_a_checkpoint(folder):

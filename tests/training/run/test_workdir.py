@@ -1,5 +1,7 @@
 """The run's folder: who owns it, and how it is set aside."""
 
+import json
+
 import pytest
 
 from van_jax.training.run import workdir
@@ -81,6 +83,46 @@ def test_a_damaged_config_is_named(claimed):
   path.write_text(path.read_text()[:20])
   with pytest.raises(ValueError, match=r"config\.json is damaged.*start_over"):
     workdir.check_owner(claimed, CONFIG, free=())
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format_version": "two"}'])
+def test_a_config_of_another_kind_is_damage(claimed, text):
+  (claimed / workdir.CONFIG).write_text(text)
+  with pytest.raises(ValueError, match=r"config\.json is damaged"):
+    workdir.read_config(claimed)
+
+
+def edit(folder, **changes):
+  """Changes fields of a folder's config.json; None removes one."""
+  path = folder / workdir.CONFIG
+  fields = json.loads(path.read_text()) | changes
+  kept = {key: value for key, value in fields.items() if value is not None}
+  path.write_text(json.dumps(kept))
+
+
+def test_a_run_of_a_newer_version_is_refused_in_one_line(claimed):
+  edit(claimed, format_version=99)
+  with pytest.raises(ValueError, match=r"version 99.*up to 2; ins") as info:
+    workdir.check_owner(claimed, CONFIG, free=())
+  assert "\n" not in str(info.value)
+
+
+def test_a_run_that_says_no_version_is_of_the_first(claimed):
+  edit(claimed, format_version=None)
+  workdir.check_owner(claimed, CONFIG, free=())
+
+
+def test_an_older_config_is_compared_in_todays_keys(claimed):
+  edit(claimed, seed=None, old_seed=0)
+
+  def upgrade(config):
+    seed = config.pop("old_seed")
+    return {**config, "seed": seed}
+
+  workdir.check_owner(claimed, CONFIG, free=(), upgrade=upgrade)
+  other = {**CONFIG, "seed": 1}
+  with pytest.raises(ValueError, match="seed is 0 there, 1 here"):
+    workdir.check_owner(claimed, other, free=(), upgrade=upgrade)
 
 
 def test_reading_a_folder_without_a_run_says_so(tmp_path):

@@ -2,17 +2,15 @@
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
-from etils import epath
 
 from van_jax import data, parallel
-from van_jax.bundle.folder import Bundle
+from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import corruption, restriction, suites
@@ -72,7 +70,7 @@ def evaluate(
   if jax.process_index() == 0:
     logging.info("Scores:\n%s", suite_table.render(full))
     if output:
-      epath.Path(output).write_text(json.dumps(full, indent=2) + "\n")
+      scoring.write(output, full)
   return {name: _on_a_line(scores) for name, scores in full.items()}
 
 

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from van_jax import storage
 from van_jax.interop.facts import imagenet
 
 _IMAGENET_CLASSES = 1000
@@ -42,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
     ValueError: if it cannot be read, or is not text.
   """
   try:
-    text = pathlib.Path(path).read_text(encoding="utf-8")
+    text = storage.absolute(path).read_text(encoding="utf-8")
   except (OSError, ValueError) as error:
     raise ValueError(
       f"labels={path} must be a text file with one class name a line: {error}."

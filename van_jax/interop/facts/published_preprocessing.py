@@ -10,7 +10,7 @@ from typing import Any
 
 from van_jax import models
 from van_jax.data.images import preprocessing
-from van_jax.interop.names import state_dicts, tables as key_tables
+from van_jax.interop.names import key_tables, state_dicts
 from van_jax.interop.readers import pickles
 
 # The authors' train.py (timm 0.4.12) and mmpretrain's configs/van; crop 0.9.

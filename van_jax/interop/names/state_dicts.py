@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from van_jax.interop.names import translate as keys
+from van_jax.interop.names import keys
 from van_jax.interop.readers import tensors
 
 _T = TypeVar("_T")

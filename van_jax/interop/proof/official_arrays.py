@@ -4,13 +4,9 @@ import os
 
 import numpy as np
 
-from van_jax.interop import mapping, torch_door
-from van_jax.interop.names import (
-  state_dicts,
-  tables as key_tables,
-  translate as keys,
-)
-from van_jax.interop.readers import open as weight_files
+from van_jax.interop.assignment import assign
+from van_jax.interop.names import key_tables, keys, state_dicts
+from van_jax.interop.readers import torch_file, weight_files
 
 
 def read(
@@ -27,22 +23,18 @@ def read(
   """
   with weight_files.open_weights(path) as contents:
     weights = state_dicts.find(contents.tree, averaged=averaged)
-    plan = mapping.plan(weights)
+    entries = assign.assign(weights).entries
     if contents.container.startswith("torch"):
-      tree = torch_door.load(path)
+      tree = torch_file.load(path)
       found = state_dicts.unwrapped(
         tree[weights.place] if weights.place else tree
       )
-      found = {
-        e.key: torch_door.array(found[e.key]) for e in plan.entries.values()
-      }
+      found = {e.key: torch_file.array(found[e.key]) for e in entries.values()}
     else:
-      found = {
-        e.key: weights.tensors[e.key].read() for e in plan.entries.values()
-      }
+      found = {e.key: weights.tensors[e.key].read() for e in entries.values()}
   official = keys.Dialect(key_tables.OFFICIAL, "")
   arrays = {}
-  for place, entry in plan.entries.items():
+  for place, entry in entries.items():
     there = keys.entry_of_path(place, official)
     array = found[entry.key]
     if entry.array.layout != there.array.layout:

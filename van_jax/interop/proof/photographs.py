@@ -7,6 +7,8 @@ from importlib import resources
 
 from PIL import Image
 
+from van_jax import storage
+
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -22,9 +24,10 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
   """
   if folder is None:
     return _built_in()
+  folder = pathlib.Path(storage.absolute(folder))
   paths = sorted(
     path
-    for path in pathlib.Path(folder).rglob("*")
+    for path in folder.rglob("*")
     if path.suffix.lower() in _SUFFIXES and path.is_file()
   )
   if not paths:

@@ -21,7 +21,7 @@ from van_jax.data.images import (
   normalization,
   preprocessing as preprocessing_lib,
 )
-from van_jax.interop import torch_door
+from van_jax.interop.proof import torch_run
 
 OUTPUTS = ("stage1", "stage2", "stage3", "stage4", "logits")
 _PAIRS = (
@@ -168,9 +168,9 @@ def _compare(
   moments = {name: np.zeros(3) for name in OUTPUTS}  # Count, sum, squares.
   agreed = 0
   runs = itertools.zip_longest(
-    torch_door.stages_and_logits(model, arrays, batches, double=False),
+    torch_run.stages_and_logits(model, arrays, batches, double=False),
     _flax(model, variables, batches),
-    torch_door.stages_and_logits(
+    torch_run.stages_and_logits(
       model, arrays, batches[:exact_batches], double=True
     ),
   )

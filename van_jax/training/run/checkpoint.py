@@ -1,9 +1,9 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -13,14 +13,9 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import storage
-from van_jax.training.run.fingerprint import fingerprint
+from van_jax.training.run import fingerprint, restoring
+from van_jax.training.run.restoring import CheckpointError
 from van_jax.training.state import TrainState
-
-_LISTED = 8  # Misfits that one error spells out.
-
-
-class CheckpointError(RuntimeError):
-  """A checkpoint could not be written or read."""
 
 
 class Checkpointer:
@@ -90,10 +85,11 @@ class Checkpointer:
       CheckpointError: when this or the save before it could not be written,
         on a full disk for example. Finished checkpoints are untouched.
     """
-    checksum = fingerprint(state)
+    parts = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    checksums = fingerprint.fingerprints(parts)
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
-      fingerprint=ocp.args.JsonSave({"crc32": checksum}),
+      fingerprint=ocp.args.JsonSave({"parts_crc32": checksums}),
     )
     try:
       self._manager.save(step, args=items, metrics=scores)
@@ -136,7 +132,7 @@ class Checkpointer:
     found = steps(self._directory)
     for step in reversed(found):
       try:
-        return restore(self._directory, step, like)
+        return restoring.restore(self._directory, step, like)
       except CheckpointError as error:
         logging.warning(
           "%s It is set aside as %s; falling back to the one before.",
@@ -215,86 +211,3 @@ def best_step(
       "the best; ask for --step=latest."
     )
   return max(scores, key=lambda s: (scores[s], s))
-
-
-def restore(
-  directory: str | os.PathLike[str], step: int, like: TrainState
-) -> TrainState:
-  """Returns the state of one checkpoint, whole and verified.
-
-  Args:
-    directory: the folder of checkpoints.
-    step: which of them.
-    like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
-
-  Raises:
-    CheckpointError: when it is missing or damaged.
-    ValueError: when it is of another architecture or optimizer.
-  """
-  path = storage.absolute(directory) / str(step)
-  if not path.is_dir():
-    raise CheckpointError(
-      f"There is no checkpoint {path}; steps there: {steps(directory)}."
-    )
-  handlers = {
-    "state": ocp.StandardCheckpointHandler(),
-    "fingerprint": ocp.JsonCheckpointHandler(),
-  }
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  with ocp.Checkpointer(ocp.CompositeCheckpointHandler(**handlers)) as reader:
-    try:
-      saved = reader.metadata(path).item_metadata.state.tree
-    except Exception as error:  # Any of a dozen kinds, by what is damaged.
-      raise _damaged(path, error) from error
-    _check_architecture(path, saved, abstract)
-    try:
-      items = reader.restore(
-        path,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(abstract),
-          fingerprint=ocp.args.JsonRestore(),
-        ),
-      )
-      expected = items.fingerprint["crc32"]
-    except Exception as error:
-      raise _damaged(path, error) from error
-  if fingerprint(items.state) != expected:
-    raise CheckpointError(
-      f"Checkpoint {path} is damaged: its arrays are not those that were "
-      "saved (checksum)."
-    )
-  return items.state
-
-
-def _damaged(path: epath.Path, error: Exception) -> CheckpointError:
-  # TensorStore appends a kilobyte of its settings.
-  reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
-  return CheckpointError(
-    f"Checkpoint {path} is damaged: {type(error).__name__}: "
-    f"{reason[0] if reason else error!r}."
-  )
-
-
-def _check_architecture(path: epath.Path, saved: Any, like: Any):
-  """Raises a ValueError that lists what a checkpoint has and `like` has not."""
-
-  def shapes(tree):
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {
-      jax.tree_util.keystr(keys, simple=True, separator="/"): tuple(x.shape)
-      for keys, x in leaves
-    }
-
-  there, here = shapes(saved), shapes(like)
-  misfits = [
-    f"{name}: checkpoint {there.get(name)}, config {here.get(name)}"
-    for name in sorted(there.keys() | here.keys())
-    if there.get(name) != here.get(name)
-  ]
-  if misfits:
-    more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
-    raise ValueError(
-      f"Checkpoint {path} does not fit the config: "
-      f"{'; '.join(misfits[:_LISTED])}{more}. Use the config that it was "
-      "trained with."
-    )

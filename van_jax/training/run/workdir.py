@@ -12,6 +12,10 @@ from van_jax import storage
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
+# Of all that a run writes. Version 1 did not say it, had one checksum a
+# checkpoint, and AdamW's moments beside what all optimizers have.
+FORMAT_VERSION = 2
+_VERSION_KEY = "format_version"
 
 
 def check_owner(
@@ -47,7 +51,8 @@ def check_owner(
         "config is not known; name another folder, or pass --start_over."
       )
     return
-  differences = _differences(upgrade(read_config(workdir)), config, free)
+  there = upgrade(read_config(workdir))
+  differences = _differences(there, config, free)
   if differences:
     raise ValueError(
       f"workdir={workdir} holds a run of another config: "
@@ -60,29 +65,35 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
   """Returns the config that a folder's run was started with.
 
   Raises:
-    ValueError: when the folder holds no run, or its config is damaged.
+    ValueError: when the folder holds no run, one of a newer version, or its
+      config is damaged.
   """
   path = storage.absolute(workdir) / CONFIG
   try:
-    return json.loads(path.read_text())
+    config = json.loads(path.read_text())
+    version = int(config.pop(_VERSION_KEY, 1))
   except FileNotFoundError:
     raise ValueError(
       f"{workdir} is not a training workdir: it has no {CONFIG}."
     ) from None
-  except ValueError as error:
+  except (ValueError, AttributeError, TypeError) as error:
     raise ValueError(
       f"{path} is damaged ({error}); name another workdir, or pass "
       "--start_over."
     ) from None
+  if version > FORMAT_VERSION:
+    raise ValueError(
+      f"{workdir} holds a run of format version {version}, and this van_jax "
+      f"reads versions up to {FORMAT_VERSION}; install a newer van_jax."
+    )
+  return config
 
 
 def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
   """Creates the folder and writes the config into it, atomically."""
-  workdir = storage.absolute(workdir)
-  workdir.mkdir(parents=True, exist_ok=True)
-  draft = workdir / f".{CONFIG}.{os.getpid()}"
-  draft.write_text(json.dumps(config, indent=2) + "\n")
-  draft.replace(workdir / CONFIG)
+  fields = {_VERSION_KEY: FORMAT_VERSION, **config}
+  with storage.replacing(storage.absolute(workdir) / CONFIG) as draft:
+    draft.write_text(json.dumps(fields, indent=2) + "\n")
 
 
 def set_aside(workdir: str | os.PathLike[str]) -> None:

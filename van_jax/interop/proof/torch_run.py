@@ -1,51 +1,12 @@
-"""All that is asked of torch at run time: to write files, and to run VAN.
+"""Runs the PyTorch model on official arrays."""
 
-torch comes with the extra: pip install 'van_jax[convert]'. It is imported when
-one of these functions is called.
-"""
-
-import argparse
 import functools
-import os
-import pickle
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-
-def save(
-  path: str | os.PathLike[str],
-  description: Mapping[str, Any],
-  arrays: Mapping[str, np.ndarray],
-) -> None:
-  """Writes {**description, "state_dict": arrays} as torch.save does."""
-  torch = _torch()
-  state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-  torch.save({**description, "state_dict": state}, path)
-
-
-def load(path: str | os.PathLike[str]) -> Any:
-  """Returns what torch.load makes of a file that was found harmless."""
-  torch = _torch()
-  try:
-    with torch.serialization.safe_globals([argparse.Namespace]):
-      return torch.load(path, map_location="cpu", weights_only=True)
-  except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
-    raise ValueError(
-      f"{path} was converted, but torch refuses to read it for verification: "
-      f"{str(error).splitlines()[0]}; save its state_dict alone."
-    ) from error
-
-
-def array(tensor: Any) -> np.ndarray:
-  """Returns a tensor's numbers, float32."""
-  return tensor.detach().float().numpy()
-
-
-def check() -> None:
-  """Raises ValueError unless torch is installed."""
-  _torch()
+from van_jax.interop.readers import torch_file
 
 
 def stages_and_logits(
@@ -63,7 +24,7 @@ def stages_and_logits(
     batches: normalised images, [B, H, W, 3].
     double: compute in float64 instead of float32.
   """
-  torch = _torch()
+  torch = torch_file.library()
   from van_jax.interop.proof import torch_van
 
   network = torch_van.TorchVAN(
@@ -116,14 +77,3 @@ def _depthwise(conv: Any, x: Any) -> Any:
       window = padded[:, :, i * dilation :, j * dilation :]
       y.addcmul_(window[:, :, :height, :width], conv.weight[:, :, i, j, None])
   return y
-
-
-def _torch() -> Any:
-  try:
-    import torch
-  except ImportError as error:
-    raise ValueError(
-      "to write or verify PyTorch weights needs PyTorch; "
-      "pip install 'van_jax[convert]'."
-    ) from error
-  return torch

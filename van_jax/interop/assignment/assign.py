@@ -1,19 +1,15 @@
-"""Puts a file's tensors into our tree, or ours into a file's: all or none."""
+"""Assigns each tensor of a file to an array of the model they describe."""
 
 import dataclasses
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import traverse_util
 
 from van_jax import models
-from van_jax.interop.facts import architecture as shapes
-from van_jax.interop.names import state_dicts, translate as keys
+from van_jax.interop.facts import shapes
+from van_jax.interop.names import keys, state_dicts
 from van_jax.interop.readers import tensors
 
 _LISTED = 20  # Misfits that one error spells out.
@@ -21,7 +17,7 @@ _FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Assignment:
   """Which tensor goes where; everything has been checked but the numbers.
 
   Attributes:
@@ -38,7 +34,7 @@ class Plan:
   dropped: dict[str, int]
 
 
-def plan(weights: state_dicts.StateDict) -> Plan:
+def assign(weights: state_dicts.StateDict) -> Assignment:
   """Matches every tensor with an array of the model that they describe.
 
   Raises:
@@ -59,7 +55,7 @@ def plan(weights: state_dicts.StateDict) -> Plan:
       layer_norm_epsilon=dialect.table.layer_norm_epsilon,
     )
   )
-  wanted = wanted_shapes(model)
+  wanted = _shapes(model)
   entries = {path: keys.entry_of_path(path, dialect) for path in wanted}
   counters = set(keys.counters(entries.values(), dialect))
   used = {entry.key for entry in entries.values()}
@@ -71,92 +67,14 @@ def plan(weights: state_dicts.StateDict) -> Plan:
     listed += _missing(missing, entries, unknown)
     listed += unequal[:_LISTED]
     raise ValueError(_error(listed[:_LISTED], misfits, weights, model))
-  return Plan(model, entries, kept, dropped)
+  return Assignment(model, entries, kept, dropped)
 
 
-def check_bytes(plan: Plan, file_bytes: int) -> None:
-  """Raises ValueError when the arrays hold more numbers than the file does.
-
-  A small file could ask for any amount of memory by naming one storage often.
-  """
-  used = [plan.tensors[entry.key] for entry in plan.entries.values()]
-  total = sum(math.prod(t.shape) * tensors.item_size(t.dtype) for t in used)
-  if total > file_bytes:
-    raise ValueError(
-      f"its arrays take {total} bytes and the file has {file_bytes}: they "
-      "share numbers, as no VAN's do; save a state_dict without sharing."
-    )
-
-
-def non_finite(variables: Mapping[str, Any]) -> list[str]:
-  """Returns the paths of arrays that have NaN or infinity in them."""
-  flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
-  return [path for path in flat if not np.isfinite(flat[path]).all()]
-
-
-def batches_seen(plan: Plan) -> int:
-  """Returns what torch's counters of batches say, where they agree; else 0."""
-  counts = {
-    int(tensor.read())
-    for key, tensor in plan.tensors.items()
-    if keys.is_counter(key) and (tensor.shape, tensor.dtype) == ((), "int64")
-  }
-  return counts.pop() if len(counts) == 1 else 0
-
-
-def wanted_shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
+def _shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
   """Returns {path: shape} of a model's arrays."""
-  plain = model.clone(conv_implementation="xla")  # Traced soonest.
-  leaves = jax.eval_shape(
-    lambda: plain.init(
-      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
-    )
-  )
+  leaves = models.variable_shapes(model)
   flat: dict[str, Any] = traverse_util.flatten_dict(leaves, sep="/")
   return {path: leaf.shape for path, leaf in flat.items()}
-
-
-def read(
-  plan: Plan, progress: Callable[[int, int], None] = lambda done, total: None
-) -> dict[str, Any]:
-  """Returns the model's variables, float32, read one by one.
-
-  Args:
-    plan: whose tensors' file is open.
-    progress: is told how many of how many arrays are read.
-  """
-  variables = {}
-  for done, (path, entry) in enumerate(plan.entries.items(), start=1):
-    numbers = entry.array.layout.here(plan.tensors[entry.key].read())
-    variables[path] = np.array(numbers, np.float32, order="C")
-    progress(done, len(plan.entries))
-  return traverse_util.unflatten_dict(variables, sep="/")
-
-
-def write(
-  variables: Mapping[str, Any], dialect: keys.Dialect, *, count: int
-) -> dict[str, np.ndarray]:
-  """Returns the variables under another project's names, in its layout.
-
-  Args:
-    variables: of a VAN.
-    dialect: whose names to use.
-    count: what torch's counters of BatchNorm's batches say.
-
-  Raises:
-    ValueError: if the format has no name for an array.
-  """
-  flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
-  entries = {path: keys.entry_of_path(path, dialect) for path in flat}
-  arrays = {
-    entry.key: np.array(
-      entry.array.layout.there(np.asarray(flat[path])), order="C"
-    )
-    for path, entry in entries.items()
-  }
-  for key in keys.counters(entries.values(), dialect):
-    arrays[key] = np.array(count, np.int64)
-  return arrays
 
 
 def _part(key: str) -> str:

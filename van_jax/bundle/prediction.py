@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from van_jax.bundle import folder as bundle_lib
+from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import normalization, preprocessing
 
 
@@ -29,7 +29,7 @@ class Prediction(NamedTuple):
 
 
 def predict(
-  bundle: bundle_lib.Bundle,
+  bundle: Bundle,
   image: str | os.PathLike[str] | Image.Image | np.ndarray,
   *,
   top: int = 5,

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Iterator
 from typing import IO, Any
 
+from van_jax import storage
 from van_jax.interop.readers import (
   pickles,
   safetensors_file,
@@ -39,7 +40,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[Contents]:
     FileNotFoundError: if there is no such file.
     ValueError: if the file is damaged, refused, or of no format known here.
   """
-  path = pathlib.Path(path)
+  path = pathlib.Path(storage.absolute(path))
   if path.is_dir():
     raise ValueError(
       f"{path} is a folder; give the file of weights in it, such as "

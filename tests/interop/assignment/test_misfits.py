@@ -4,9 +4,11 @@ import numpy as np
 import published_files as published
 import pytest
 import torch
+from flax import traverse_util
 
-from van_jax.interop import convert as conversion, mapping
-from van_jax.interop.names import tables as key_tables, translate as keys
+from van_jax import models
+from van_jax.interop import convert as conversion
+from van_jax.interop.names import key_tables, keys
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def test_tables_are_total_both_ways(table, tmp_path, arrays):
   model = conversion.read_weights(tmp_path / "w.pth").model
   for prefix in table.prefixes:
     dialect = keys.Dialect(table, prefix)
-    wanted = mapping.wanted_shapes(model)
+    wanted = traverse_util.flatten_dict(models.variable_shapes(model), sep="/")
     forth = {path: keys.entry_of_path(path, dialect) for path in wanted}
     back = keys.entries_of_keys((e.key for e in forth.values()), dialect)
     assert {e.key: e.path for e in back.values()} == {

@@ -5,7 +5,7 @@ import functools
 import re
 from collections.abc import Iterable
 
-from van_jax.interop.names import tables as key_tables
+from van_jax.interop.names import key_tables
 
 _PLACE = re.compile(r"(patch_embed|block|norm)(\d+)(?:_(\d+))?(?=/|$)")
 _NUMBER = r"0|[1-9]\d{0,5}"

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from van_jax.interop.names import tables as key_tables, translate as keys
+from van_jax.interop.names import key_tables, keys
 
 # The paper's Table 6. Other K than these are taken as d * ceil(K / d), which
 # gives the same convolutions.

@@ -1,0 +1,20 @@
+"""The weights of a run, for those who know nothing of how it was trained."""
+
+import json
+
+import jax
+import numpy as np
+
+import van_jax
+from van_jax.experiment import weights
+
+
+def test_a_workdir_that_says_nothing_of_its_optimizer_has_weights(run_copy):
+  path = run_copy / "config.json"
+  config = json.loads(path.read_text())
+  for section in ("optimizer", "schedule", "mixing", "ema"):
+    del config[section]
+  path.write_text(json.dumps(config))
+  found = weights.load_weights(run_copy).variables
+  exported = van_jax.load_bundle(run_copy / "bundle").variables
+  jax.tree.map(np.testing.assert_array_equal, found, exported)

@@ -1,0 +1,78 @@
+"""`bundle.json`: what a bundle says of itself, and in which version.
+
+Version 1 had no "task", and the attention's fields beside the architecture's
+others. A version is read by every later program, and refused by earlier ones.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from van_jax import storage
+from van_jax.bundle.bundle import CLASSIFICATION
+
+NAME = "bundle.json"
+FORMAT = "van_jax bundle"
+FORMAT_VERSION = 2
+_FIELDS = (
+  "architecture",
+  "labels",
+  "preprocessing",
+  "source",
+  "weights_sha256",
+)
+
+
+def is_bundle(path: str | os.PathLike[str]) -> bool:
+  """Returns whether `path` is a folder that says it is a bundle."""
+  return (storage.absolute(path) / NAME).exists()
+
+
+def write(folder: epath.Path, fields: Mapping[str, Any]) -> None:
+  """Writes a bundle's JSON, of the newest version."""
+  version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+  text = json.dumps({**version, **fields}, indent=2, ensure_ascii=False)
+  (folder / NAME).write_text(f"{text}\n", encoding="utf-8")
+
+
+def read(folder: epath.Path) -> dict[str, Any]:
+  """Returns the fields of a bundle's JSON, of any version up to ours.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: if it is damaged, or of a newer version.
+  """
+  if not (folder / NAME).exists():
+    raise FileNotFoundError(
+      f"{folder} is not a bundle: it has no {NAME}; make one with "
+      "convert_torch_weights.py, or by exporting a training run."
+    )
+  try:
+    fields = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    kind, version = fields["format"], fields["format_version"]
+  except (ValueError, KeyError, TypeError) as error:
+    raise damaged(folder, f"{NAME} cannot be read: {error!r}") from error
+  if kind != FORMAT or not isinstance(version, int):
+    raise ValueError(
+      f"{folder} says that it is {kind!r}, version {version!r}, and this "
+      f"program reads {FORMAT!r}, versions 1 to {FORMAT_VERSION}; name a "
+      "bundle of van_jax."
+    )
+  if version > FORMAT_VERSION:
+    raise ValueError(
+      f"{folder} is a bundle of format version {version}, and this van_jax "
+      f"reads versions up to {FORMAT_VERSION}; install a newer van_jax."
+    )
+  if missing := sorted(set(_FIELDS) - fields.keys()):
+    raise damaged(folder, f"{NAME} has no {', '.join(missing)}")
+  return {"task": CLASSIFICATION, **fields}
+
+
+def damaged(folder: epath.Path, what: str) -> ValueError:
+  """Returns the error that says what is wrong with a bundle."""
+  return ValueError(
+    f"{folder} is damaged: {what}; copy it again, or write it anew."
+  )

@@ -1,0 +1,113 @@
+"""Writes a bundle: all of it, or nothing, and only what can be read again."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from van_jax import models, storage
+from van_jax.bundle import description, weights
+from van_jax.bundle.bundle import CLASSIFICATION
+from van_jax.data.images import preprocessing as preprocessing_lib
+
+
+def save_bundle(
+  path: str | os.PathLike[str],
+  *,
+  model: models.VAN,
+  variables: Mapping[str, Any],
+  preprocessing: preprocessing_lib.Preprocessing,
+  source: Mapping[str, Any],
+  labels: Sequence[str] | None = None,
+  task: str = CLASSIFICATION,
+  overwrite: bool = False,
+) -> None:
+  """Writes a bundle: all of it, or nothing.
+
+  The folder is written beside `path` and renamed when it is complete. With many
+  processes, one of them calls this, with variables that it holds in full.
+
+  Args:
+    path: the folder to make.
+    model: a VAN.
+    variables: what `model.init` gives, trained; arrays of float32.
+    preprocessing: what these weights want their images to be.
+    source: where the weights came from; any plain JSON values.
+    labels: one name a class, in the order of the logits.
+    task: what the model's outputs are for, by name.
+    overwrite: replace a bundle that is there already.
+
+  Raises:
+    ValueError: if the variables or labels do not fit the model, or
+      `load_bundle` could not make it again.
+    FileExistsError: if `path` is there and may not be replaced.
+  """
+  architecture, again = _architecture(model)
+  check_destination(path, overwrite=overwrite)
+  arrays = weights.host_arrays(variables)
+  weights.check_fit(arrays, again)
+  _check_labels(labels, model.num_classes)
+  with storage.replacing(path) as draft:
+    draft.mkdir()
+    weights.write(draft, arrays)
+    description.write(
+      draft,
+      {
+        "task": task,
+        "architecture": architecture,
+        "num_classes": model.num_classes,
+        "preprocessing": preprocessing.to_json(),
+        "labels": None if labels is None else list(labels),
+        "source": dict(source),
+        "weights_sha256": weights.digests(draft / weights.NAME),
+      },
+    )
+
+
+def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+  """Raises FileExistsError unless a bundle may be written at `path`."""
+  path = storage.absolute(path)
+  if not path.exists():
+    return
+  if not overwrite:
+    raise FileExistsError(
+      f"{path} exists already; choose another folder, or pass overwrite."
+    )
+  if path.is_dir() and not any(path.iterdir()):
+    return
+  if not description.is_bundle(path):  # Never delete what is not ours.
+    raise FileExistsError(
+      f"{path} is not a bundle, so it is not overwritten; choose another "
+      "folder, or remove it by hand."
+    )
+
+
+def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
+  """Returns the model's fields as JSON, and what `load_bundle` makes of them.
+
+  Raises:
+    ValueError: if that is another model.
+  """
+  if model.folded:
+    raise ValueError(
+      "model.folded=True: a folded network cannot be trained or converted; "
+      "save the one that it was made from, and fold when loading."
+    )
+  fields = json.loads(json.dumps(models.architecture(model)))
+  again = models.from_architecture(fields)
+  if type(again) is not type(model) or models.architecture(again) != fields:
+    raise ValueError(
+      f"model is a {type(model).__qualname__}, and load_bundle would make "
+      f"another model of its fields, {fields}: a bundle has no code; put what "
+      "is different into an attention module of models.VAN."
+    )
+  return fields, again
+
+
+def _check_labels(labels: Sequence[str] | None, num_classes: int) -> None:
+  """Raises ValueError unless there is one name a class."""
+  if labels is not None and len(labels) != num_classes:
+    raise ValueError(
+      f"labels has {len(labels)} names and the model num_classes={num_classes}"
+      "; give one name a class, or None."
+    )

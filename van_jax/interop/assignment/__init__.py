@@ -1,0 +1,1 @@
+"""Which tensor of a file is which array of ours: all of them, or none."""

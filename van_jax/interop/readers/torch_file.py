@@ -1,0 +1,58 @@
+"""The door to torch's own files: written, and read where they are harmless.
+
+torch comes with the extra: pip install 'van_jax[convert]'. It is imported when
+one of these functions is called.
+"""
+
+import argparse
+import os
+import pickle
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def save(
+  path: str | os.PathLike[str],
+  description: Mapping[str, Any],
+  arrays: Mapping[str, np.ndarray],
+) -> None:
+  """Writes {**description, "state_dict": arrays} as torch.save does."""
+  torch = library()
+  state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+  torch.save({**description, "state_dict": state}, path)
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+  """Returns what torch.load makes of a file that was found harmless."""
+  torch = library()
+  try:
+    with torch.serialization.safe_globals([argparse.Namespace]):
+      return torch.load(path, map_location="cpu", weights_only=True)
+  except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
+    raise ValueError(
+      f"{path} was converted, but torch refuses to read it for verification: "
+      f"{str(error).splitlines()[0]}; save its state_dict alone."
+    ) from error
+
+
+def array(tensor: Any) -> np.ndarray:
+  """Returns a tensor's numbers, float32."""
+  return tensor.detach().float().numpy()
+
+
+def library() -> Any:
+  """Returns torch.
+
+  Raises:
+    ValueError: if it is not installed.
+  """
+  try:
+    import torch
+  except ImportError as error:
+    raise ValueError(
+      "to write or verify PyTorch weights needs PyTorch; "
+      "pip install 'van_jax[convert]'."
+    ) from error
+  return torch

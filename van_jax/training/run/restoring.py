@@ -1,0 +1,197 @@
+"""Reading a checkpoint: the whole state or the weights alone, verified."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+from van_jax import storage
+from van_jax.training.run import fingerprint
+from van_jax.training.state import TrainState
+
+_LISTED = 8  # Misfits that one error spells out.
+# Of a state, in the order in which version 1 added them up to one checksum.
+_PARTS = ("step", "params", "batch_stats", "opt_state", "ema")
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint could not be written or read."""
+
+
+def restore(
+  directory: str | os.PathLike[str], step: int, like: TrainState
+) -> TrainState:
+  """Returns the state of one checkpoint, whole and verified.
+
+  Args:
+    directory: the folder of checkpoints.
+    step: which of them.
+    like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
+
+  Raises:
+    CheckpointError: when it is missing or damaged.
+    ValueError: when it is of another architecture or optimizer.
+  """
+  path = _existing(directory, step)
+  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+  with _reader(ocp.StandardCheckpointHandler()) as reader:
+    _check_architecture(path, _metadata(reader, path), abstract)
+    state = _read(reader, path, state=ocp.args.StandardRestore(abstract))
+    checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
+  _verify(path, {name: getattr(state, name) for name in _PARTS}, checksums)
+  return state
+
+
+def restore_weights(
+  directory: str | os.PathLike[str],
+  step: int,
+  like: Mapping[str, Any],
+  *,
+  averaged: bool,
+) -> dict[str, Any]:
+  """Returns the variables of one checkpoint, verified.
+
+  No more of it is read, so that nobody needs to know its optimizer. Only
+  version 1, with its one checksum over all, has to be read whole.
+
+  Args:
+    directory: the folder of checkpoints.
+    step: which of them.
+    like: {"params", "batch_stats"}, arrays or `jax.ShapeDtypeStruct`s with the
+      shardings wanted.
+    averaged: the exponential averages, if the run kept them.
+
+  Raises:
+    CheckpointError: when it is missing or damaged.
+    ValueError: when it is of another architecture.
+  """
+  path = _existing(directory, step)
+  with _reader(ocp.PyTreeCheckpointHandler()) as reader:
+    saved = _metadata(reader, path)
+    wanted = dict(like)
+    if averaged and saved.get("ema"):  # None where the run kept none.
+      wanted = {"ema": wanted}
+    _check_architecture(path, {k: saved.get(k) for k in wanted}, wanted)
+    checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
+    names = wanted if "parts_crc32" in checksums else _PARTS
+    parts = _read(
+      reader, path, state=_host_arrays({k: saved.get(k) for k in names})
+    )
+  _verify(path, parts, checksums)
+  return jax.tree.map(
+    lambda leaf, array: jax.device_put(array, leaf.sharding),
+    dict(like),
+    parts["ema"] if "ema" in wanted else {k: parts[k] for k in wanted},
+  )
+
+
+def _existing(directory: str | os.PathLike[str], step: int) -> epath.Path:
+  """Returns the folder of a checkpoint.
+
+  Raises:
+    CheckpointError: when there is none, with the steps that there are.
+  """
+  folder = storage.absolute(directory)
+  if (folder / str(step)).is_dir():
+    return folder / str(step)
+  found = sorted(ocp.utils.checkpoint_steps(folder)) if folder.is_dir() else []
+  raise CheckpointError(
+    f"There is no checkpoint {folder / str(step)}; steps there: {found}."
+  )
+
+
+def _reader(
+  handler: Any,
+) -> contextlib.AbstractContextManager[ocp.Checkpointer]:
+  """Returns what reads checkpoints, their states by this handler."""
+  return ocp.Checkpointer(
+    ocp.CompositeCheckpointHandler(
+      state=handler, fingerprint=ocp.JsonCheckpointHandler()
+    )
+  )
+
+
+@contextlib.contextmanager
+def _damage_named(path: epath.Path) -> Iterator[None]:
+  """Turns any of a dozen errors, by what is damaged, into a CheckpointError."""
+  try:
+    yield
+  except Exception as error:
+    # TensorStore appends a kilobyte of its settings.
+    reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
+    raise CheckpointError(
+      f"Checkpoint {path} is damaged: {type(error).__name__}: "
+      f"{reason[0] if reason else error!r}."
+    ) from error
+
+
+def _metadata(reader: ocp.Checkpointer, path: epath.Path) -> dict[str, Any]:
+  """Returns the shapes and types of a state, by its parts' names."""
+  with _damage_named(path):
+    return dict(reader.metadata(path).item_metadata.state.tree)
+
+
+def _read(reader: ocp.Checkpointer, path: epath.Path, **item: Any) -> Any:
+  """Returns one item of a checkpoint."""
+  (name,) = item
+  with _damage_named(path):
+    return reader.restore(path, args=ocp.args.Composite(**item))[name]
+
+
+def _host_arrays(saved: Mapping[str, Any]) -> Any:
+  """Returns the arguments that read these parts, as NumPy arrays."""
+  return ocp.args.PyTreeRestore(
+    item=jax.tree.map(lambda x: np.empty(x.shape, x.dtype), dict(saved)),
+    restore_args=jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), dict(saved)
+    ),
+    partial_restore=True,
+  )
+
+
+def _verify(
+  path: epath.Path, parts: Mapping[str, Any], checksums: Mapping[str, Any]
+) -> None:
+  """Raises CheckpointError unless the parts are those that were saved."""
+  with _damage_named(path):  # A fingerprint may be damaged as well.
+    if "parts_crc32" in checksums:
+      expected = {name: checksums["parts_crc32"][name] for name in parts}
+      found = fingerprint.fingerprints(parts)
+    else:
+      expected = checksums["crc32"]
+      found = fingerprint.fingerprint([parts[name] for name in _PARTS])
+  if found != expected:
+    raise CheckpointError(
+      f"Checkpoint {path} is damaged: its arrays are not those that were "
+      "saved (checksum)."
+    )
+
+
+def _check_architecture(path: epath.Path, saved: Any, like: Any):
+  """Raises a ValueError that lists what a checkpoint has and `like` has not."""
+
+  def shapes(tree):
+    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+    return {
+      jax.tree_util.keystr(keys, simple=True, separator="/"): tuple(x.shape)
+      for keys, x in leaves
+    }
+
+  there, here = shapes(saved), shapes(like)
+  misfits = [
+    f"{name}: checkpoint {there.get(name)}, config {here.get(name)}"
+    for name in sorted(there.keys() | here.keys())
+    if there.get(name) != here.get(name)
+  ]
+  if misfits:
+    more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
+    raise ValueError(
+      f"Checkpoint {path} does not fit the config: "
+      f"{'; '.join(misfits[:_LISTED])}{more}. Use the config that it was "
+      "trained with."
+    )
