@@ -270,6 +270,7 @@ def _export(
     variables=state.variables(averaged=config.evaluation.averaged_weights),
     preprocessing=sections.build(config, "preprocessing"),
     labels=None if task.classes is None else source.class_names,
+    task=config.task.name,
     source={
       "format": "van_jax training run",
       "config": config.to_dict(),
