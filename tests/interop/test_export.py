@@ -133,8 +133,11 @@ def test_a_backbone_is_written_without_a_head(tmp_path):
 def test_what_code_cannot_run_is_refused(bundle):
   model = bundle_lib.load_bundle(bundle).model
   for field, value in (("gate", "add"), ("kernel_size", 28)):
-    odd = dataclasses.replace(model, **{field: value})
-    with pytest.raises(ValueError, match=f"the model's {field}="):
+    attention = {"name": "lka", field: value}
+    odd = dataclasses.replace(model, attention=attention)
+    with pytest.raises(
+      ValueError, match=f"attention is .*'{field}': '?{value}"
+    ):
       export.check(odd, to="official")
 
 

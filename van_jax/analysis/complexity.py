@@ -55,7 +55,7 @@ def complexity(
   key = jax.eval_shape(lambda: jax.random.key(0))
   counter = _Counter()
   # Any convolution has these shapes; XLA's is one operation to trace.
-  model = model.clone(conv_implementation="xla")
+  model = model.clone(implementation="xla")
   with nn.intercept_methods(counter):
     variables = jax.eval_shape(model.init, key, images)
   params = jax.tree.leaves(variables["params"])

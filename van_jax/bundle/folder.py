@@ -255,7 +255,7 @@ def _damage(folder: epath.Path, saved: Mapping[str, str]) -> str:
 
 def _check_fit(weights: Mapping[str, np.ndarray], model: models.VAN) -> None:
   """Raises ValueError unless the weights are the model's, leaf by leaf."""
-  plain = model.clone(conv_implementation="xla")  # Traced soonest.
+  plain = model.clone(implementation="xla")  # Traced soonest.
   wanted = traverse_util.flatten_dict(
     jax.eval_shape(
       lambda: plain.init(

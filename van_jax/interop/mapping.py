@@ -106,7 +106,7 @@ def batches_seen(plan: Plan) -> int:
 
 def wanted_shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
   """Returns {path: shape} of a model's arrays."""
-  plain = model.clone(conv_implementation="xla")  # Traced soonest.
+  plain = model.clone(implementation="xla")  # Traced soonest.
   leaves = jax.eval_shape(
     lambda: plain.init(
       jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False

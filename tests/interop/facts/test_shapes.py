@@ -77,8 +77,8 @@ def test_kernel_sizes_are_read(kernels, expected):
     for name, k in zip(("conv0", "conv_spatial"), kernels, strict=True):
       if key.endswith(f"unit.{name}.weight"):
         arrays[key] = np.zeros((array.shape[0], 1, k, k), np.float32)
-  model = plan(arrays).model
-  assert (model.kernel_size, model.dilation) == expected
+  attention = plan(arrays).model.attention
+  assert (attention["kernel_size"], attention["dilation"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_kernel_sizes_are_read(kernels, expected):
 def test_absent_convolutions_are_seen(absent, convs):
   arrays = published.official()
   kept = {k: v for k, v in arrays.items() if f"unit.{absent}." not in k}
-  assert plan(kept).model.lka_convs == convs
+  assert plan(kept).model.attention["convs"] == convs
 
 
 def test_one_wrong_shape_does_not_mislead_the_rest():
