@@ -115,7 +115,7 @@ def as_dict(attention: Any) -> dict[str, Any]:
       f"attention={attention!r} must be a name, a module class, or a mapping "
       "with a name and fields."
     )
-  given = {key: attention[key] for key in attention.keys()}
+  given = {key: attention[key] for key in attention}
   if "name" not in given:
     raise ValueError(
       f"attention={given} has no name; there are {', '.join(ATTENTIONS)}, "
@@ -129,7 +129,7 @@ def plain(value: Any) -> Any:
   if isinstance(value, list | tuple):
     return tuple(plain(item) for item in value)
   if isinstance(value, Mapping) or hasattr(value, "keys"):
-    return FrozenDict({key: plain(value[key]) for key in value.keys()})
+    return FrozenDict({key: plain(value[key]) for key in value})
   return value
 
 
