@@ -88,6 +88,7 @@ def test_a_config_changes_what_a_variant_is_made_of():
   )  # fmt: skip
   assert (model.widths, model.depths) == ((8, 8, 8, 8), (1, 1, 1, 2))
   assert (model.ffn_ratios, model.layer_norm_epsilon) == ((1, 2, 3, 4), 1e-5)
+  assert create(widths=None, depths=None, ffn_ratios=None) == create()
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,8 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
     name: one of `list_models()`.
     num_classes: of the head; 0 for no head.
     **overrides: fields of `VAN`, or their `old_spellings`; sequences may be
-      lists, mappings anything with keys, dtype may be a name.
+      lists, dtype may be a name. A None for widths, depths or ffn_ratios
+      leaves the variant's.
 
   Raises:
     ValueError: on a name or a field that does not exist, or a bad value.
@@ -69,8 +70,13 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
     raise ValueError(
       f"name={name!r} is not a model; {imports.nearest(name, VARIANTS)}."
     )
-  fields = dataclasses.asdict(VARIANTS[name]) | {"num_classes": num_classes}
-  return _build(fields | overrides)
+  fields = dataclasses.asdict(VARIANTS[name])
+  overrides = {
+    field: value
+    for field, value in overrides.items()
+    if field not in fields or value is not None
+  }
+  return _build(fields | {"num_classes": num_classes} | overrides)
 
 
 def architecture(model: VAN) -> dict[str, Any]:
