@@ -149,12 +149,12 @@ def jax_run(job: dict):
   model = models.create_model(
     job["model"],
     dtype=job["dtype"],
-    conv_implementation=job["name"].split()[1],
+    implementation=job["name"].split()[1],
   )
   shape = (job["batch"], job["size"], job["size"], 3)
   images = jax.random.normal(jax.random.key(0), shape)
   labels = jnp.arange(job["batch"])
-  plain = models.create_model(job["model"], conv_implementation="xla")
+  plain = models.create_model(job["model"], implementation="xla")
   variables = jax.jit(plain.init)(jax.random.key(1), images[:1])
 
   def loss(params, statistics, images):

@@ -20,7 +20,7 @@ import van_jax
 
 def temporaries(name: str, batch_size: int, implementation: str) -> float:
   """Returns the MB that the compiled step takes beside its arguments."""
-  model = van_jax.create_model(name, conv_implementation=implementation)
+  model = van_jax.create_model(name, implementation=implementation)
   optimizer = optax.adamw(1e-3)
   images = jax.ShapeDtypeStruct((batch_size, 224, 224, 3), jnp.float32)
   labels = jax.ShapeDtypeStruct((batch_size,), jnp.int32)

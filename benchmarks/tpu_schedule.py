@@ -200,7 +200,7 @@ def _model(name, contestant):
   ours = van_jax.create_model(
     name,
     dtype="bfloat16",
-    conv_implementation="xla" if contestant == "xla" else "auto",
+    implementation="xla" if contestant == "xla" else "auto",
   )
   if contestant != "flax":
     return ours

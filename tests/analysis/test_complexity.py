@@ -21,6 +21,12 @@ def counted(name, image_size=224, **overrides):
   return complexity(models.create_model(name, **overrides), image_size)
 
 
+def with_lka(**fields):
+  """Returns the counts of B0 whose large kernel attention has these fields."""
+  attention = {"name": "lka", **fields}
+  return complexity(models.create_model("van_b0", attention=attention))
+
+
 def printed(flops, decimals):
   """Returns GFLOPs as the tables print them: from one decimal more, half up.
 
@@ -88,18 +94,18 @@ def test_flops_at_384_equal_the_published_figures(name, gflops):
 # Table 3: the change, exact parameters, M parameters and GFLOPs as printed.
 ABLATIONS = {
   "no depthwise": (
-    {"lka_convs": ("dilated", "pointwise")},
+    {"convs": ("dilated", "pointwise")},
     (4_064_200, "4.1", "0.9"),
   ),
   "no dilated": (
-    {"lka_convs": ("depthwise", "pointwise")},
+    {"convs": ("depthwise", "pointwise")},
     (4_025_800, "4.0", "0.9"),
   ),
   "no pointwise": (
-    {"lka_convs": ("depthwise", "dilated")},
+    {"convs": ("depthwise", "dilated")},
     (3_829_768, "3.8", "0.8"),
   ),
-  "dense": ({"lka_convs": ("dense",)}, (124_734_280, "124.7", "23.2")),
+  "dense": ({"convs": ("dense",)}, (124_734_280, "124.7", "23.2")),
   "no attention": ({"gate": "none"}, (4_105_800, "4.1", "0.9")),
   "add": ({"gate": "add"}, (4_105_800, "4.1", "0.9")),
   "sigmoid": ({"gate": "sigmoid"}, (4_105_800, "4.1", "0.9")),
@@ -109,8 +115,8 @@ ABLATIONS = {
 
 @pytest.mark.parametrize("ablation", ABLATIONS)
 def test_ablations_equal_table_3(ablation):
-  overrides, (params, millions, gflops) = ABLATIONS[ablation]
-  ours = counted("van_b0", **overrides)
+  fields, (params, millions, gflops) = ABLATIONS[ablation]
+  ours = with_lka(**fields)
   assert ours.params == params
   assert f"{ours.params / 1e6:.1f}" == millions
   assert printed(ours.flops, 1) == gflops
@@ -128,13 +134,49 @@ def test_ablations_equal_table_3(ablation):
 def test_kernel_sizes_equal_table_6(
   kernel_size, dilation, millions, gflops, taps
 ):
-  ours = counted("van_b0", kernel_size=kernel_size, dilation=dilation)
+  ours = with_lka(kernel_size=kernel_size, dilation=dilation)
   assert f"{ours.params / 1e6:.2f}" == millions
   assert printed(ours.flops, 2) == gflops
   lka = models.LargeKernelAttention(kernel_size, dilation)
   params = shapes_of(lka, 8)
   assert params["conv0"]["kernel"].shape == (taps[0], taps[0], 1, 8)
   assert params["conv_spatial"]["kernel"].shape == (taps[1], taps[1], 1, 8)
+
+
+B0_CHANNELS = 3 * 32 + 3 * 64 + 5 * 160 + 2 * 256  # Of all blocks.
+B0_POSITIONS = (  # Times channels, of all blocks at 224.
+  3 * 32 * 56**2 + 3 * 64 * 28**2 + 5 * 160 * 14**2 + 2 * 256 * 7**2
+)
+
+
+@pytest.mark.parametrize(
+  ("attention", "params", "convolutions", "a_channel"),
+  [
+    # Weights of the depthwise kernels, a channel; and with biases.
+    ("lska", 4_029_000, 5 + 5 + 7 + 7, 28),
+    ("msca", 4_160_200, 25 + 2 * 7 + 2 * 11 + 2 * 21, 110),
+  ],
+)
+def test_other_attentions_equal_their_closed_forms(
+  attention, params, convolutions, a_channel
+):
+  lka, ours = counted("van_b0"), counted("van_b0", attention=attention)
+  assert ours.params == params
+  # LKA: 5x5 and 7x7 with biases, 76 numbers a channel.
+  assert ours.params - lka.params == B0_CHANNELS * (a_channel - 76)
+  assert ours.macs - lka.macs == B0_POSITIONS * (convolutions - 25 - 49)
+
+
+def test_products_of_a_strangers_attention_are_counted():
+  ours = counted("van_b0", attention="stranger:ChannelMixing")
+  bare = with_lka(convs=("dilated",), kernel_size=9)  # 3x3, as the stranger's.
+  maps = ((32, 56, 3), (64, 28, 3), (160, 14, 5), (256, 7, 2))
+  # Two products of a map with another, or with a matrix of channels.
+  mixing = sum(2 * c * c * size**2 * depth for c, size, depth in maps)
+  assert ours.macs == bare.macs + mixing
+  norms = sum(2 * c * size**2 * depth for c, size, depth in maps)
+  assert ours.flops - ours.macs == bare.flops - bare.macs + norms
+  assert ours.params == bare.params + 2 * B0_CHANNELS
 
 
 def shapes_of(module: nn.Module, channels: int):
@@ -198,7 +240,7 @@ def test_command_prints_a_row_a_model(capsys):
 
 @pytest.mark.parametrize(
   ("argument", "message"),
-  [("van_b9", "van_b9.*nearest"), ("--image_size=31", "at least 32")],
+  [("van_b9", "van_b9.*there are van_b"), ("--image_size=31", "at least 32")],
 )
 def test_command_names_bad_arguments(argument, message, capsys):
   with pytest.raises(SystemExit) as exit_info:

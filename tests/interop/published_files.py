@@ -23,9 +23,31 @@ class Size:
   depths: tuple[int, ...] = (1, 2, 2, 1)
   ratios: tuple[float, ...] = (2, 2, 1, 3)
   classes: int = 7
+  attention: str = "lka"
 
 
 SMALL = Size()
+
+# Depthwise kernels, (high, wide), of each project's attention: K of 21 and 23
+# with dilation 3, and SegNeXt's.
+KERNELS = {
+  "lka": {"conv0": (5, 5), "conv_spatial": (7, 7)},
+  "lska": {
+    "conv0h": (1, 5),
+    "conv0v": (5, 1),
+    "conv_spatial_h": (1, 7),
+    "conv_spatial_v": (7, 1),
+  },
+  "msca": {
+    "conv0": (5, 5),
+    "conv0_1": (1, 7),
+    "conv0_2": (7, 1),
+    "conv1_1": (1, 11),
+    "conv1_2": (11, 1),
+    "conv2_1": (1, 21),
+    "conv2_2": (21, 1),
+  },
+}
 
 
 def official(
@@ -72,9 +94,12 @@ def official(
       add(f"{block}.layer_scale_2", width)
       norm(f"{block}.norm1", width, statistics=True)
       conv(f"{block}.attn.proj_1", width, width, 1)
-      conv(f"{block}.attn.spatial_gating_unit.conv0", width, 1, 5)
-      conv(f"{block}.attn.spatial_gating_unit.conv_spatial", width, 1, 7)
-      conv(f"{block}.attn.spatial_gating_unit.conv1", width, width, 1)
+      for name, (high, wide) in KERNELS[size.attention].items():
+        unit = f"{block}.attn.spatial_gating_unit.{name}"
+        add(f"{unit}.weight", width, 1, high, wide)
+        add(f"{unit}.bias", width)
+      last = "conv3" if size.attention == "msca" else "conv1"
+      conv(f"{block}.attn.spatial_gating_unit.{last}", width, width, 1)
       conv(f"{block}.attn.proj_2", width, width, 1)
       norm(f"{block}.norm2", width, statistics=True)
       conv(f"{block}.mlp.fc1", hidden, width, 1)

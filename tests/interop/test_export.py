@@ -68,6 +68,20 @@ def test_round_trips_are_bit_exact(to, expected, tmp_path, arrays):
     np.testing.assert_array_equal(got[key].numpy(), array, err_msg=key)
 
 
+@pytest.mark.parametrize("attention", ["lska", "msca"])
+def test_other_attentions_have_official_files_alone(attention, tmp_path):
+  arrays = published.official(published.Size(attention=attention))
+  got = written(tmp_path, arrays, "official")
+  assert got.keys() == arrays.keys()
+  for key, array in arrays.items():
+    np.testing.assert_array_equal(got[key].numpy(), array, err_msg=key)
+  for to in ("mmpretrain", "huggingface"):
+    with pytest.raises(ValueError, match=rf"'{attention}'.*{to} code has lka"):
+      conversion.convert_back(
+        input=tmp_path / "bundle", output=tmp_path / to, to=to
+      )
+
+
 def test_formats_translate_into_each_other(tmp_path, arrays):
   bundle = converted(tmp_path, arrays, "mmpretrain")
   conversion.convert_back(input=bundle, output=tmp_path / "o", to="official")
@@ -133,8 +147,11 @@ def test_a_backbone_is_written_without_a_head(tmp_path):
 def test_what_code_cannot_run_is_refused(bundle):
   model = bundle_lib.load_bundle(bundle).model
   for field, value in (("gate", "add"), ("kernel_size", 28)):
-    odd = dataclasses.replace(model, **{field: value})
-    with pytest.raises(ValueError, match=f"the model's {field}="):
+    attention = {"name": "lka", field: value}
+    odd = dataclasses.replace(model, attention=attention)
+    with pytest.raises(
+      ValueError, match=f"attention is .*'{field}': '?{value}"
+    ):
       export.check(odd, to="official")
 
 

@@ -14,7 +14,7 @@ SIZES = {
   "depths": (1, 2, 1, 1),
   "ffn_ratios": (2, 2, 2, 2),
   "num_classes": 7,
-  "conv_implementation": "xla",
+  "implementation": "xla",
 }
 
 
@@ -41,7 +41,12 @@ def _trained_like(model):
 
 @pytest.mark.parametrize(
   "options",
-  [{}, {"layer_scale_init": None}, {"gate": "sigmoid"}, {"num_classes": 0}],
+  [
+    {},
+    {"layer_scale_init": None},
+    {"attention": {"name": "lka", "gate": "sigmoid"}},
+    {"num_classes": 0},
+  ],
 )
 def test_folded_network_is_the_same(options):
   model = models.VAN(**(SIZES | options))

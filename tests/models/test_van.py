@@ -17,8 +17,8 @@ def small(**overrides) -> Any:
   fields: dict[str, Any] = {
     "num_classes": 5,
     "layer_scale_init": 0.5,
-    "kernel_size": 10,  # 3x3 and 5x5: quicker to compile.
-    "dilation": 2,
+    # 3x3 and 5x5: quicker to compile.
+    "attention": {"name": "lka", "kernel_size": 10, "dilation": 2},
   }
   fields |= overrides
   return models.VAN((8, 8, 16, 16), (1, 1, 2, 1), (2, 2, 2, 2), **fields)

@@ -17,17 +17,15 @@ def test_every_name_makes_its_model():
 
 
 def test_overrides_accept_what_configs_hold():
-  model = models.create_model(
-    "van_b0", dtype="bfloat16", lka_convs=["dilated", "pointwise"]
-  )
+  model = models.create_model("van_b0", dtype="bfloat16", widths=[8, 8, 8, 16])
   assert model.dtype == jnp.bfloat16
-  assert model.lka_convs == ("dilated", "pointwise")
+  assert model.widths == (8, 8, 8, 16)
 
 
 def test_architecture_survives_json():
   model = models.VAN(
-    (8, 8, 8, 16), (1, 2, 3, 1), (2, 2, 3, 4), 7, kernel_size=28, dilation=4,
-    gate="sigmoid", layer_scale_init=None, layer_norm_epsilon=1e-5,
+    (8, 8, 8, 16), (1, 2, 3, 1), (2, 2, 3, 4), 7, layer_scale_init=None,
+    attention={"name": "msca", "kernel_sizes": (3, 5)}, layer_norm_epsilon=1e-5,
   )  # fmt: skip
   fields = json.loads(json.dumps(models.architecture(model)))
   assert models.from_architecture(fields) == model
@@ -44,16 +42,12 @@ def test_architecture_takes_overrides_of_how_to_run():
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
-    ({"name": "van_bo"}, "'van_bo'.*nearest are van_b"),
-    ({"drop_path": 0.1}, r"drop_path=0.1.*nearest are drop_path_rate"),
+    ({"name": "van_bo"}, "'van_bo'.*there are van_b"),
+    ({"drop_path": 0.1}, r"drop_path=0.1.*there are drop_path_rate, drop"),
     ({"widths": (8, 16)}, r"widths=\(8, 16\) must be four"),
     ({"depths": (1, 0, 1, 1)}, r"depths=\(1, 0, 1, 1\) must be four positive"),
-    ({"gate": "max"}, "gate='max'.*multiply, add, sigmoid, none"),
-    ({"lka_convs": ()}, "lka_convs=.*must be some of"),
-    ({"lka_convs": ("pointwise", "dilated")}, "in that order"),
-    ({"lka_convs": ("dense", "pointwise")}, "in that order, or"),
     (
-      {"conv_implementation": "fft"},
+      {"implementation": "fft"},
       "'fft'.*auto, numba_cpu, pallas_tpu, shifted_sum, xla",
     ),
     ({"drop_path_rate": 1.0}, "drop_path_rate=1.0.*below 1"),
@@ -71,6 +65,6 @@ def test_bad_fields_are_named(arguments, message):
 
 def test_incomplete_architecture_is_named():
   fields = models.architecture(models.create_model("van_b0"))
-  del fields["gate"]
-  with pytest.raises(ValueError, match="lacks gate"):
+  del fields["attention"]
+  with pytest.raises(ValueError, match="lacks attention"):
     models.from_architecture(fields)

@@ -26,6 +26,8 @@ GEOMETRIES = [
   (1, 1, 4, 4, 2),  # which may miss a small map altogether.
   (3, 8, 1, 7, 2),
   (5, 3, 3, 2, 4),
+  (20, 6, 7, 1, 3),  # A column of LSKA's,
+  (6, 24, 1, 21, 1),  # and a row of MSCA's.
 ]
 
 

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from van_jax import models
+from van_jax.analysis.multiply_adds import multiply_adds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Complexity:
 
   Attributes:
     params: trainable numbers.
-    macs: multiply-adds of convolutions and linear layers.
+    macs: multiply-adds of convolutions, linear layers and other products of
+      matrices, whatever an attention is made of.
     flops: as published for VAN: macs, one per bias added, and two per element
       that goes through a BatchNorm or a LayerNorm; activations, gates,
       residuals and layer scales are not counted.
@@ -54,24 +56,25 @@ def complexity(
   images = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32)
   key = jax.eval_shape(lambda: jax.random.key(0))
   counter = _Counter()
-  # Any convolution has these shapes; XLA's is one operation to trace.
-  model = model.clone(conv_implementation="xla")
+  # Of XLA's operations there is one a convolution; of ours there are loops.
+  model = model.clone(implementation="xla")
   with nn.intercept_methods(counter):
     variables = jax.eval_shape(model.init, key, images)
+  program = jax.make_jaxpr(model.apply)(variables, images)
+  macs = multiply_adds(program)
   params = jax.tree.leaves(variables["params"])
   return Complexity(
     params=sum(math.prod(p.shape) for p in params),
-    macs=counter.macs,
-    flops=counter.macs + counter.additions,
+    macs=macs,
+    flops=macs + counter.additions,
     stage_shapes=counter.stage_shapes,
   )
 
 
 class _Counter:
-  """Watches module calls, and counts those that own the parameters."""
+  """Watches module calls, and counts what biases and norms add."""
 
   def __init__(self):
-    self.macs = 0
     self.additions = 0
     self.stage_shapes = ()
 
@@ -81,11 +84,10 @@ class _Counter:
       # A bias may be beside the map.
       y = result[0] if isinstance(result, tuple) else result
       own = context.module.variables.get("params", {})
-      if "kernel" in own:  # [..., in / groups, out]: all of it a position.
-        self.macs += own["kernel"].size * (y.size // y.shape[-1])
-        self.additions += y.size if "bias" in own else 0
-      elif "scale" in own:  # A norm.
+      if "scale" in own:  # A norm.
         self.additions += 2 * y.size
+      elif "bias" in own:
+        self.additions += y.size
     elif context.method_name == "features":
       self.stage_shapes = tuple(x.shape[1:] for x in result)
     return result

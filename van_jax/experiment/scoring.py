@@ -7,7 +7,14 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, data, models, parallel, storage
+from van_jax import (
+  bundle as bundle_lib,
+  data,
+  imports,
+  models,
+  parallel,
+  storage,
+)
 from van_jax.experiment import sections, weights
 from van_jax.experiment.sections import Config
 
@@ -24,13 +31,15 @@ def load(
   parallel.check_batch_size(
     "evaluation.batch_size", config.evaluation.batch_size
   )
+  named = config.model.attention.name
   bundle = weights.load_weights(
     checkpoint,
     step=step,
     averaged=config.evaluation.averaged_weights,
     fold_batch_norm=fold_batch_norm,
+    attention=named if imports.is_path(named) else None,
     dtype=config.model.dtype,
-    conv_implementation=config.model.implementation,
+    implementation=config.model.implementation,
   )
   _check_same_model(config, checkpoint, bundle.model)
   return bundle

@@ -6,7 +6,7 @@ schema. The same row checks a config and builds a run.
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -45,31 +45,12 @@ class Section(NamedTuple):
   tried: bool = True
 
 
-def create_model(
-  *,
-  widths: tuple[int, ...] | None,
-  depths: tuple[int, ...] | None,
-  ffn_ratios: tuple[float, ...] | None,
-  attention: Mapping[str, Any],
-  implementation: str,
-  **fields: Any,
-) -> models.VAN:
-  """Returns `models.create_model`, None standing for the variant's own."""
-  stages = {"widths": widths, "depths": depths, "ffn_ratios": ffn_ratios}
-  own = {k: v for k, v in stages.items() if v is not None}
-  lka = {("lka_convs" if k == "convs" else k): v for k, v in attention.items()}
-  if (name := lka.pop("name")) != "lka":
-    raise ValueError(f"attention.name={name!r} is unknown; there are lka.")
-  fields = {"conv_implementation": implementation, **fields}
-  return models.create_model(**own, **lka, **fields)
-
-
 def _batch() -> dict[str, Any]:
   return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3))}
 
 
 SECTIONS = {
-  "model": Section(create_model),
+  "model": Section(models.create_model),
   "data": Section(data.open_source, tried=False),
   "augmentation": Section(data.Augmentation),
   "preprocessing": Section(data.Preprocessing),

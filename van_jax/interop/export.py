@@ -13,18 +13,23 @@ from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import key_tables, keys
 from van_jax.interop.readers import safetensors_file, torch_file
+from van_jax.models.attention import table
 
 OFFICIAL, MMPRETRAIN, HUGGINGFACE = FORMATS = (
   "official",
   "mmpretrain",
   "huggingface",
 )
-# What the other projects' code cannot be told.
-_FIXED = {
-  "gate": "multiply",
-  "kernel_size": 21,
-  "dilation": 3,
-  "lka_convs": ("depthwise", "dilated", "pointwise"),
+# The attentions that the other projects' code has built in. Those of LSKA and
+# MSCA have the official names, with their own convolutions'.
+_LSKA_KERNELS = ((7, 2), (11, 2), (23, 3), (35, 3), (41, 3), (53, 3))
+_LSKAS = (
+  {"name": "lska", "kernel_size": k, "dilation": d} for k, d in _LSKA_KERNELS
+)
+_BUILT_IN = {
+  OFFICIAL: ("lka", *_LSKAS, "msca"),
+  MMPRETRAIN: ("lka",),
+  HUGGINGFACE: ("lka",),
 }
 _OFFICIAL_NAMES = {
   "van_b0": "van_tiny",
@@ -44,12 +49,11 @@ def check(model: models.VAN, *, to: str) -> None:
   """Raises ValueError unless a project's code can run the model."""
   if to not in FORMATS:
     raise ValueError(f"to={to!r} must be one of {', '.join(FORMATS)}.")
-  for field, value in _FIXED.items():
-    if getattr(model, field) != value:
-      raise ValueError(
-        f"the model's {field}={getattr(model, field)!r}, and the {to} code has "
-        f"{value!r} built in; keep the bundle."
-      )
+  if model.attention not in map(table.described, _BUILT_IN[to]):
+    raise ValueError(
+      f"the model's attention is {dict(model.attention)}, and the {to} code "
+      f"has {', '.join(map(str, _BUILT_IN[to]))} built in; keep the bundle."
+    )
   if to == MMPRETRAIN:
     return  # It can do without layer scales.
   if model.layer_scale_init is None:

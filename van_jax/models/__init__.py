@@ -1,6 +1,9 @@
 """The Visual Attention Network and its published variants."""
 
-from van_jax.models.attention.lka import Attention, LargeKernelAttention
+from van_jax.models.attention.lka import LargeKernelAttention
+from van_jax.models.attention.lska import LargeSeparableKernelAttention
+from van_jax.models.attention.msca import MultiScaleConvAttention
+from van_jax.models.attention.table import ATTENTIONS
 from van_jax.models.folding import fold_batch_norm
 from van_jax.models.shapes import variable_shapes
 from van_jax.models.van import VAN
@@ -14,10 +17,12 @@ from van_jax.models.variants import (
 )
 
 __all__ = [
+  "ATTENTIONS",
   "VAN",
   "VARIANTS",
-  "Attention",
   "LargeKernelAttention",
+  "LargeSeparableKernelAttention",
+  "MultiScaleConvAttention",
   "Variant",
   "architecture",
   "create_model",

@@ -1,55 +1,18 @@
-"""What a stage is made of: a patch embedding, then blocks."""
+"""The block that stages repeat: an attention half and a feed-forward half."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from van_jax import ops
 from van_jax.models import layers
-from van_jax.models.attention import lka
+from van_jax.models.attention import table
 from van_jax.models.batch_norm import BatchNorm
-from van_jax.models.strided import StridedConv
-
-
-class PatchEmbed(nn.Module):
-  """A strided convolution and BatchNorm: fewer pixels, more channels.
-
-  Attributes:
-    features: channels out.
-    kernel_size: of the convolution, odd.
-    stride: of the convolution.
-    batch_norm_group_size: examples that share statistics.
-    batch_norm_frozen: never use the batch's statistics.
-    folded: BatchNorm is in the convolution already; see `folding.py`.
-    dtype: of the computation.
-  """
-
-  features: int
-  kernel_size: int
-  stride: int
-  batch_norm_group_size: int | None = None
-  batch_norm_frozen: bool = False
-  folded: bool = False
-  dtype: DTypeLike = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    """Maps [B, H, W, C] to [B, ceil(H / stride), ceil(W / stride), D]."""
-    x = StridedConv(
-      self.features,
-      self.kernel_size,
-      self.stride,
-      dtype=self.dtype,
-      name="proj",
-    )(x)
-    if self.folded:
-      return x
-    return BatchNorm(
-      self.batch_norm_group_size,
-      self.batch_norm_frozen,
-      dtype=self.dtype,
-      name="norm",
-    )(x, train=train)
 
 
 class Block(nn.Module):
@@ -58,61 +21,47 @@ class Block(nn.Module):
   Attributes:
     ffn_ratio: hidden channels of the feed-forward layer over channels.
     drop_path_rate: probability that an example skips a half of this block.
-    Others: as in `VAN`.
+    attention: as in `VAN`.
+    dropout_rate: inside the feed-forward.
+    layer_scale_init: initial scale of each half; None for no scales.
+    norm: makes a BatchNorm; None where norms and scales are folded into the
+      kernels beside them, see `folding.py`.
+    implementation: as in `VAN`.
+    dtype: of the computation.
   """
 
   ffn_ratio: int | float
-  drop_path_rate: float
-  dropout_rate: float
-  layer_scale_init: float | None
-  kernel_size: int
-  dilation: int
-  gate: str
-  lka_convs: tuple[str, ...]
-  batch_norm_group_size: int | None
-  batch_norm_frozen: bool
-  folded: bool
-  conv_implementation: str
-  dtype: DTypeLike
+  drop_path_rate: float = 0.0
+  attention: Any = "lka"
+  dropout_rate: float = 0.0
+  layer_scale_init: float | None = 1e-2
+  norm: Callable[..., BatchNorm] | None = BatchNorm
+  implementation: str = "auto"
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, C]."""
-    attention = lka.Attention(
-      kernel_size=self.kernel_size,
-      dilation=self.dilation,
-      gate=self.gate,
-      convs=self.lka_convs,
-      shortcut=not self.folded,
-      conv_implementation=self.conv_implementation,
-      dtype=self.dtype,
-      name="attn",
+    run = {"implementation": self.implementation, "dtype": self.dtype}
+    norm = self.norm
+    attention = Attention(
+      self.attention, shortcut=norm is not None, **run, name="attn"
     )
     feed_forward = layers.FeedForward(
-      self.ffn_ratio,
-      self.dropout_rate,
-      conv_implementation=self.conv_implementation,
-      dtype=self.dtype,
-      name="mlp",
+      self.ffn_ratio, self.dropout_rate, **run, name="mlp"
     )
-    if self.folded:
+    if norm is None:
       scale = self.param("shortcut_scale", nn.initializers.ones, x.shape[-1:])
-      x = x * scale.astype(x.dtype)[None, None, None] + attention(x)
+      scaled = x * scale.astype(x.dtype)[None, None, None]
+      x = scaled + attention(x, train=False)
       return x + feed_forward(x, train=False)
     drop_path = layers.DropPath(self.drop_path_rate)
-    y = attention(self._norm("norm1")(x, train=train))
+    y = attention(norm(name="norm1")(x, train=train), train=train)
     x = x + drop_path(self._scaled("layer_scale_1", y), train=train)
-    y = feed_forward(self._norm("norm2")(x, train=train), train=train)
+    y = feed_forward(norm(name="norm2")(x, train=train), train=train)
     return x + drop_path(self._scaled("layer_scale_2", y), train=train)
 
-  def _norm(self, name: str) -> BatchNorm:
-    return BatchNorm(
-      self.batch_norm_group_size,
-      self.batch_norm_frozen,
-      dtype=self.dtype,
-      name=name,
-    )
-
+  @nn.nowrap
   def _scaled(self, name: str, x: jax.Array) -> jax.Array:
     if self.layer_scale_init is None:
       return x
@@ -120,3 +69,37 @@ class Block(nn.Module):
     scale = self.param(name, init, x.shape[-1:], jnp.float32)
     # In float32, as its gradient is a sum over all positions.
     return (x * scale[None, None, None]).astype(x.dtype)
+
+
+class Attention(nn.Module):
+  """1x1 convolution, GELU, the attention proper, 1x1 convolution, plus x.
+
+  Attributes:
+    attention: as in `VAN`.
+    shortcut: whether x is added; a folded block adds it elsewhere.
+    implementation: as in `VAN`.
+    dtype: of the computation.
+  """
+
+  attention: Any = "lka"
+  shortcut: bool = True
+  implementation: str = "auto"
+  dtype: DTypeLike = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C]."""
+    channels = x.shape[-1]
+    run = {"implementation": self.implementation, "dtype": self.dtype}
+    pointwise = functools.partial(layers.Pointwise, **run)
+    unit: Any = table.make(
+      self.attention,
+      name="spatial_gating_unit",
+      depthwise=functools.partial(layers.Depthwise, **run),
+      pointwise=pointwise,
+      dtype=self.dtype,
+    )
+    told = {"train": train} if table.takes_train(unit) else {}
+    h = ops.gelu(pointwise(channels, name="proj_1")(x))
+    h = pointwise(channels, name="proj_2")(unit(h, **told))
+    return h + x if self.shortcut else h

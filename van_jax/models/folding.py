@@ -21,29 +21,34 @@ def fold_batch_norm(
   convolution (patch embeddings) they go into its kernel and bias; before a 1x1
   convolution (blocks) into its input rows and bias. Layer scales go into the
   last 1x1 convolution of each half. Attention adds its normalised input to
-  itself, which leaves one scale a channel on the block's own shortcut. The
-  arithmetic is in float64; results differ by rounding.
+  itself, which leaves one scale a channel on the block's own shortcut. What is
+  between its two 1x1 convolutions stays as it is, and so do its statistics.
+  The arithmetic is in float64; results differ by rounding.
 
   Args:
     model: not folded.
     variables: {"params": ..., "batch_stats": ...} of the model.
 
   Returns:
-    the model with `folded=True`, and its {"params": ...}.
+    the model with `folded=True`, and its {"params": ...}; "batch_stats" too
+    where the attention has statistics of its own.
   """
   if model.folded:
     raise ValueError("folded=True: the network is folded already.")
   params, stats = variables["params"], variables["batch_stats"]
-  folded = {}
+  folded, kept = {}, {}
   for name, layer in params.items():
     if name.startswith("patch_embed"):
       factor, shift = _affine(layer["norm"], stats[name]["norm"])
       folded[name] = {"proj": _scaled_out(layer["proj"], factor, shift)}
     elif name.startswith("block"):
       folded[name] = _folded_block(layer, stats[name])
+      if "attn" in stats[name]:
+        kept[name] = {"attn": stats[name]["attn"]}
     else:
       folded[name] = layer
-  return model.clone(folded=True), {"params": folded}
+  result = {"params": folded} | ({"batch_stats": kept} if kept else {})
+  return model.clone(folded=True), result
 
 
 def _folded_block(layer: Arrays, stats: Arrays) -> dict[str, Any]:

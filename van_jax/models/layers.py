@@ -35,11 +35,13 @@ class Pointwise(nn.Module):
     features: channels out.
     bias_apart: whether the bias is not added, but returned beside the product,
       for the next operation to add.
+    implementation: one of `ops.list_implementations()`.
     dtype: of the computation.
   """
 
   features: int
   bias_apart: bool = False
+  implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -60,13 +62,13 @@ class Depthwise(nn.Module):
   """A depthwise convolution with bias that keeps the map's size.
 
   Attributes:
-    kernel_size: taps along each axis.
+    kernel_size: taps along each axis, or (down, across).
     dilation: distance between neighbouring taps.
     implementation: one of `ops.list_implementations()`.
     dtype: of the computation; products add up in float32 or wider.
   """
 
-  kernel_size: int
+  kernel_size: int | tuple[int, int]
   dilation: int = 1
   implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
@@ -82,7 +84,9 @@ class Depthwise(nn.Module):
       gelu_with: a bias, [C], to add to x; the result is then the GELU.
     """
     channels = x.shape[-1]
-    shape = (self.kernel_size, self.kernel_size, 1, channels)
+    size = self.kernel_size
+    high, wide = (size, size) if isinstance(size, int) else size
+    shape = (high, wide, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
     convolve: Callable[..., jax.Array] = ops.depthwise_conv
@@ -126,13 +130,13 @@ class FeedForward(nn.Module):
   Attributes:
     ratio: hidden channels over channels.
     dropout_rate: of the hidden and of the final activations.
-    conv_implementation: one of `ops.list_implementations()`.
+    implementation: one of `ops.list_implementations()`.
     dtype: of the computation.
   """
 
   ratio: int | float
   dropout_rate: float = 0.0
-  conv_implementation: str = "auto"
+  implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -145,7 +149,7 @@ class FeedForward(nn.Module):
     )
     h = Depthwise(
       3,
-      implementation=self.conv_implementation,
+      implementation=self.implementation,
       dtype=self.dtype,
       name="dwconv",
     )(h, gelu_with=bias)

@@ -13,7 +13,7 @@ def variable_shapes(model: van.VAN) -> dict[str, Any]:
 
   Nothing is computed: it takes a second where `init` takes a minute.
   """
-  plain = model.clone(conv_implementation="xla")  # Traced soonest.
+  plain = model.clone(implementation="xla")  # Traced soonest.
   images = jax.ShapeDtypeStruct(
     (1, van.MIN_IMAGE_SIZE, van.MIN_IMAGE_SIZE, 3), jnp.float32
   )

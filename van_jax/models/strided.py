@@ -16,12 +16,14 @@ class StridedConv(nn.Module):
     features: channels out.
     kernel_size: k.
     stride: of both axes.
+    implementation: one of `ops.list_implementations()`.
     dtype: of the computation; products add up in float32 or wider.
   """
 
   features: int
   kernel_size: int
   stride: int
+  implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact

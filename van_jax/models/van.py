@@ -1,5 +1,8 @@
 """The Visual Attention Network: four stages of blocks, and a head."""
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,8 +10,11 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from van_jax import ops
-from van_jax.models import block, layers
-from van_jax.models.attention import lka
+from van_jax.models import layers
+from van_jax.models.attention import table
+from van_jax.models.batch_norm import BatchNorm
+from van_jax.models.block import Block
+from van_jax.models.patch_embed import PatchEmbed
 
 MIN_IMAGE_SIZE = 32  # The stride of the last stage.
 
@@ -24,10 +30,9 @@ class VAN(nn.Module):
     drop_path_rate: of the last block; the first has 0, the rest between.
     dropout_rate: inside the feed-forwards.
     layer_scale_init: initial scale of each residual; None for no scales.
-    kernel_size: of the attention, before it is taken apart.
-    dilation: of the attention.
-    gate: "multiply", "add", "sigmoid" or "none".
-    lka_convs: any of "depthwise", "dilated", "pointwise"; or ("dense",).
+    attention: a name of `ATTENTIONS`, an import path MODULE:CLASS, or a flax
+      module class; or a mapping with that as "name" and fields of the module.
+      It is kept as a mapping of name and all fields.
     layer_norm_epsilon: of the four stage norms.
     batch_norm_group_size: examples that share statistics in training; None
       for the whole batch. The official recipe has 128.
@@ -36,7 +41,9 @@ class VAN(nn.Module):
       of their neighbours; made by `fold_batch_norm`.
     dtype: of the computation; parameters and statistics are float32.
     remat: recompute each block in the backward pass, to save memory.
-    conv_implementation: one of `ops.list_implementations()`.
+    implementation: of the operations: "auto" for the fastest on each
+      platform, "xla" for plain XLA, or another one of
+      `ops.list_implementations()`.
   """
 
   widths: tuple[int, ...]
@@ -46,43 +53,60 @@ class VAN(nn.Module):
   drop_path_rate: float = 0.0
   dropout_rate: float = 0.0
   layer_scale_init: float | None = 1e-2
-  kernel_size: int = 21
-  dilation: int = 3
-  gate: str = "multiply"
-  lka_convs: tuple[str, ...] = lka.CONVS
+  attention: Any = "lka"
   layer_norm_epsilon: float = 1e-6
   batch_norm_group_size: int | None = None
   batch_norm_frozen: bool = False
   folded: bool = False
   dtype: DTypeLike = jnp.float32
   remat: bool = False
-  conv_implementation: str = "auto"
+  implementation: str = "auto"
 
   def __post_init__(self):
     _check_fields(self)
+    self.attention = table.described(self.attention)
     super().__post_init__()
 
   def setup(self):
     """Makes the stages and the head."""
+    wide = jnp.promote_types(self.dtype, jnp.float32)
+    norm = functools.partial(
+      BatchNorm,
+      self.batch_norm_group_size,
+      self.batch_norm_frozen,
+      dtype=self.dtype,
+    )
+    run: dict[str, Any] = {
+      "norm": None if self.folded else norm,
+      "implementation": self.implementation,
+      "dtype": self.dtype,
+    }
+    make_block = functools.partial(
+      Block,
+      attention=self.attention,
+      dropout_rate=self.dropout_rate,
+      layer_scale_init=self.layer_scale_init,
+      **run,
+    )
     # Names are the checkpoint's: patch_embed1, block1_0, norm1, ..., head.
     rates = np.linspace(0, self.drop_path_rate, sum(self.depths)).tolist()
-    for s, (width, depth) in enumerate(
-      zip(self.widths, self.depths, strict=True), start=1
+    for s, (width, depth, ratio) in enumerate(
+      zip(self.widths, self.depths, self.ffn_ratios, strict=True), start=1
     ):
-      setattr(self, f"patch_embed{s}", self._patch_embed(s, width))
+      kernel_size, stride = (7, 4) if s == 1 else (3, 2)
+      embed = PatchEmbed(width, kernel_size, stride, **run)
+      setattr(self, f"patch_embed{s}", embed)
       for j in range(depth):
-        setattr(self, f"block{s}_{j}", self._block(s, rates.pop(0)))
-      norm = nn.LayerNorm(
-        self.layer_norm_epsilon,
-        use_fast_variance=False,
-        dtype=jnp.promote_types(self.dtype, jnp.float32),
+        setattr(self, f"block{s}_{j}", make_block(ratio, rates.pop(0)))
+      stage_norm = nn.LayerNorm(
+        self.layer_norm_epsilon, use_fast_variance=False, dtype=wide
       )
-      setattr(self, f"norm{s}", norm)
+      setattr(self, f"norm{s}", stage_norm)
     if self.num_classes:
       self.head = nn.Dense(
         self.num_classes,
         kernel_init=layers.linear_init,
-        dtype=jnp.promote_types(self.dtype, jnp.float32),
+        dtype=wide,
       )
 
   def __call__(self, images: jax.Array, *, train: bool = False) -> jax.Array:
@@ -134,34 +158,6 @@ class VAN(nn.Module):
       maps.append(x)
     return tuple(maps)
 
-  def _patch_embed(self, s: int, width: int) -> block.PatchEmbed:
-    return block.PatchEmbed(
-      width,
-      kernel_size=7 if s == 1 else 3,
-      stride=4 if s == 1 else 2,
-      batch_norm_group_size=self.batch_norm_group_size,
-      batch_norm_frozen=self.batch_norm_frozen,
-      folded=self.folded,
-      dtype=self.dtype,
-    )
-
-  def _block(self, s: int, drop_path_rate: float) -> block.Block:
-    return block.Block(
-      ffn_ratio=self.ffn_ratios[s - 1],
-      drop_path_rate=drop_path_rate,
-      dropout_rate=self.dropout_rate,
-      layer_scale_init=self.layer_scale_init,
-      kernel_size=self.kernel_size,
-      dilation=self.dilation,
-      gate=self.gate,
-      lka_convs=self.lka_convs,
-      batch_norm_group_size=self.batch_norm_group_size,
-      batch_norm_frozen=self.batch_norm_frozen,
-      folded=self.folded,
-      conv_implementation=self.conv_implementation,
-      dtype=self.dtype,
-    )
-
 
 def _check_fields(van: VAN) -> None:
   for name in ("widths", "depths", "ffn_ratios"):
@@ -176,9 +172,8 @@ def _check_fields(van: VAN) -> None:
         f"{name}={getattr(van, name)} must be at least 0 and below 1; it is "
         f"the fraction that is dropped."
       )
-  for name, low in (("num_classes", 0), ("kernel_size", 1), ("dilation", 1)):
-    if getattr(van, name) < low:
-      raise ValueError(f"{name}={getattr(van, name)} must be at least {low}.")
+  if van.num_classes < 0:
+    raise ValueError(f"num_classes={van.num_classes} must be at least 0.")
   if van.batch_norm_group_size is not None and van.batch_norm_group_size < 1:
     raise ValueError(
       f"batch_norm_group_size={van.batch_norm_group_size} must be at least 1, "
@@ -188,20 +183,9 @@ def _check_fields(van: VAN) -> None:
 
 
 def _check_choices(van: VAN) -> None:
-  if van.gate not in lka.GATES:
+  if van.implementation not in ops.list_implementations():
     raise ValueError(
-      f"gate={van.gate!r} must be one of {', '.join(lka.GATES)}."
-    )
-  convs = tuple(van.lka_convs)
-  ordered = tuple(conv for conv in lka.CONVS if conv in convs)
-  if convs != lka.DENSE and (not convs or convs != ordered):
-    raise ValueError(
-      f"lka_convs={convs} must be some of {lka.CONVS}, in that order, or "
-      f"{lka.DENSE}."
-    )
-  if van.conv_implementation not in ops.list_implementations():
-    raise ValueError(
-      f"conv_implementation={van.conv_implementation!r} must be one of "
+      f"implementation={van.implementation!r} must be one of "
       f"{', '.join(ops.list_implementations())}."
     )
   if not jnp.issubdtype(jnp.dtype(van.dtype), jnp.floating):

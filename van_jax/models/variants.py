@@ -1,13 +1,16 @@
 """The published VANs by name, and architectures as plain values."""
 
 import dataclasses
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from van_jax import imports
+from van_jax.models import old_spellings
+from van_jax.models.attention import record
 from van_jax.models.van import VAN
 
 
@@ -40,10 +43,7 @@ _ARCHITECTURE_FIELDS = (
   "ffn_ratios",
   "num_classes",
   "layer_scale_init",
-  "kernel_size",
-  "dilation",
-  "gate",
-  "lka_convs",
+  "attention",
   "layer_norm_epsilon",
 )
 
@@ -59,50 +59,82 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
   Args:
     name: one of `list_models()`.
     num_classes: of the head; 0 for no head.
-    **overrides: fields of `VAN`; sequences may be lists, dtype may be a name.
+    **overrides: fields of `VAN`, or their `old_spellings`; sequences may be
+      lists, dtype may be a name. A None for widths, depths or ffn_ratios
+      leaves the variant's.
 
   Raises:
     ValueError: on a name or a field that does not exist, or a bad value.
   """
   if name not in VARIANTS:
     raise ValueError(
-      f"name={name!r} is not a model; {_nearest(name, VARIANTS)}."
+      f"name={name!r} is not a model; {imports.nearest(name, VARIANTS)}."
     )
-  fields = dataclasses.asdict(VARIANTS[name]) | {"num_classes": num_classes}
-  return _build(fields | overrides)
+  fields = dataclasses.asdict(VARIANTS[name])
+  overrides = {
+    field: value
+    for field, value in overrides.items()
+    if field not in fields or value is not None
+  }
+  return _build(fields | {"num_classes": num_classes} | overrides)
 
 
 def architecture(model: VAN) -> dict[str, Any]:
-  """Returns the fields that the model's weights depend on, as JSON values."""
+  """Returns the fields that the model's weights depend on, as JSON values.
+
+  Raises:
+    ValueError: if they do not make the model: it is not quite a VAN, or its
+      attention has a field that JSON cannot hold.
+  """
+  if type(model) is not VAN:
+    raise ValueError(
+      f"the model is a {type(model).__name__}, and files describe a VAN by its "
+      "fields; put what is different into an attention module."
+    )
   fields = {name: getattr(model, name) for name in _ARCHITECTURE_FIELDS}
+  fields["attention"] = record.to_json(model.attention)
   return {
     name: list(value) if isinstance(value, tuple) else value
     for name, value in fields.items()
   }
 
 
-def from_architecture(fields: Mapping[str, Any], **overrides) -> VAN:
+def from_architecture(
+  fields: Mapping[str, Any],
+  attention: type[nn.Module] | str | None = None,
+  **overrides: Any,
+) -> VAN:
   """Returns the VAN of an `architecture`, with other fields as given.
 
+  Args:
+    fields: as `architecture` gives them, or gave them in older versions.
+    attention: the class of the attention, or an import path that the caller
+      trusts; for one that is not of `ATTENTIONS`.
+    **overrides: fields of how to run the model.
+
   Raises:
-    ValueError: on missing or unknown fields, or a bad value.
+    ValueError: on missing or unknown fields, a bad value, or a stranger's
+      attention that is not handed over.
   """
+  fields = old_spellings.as_now(fields)
   missing = sorted(set(_ARCHITECTURE_FIELDS) - set(fields))
   if missing:
     raise ValueError(
       f"the architecture lacks {', '.join(missing)}; all of "
       f"{', '.join(_ARCHITECTURE_FIELDS)} must be given."
     )
-  return _build(dict(fields) | overrides)
+  fields["attention"] = record.from_json(fields["attention"], attention)
+  return _build(fields | overrides)
 
 
 def _build(fields: dict[str, Any]) -> VAN:
+  fields = old_spellings.as_now(fields)
   known = {f.name for f in dataclasses.fields(VAN)} - {"parent", "name"}
   for name in fields:
     if name not in known:
       raise ValueError(
         f"{name}={fields[name]!r} is not a field of VAN; "
-        f"{_nearest(name, known)}."
+        f"{imports.nearest(name, known)}."
       )
   values: dict[str, Any] = {
     name: tuple(value) if isinstance(value, list) else value
@@ -120,12 +152,3 @@ def _dtype(name: DTypeLike) -> jnp.dtype:
     raise ValueError(
       f"dtype={name!r} is not a type of numbers; take float32 or bfloat16."
     ) from error
-
-
-def _nearest(name: str, known) -> str:
-  close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.4)
-  return (
-    f"the nearest are {', '.join(close)}"
-    if close
-    else f"there are {', '.join(sorted(known))}"
-  )

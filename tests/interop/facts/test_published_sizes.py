@@ -64,7 +64,7 @@ def test_logits_are_pytorchs(name, size, tmp_path):
   assert published_preprocessing.variant(bundle.model) == name
   report = verification.verify(
     # XLA's own convolutions compile in half the time.
-    dataclasses.replace(bundle.model, conv_implementation="xla"),
+    dataclasses.replace(bundle.model, implementation="xla"),
     bundle.variables,
     official_arrays.read(tmp_path / "w", averaged=False),
     images=dict(list(photographs.read(None).items())[:1]),

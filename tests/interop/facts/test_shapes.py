@@ -77,8 +77,43 @@ def test_kernel_sizes_are_read(kernels, expected):
     for name, k in zip(("conv0", "conv_spatial"), kernels, strict=True):
       if key.endswith(f"unit.{name}.weight"):
         arrays[key] = np.zeros((array.shape[0], 1, k, k), np.float32)
-  model = assigned(arrays).model
-  assert (model.kernel_size, model.dilation) == expected
+  attention = assigned(arrays).model.attention
+  assert (attention["kernel_size"], attention["dilation"]) == expected
+
+
+@pytest.mark.parametrize("attention", ["lska", "msca"])
+def test_another_attention_is_read(attention):
+  arrays = published.official(published.Size(attention=attention))
+  assert assigned(arrays).model == models.create_model(
+    "van_b0",
+    widths=published.SMALL.widths,
+    depths=published.SMALL.depths,
+    ffn_ratios=published.SMALL.ratios,
+    num_classes=7,
+    attention=attention,  # As it is published.
+  )
+
+
+@pytest.mark.parametrize(
+  ("kernels", "expected"),
+  [  # arXiv:2309.01439, and one that is not there.
+    ((3, 3), (7, 2)),
+    ((3, 5), (11, 2)),
+    ((5, 11), (35, 3)),
+    ((5, 13), (41, 3)),
+    ((5, 17), (53, 3)),
+    ((7, 5), (20, 4)),
+  ],
+)
+def test_separable_kernel_sizes_are_read(kernels, expected):
+  arrays = published.official(published.Size(attention="lska"))
+  for key, array in arrays.items():
+    for name, k in zip(("conv0", "conv_spatial_"), kernels, strict=True):
+      for axis, shape in (("h", (1, k)), ("v", (k, 1))):
+        if key.endswith(f"unit.{name}{axis}.weight"):
+          arrays[key] = np.zeros((array.shape[0], 1, *shape), np.float32)
+  attention = assigned(arrays).model.attention
+  assert (attention["kernel_size"], attention["dilation"]) == expected
 
 
 @pytest.mark.parametrize(
@@ -92,7 +127,7 @@ def test_kernel_sizes_are_read(kernels, expected):
 def test_absent_convolutions_are_seen(absent, convs):
   arrays = published.official()
   kept = {k: v for k, v in arrays.items() if f"unit.{absent}." not in k}
-  assert assigned(kept).model.lka_convs == convs
+  assert assigned(kept).model.attention["convs"] == convs
 
 
 def test_one_wrong_shape_does_not_mislead_the_rest():

@@ -5,10 +5,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from van_jax.interop.names import key_tables, keys
+from van_jax.models.attention.msca import MultiScaleConvAttention
 
-# The paper's Table 6. Other K than these are taken as d * ceil(K / d), which
-# gives the same convolutions.
-_KERNELS = ((7, 2), (14, 3), (21, 3), (28, 4))
+# Dilation and taps of the dilated kernel: the K of arXiv:2202.09741, Table 6,
+# and of arXiv:2309.01439. Others are taken as dilation * taps, which gives the
+# same convolutions.
+_LKA_SIZES = {(2, 4): 7, (3, 5): 14, (3, 7): 21, (4, 7): 28}
+_LSKA_SIZES = {
+  (2, 3): 7, (2, 5): 11, (3, 7): 23, (3, 11): 35, (3, 13): 41, (3, 17): 53,
+}  # fmt: skip
 _LAYER_SCALE_INIT = 1e-2  # Trained away; kept to say that there is a scale.
 _GATE = "block{s}_{j}/attn/spatial_gating_unit"
 _CONVS = {
@@ -51,13 +56,8 @@ def architecture(
       if has & {f"block{{s}}_{{j}}/layer_scale_{n}" for n in (1, 2)}
       else None
     ),
-    "gate": "multiply",
-    "lka_convs": [
-      name for conv, name in _CONVS.items() if f"{_GATE}/{conv}" in has
-    ]
-    or list(_CONVS.values()),  # None at all is not a VAN: all are missed.
+    "attention": _attention(shapes, has),
     "layer_norm_epsilon": layer_norm_epsilon,
-    **_kernel(shapes),
   }
 
 
@@ -124,23 +124,40 @@ def _num_classes(shapes: Shapes) -> int:
   return _common(biases + matrices, "how many classes there are")
 
 
-def _kernel(shapes: Shapes) -> dict[str, int]:
-  """Returns the kernel size and dilation that give these two convolutions."""
-  sizes = {
-    conv: _common(
-      [
-        shape[-1]
-        for entry, shape in shapes.items()
-        if entry.module == f"{_GATE}/{conv}" and len(shape) == 4
-      ]
-      or [default],
-      "",
-    )
-    for conv, default in (("conv0", 5), ("conv_spatial", 7))
+def _attention(shapes: Shapes, has: set[str]) -> dict[str, Any]:
+  """Returns the attention that has these convolutions."""
+  if f"{_GATE}/conv0h" in has:
+    taps = _taps(shapes, "conv0h", 5), _taps(shapes, "conv_spatial_h", 7)
+    return {"name": "lska", **_kernel(*taps, _LSKA_SIZES)}
+  if f"{_GATE}/conv0_1" in has:
+    sizes = [
+      _taps(shapes, f"conv{i}_1", default)
+      for i, default in enumerate(MultiScaleConvAttention.kernel_sizes)
+    ]
+    return {"name": "msca", "kernel_sizes": sizes}
+  convs = [name for conv, name in _CONVS.items() if f"{_GATE}/{conv}" in has]
+  taps = _taps(shapes, "conv0", 5), _taps(shapes, "conv_spatial", 7)
+  return {
+    "name": "lka",
+    "convs": convs or list(_CONVS.values()),  # None at all: all are missed.
+    **_kernel(*taps, _LKA_SIZES),
   }
-  first, second = sizes["conv0"], sizes["conv_spatial"]
+
+
+def _kernel(
+  first: int, second: int, known: Mapping[tuple[int, int], int]
+) -> dict[str, int]:
+  """Returns kernel size and dilation of kernels with so many taps a side."""
   dilation = (first + 1) // 2
-  for kernel_size, d in _KERNELS:
-    if (d, -(-kernel_size // d)) == (dilation, second):
-      return {"kernel_size": kernel_size, "dilation": d}
-  return {"kernel_size": dilation * second, "dilation": dilation}
+  kernel_size = known.get((dilation, second), dilation * second)
+  return {"kernel_size": kernel_size, "dilation": dilation}
+
+
+def _taps(shapes: Shapes, conv: str, default: int) -> int:
+  """Returns how wide most kernels of a convolution's name are."""
+  sizes = [
+    shape[-1]
+    for entry, shape in shapes.items()
+    if entry.module == f"{_GATE}/{conv}" and len(shape) == 4
+  ]
+  return _common(sizes or [default], "")

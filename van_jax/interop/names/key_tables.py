@@ -16,6 +16,10 @@ COUNTER = "num_batches_tracked"  # Of torch's BatchNorm; Flax has none.
 _BLOCK = "block{s}_{j}"
 _GATE = f"{_BLOCK}/attn/spatial_gating_unit"
 
+# What LSKA's and SegNeXt's authors call their convolutions in VAN's place.
+_SEPARABLE = ("conv0h", "conv0v", "conv_spatial_h", "conv_spatial_v")
+_MULTI_SCALE = (*(f"conv{i}_{n}" for i in range(3) for n in (1, 2)), "conv3")
+
 # Every module of `models.VAN` that holds arrays, and its kind.
 KINDS = {
   "patch_embed{s}/proj": "conv",
@@ -25,6 +29,7 @@ KINDS = {
   f"{_GATE}/conv0": "conv",
   f"{_GATE}/conv_spatial": "conv",
   f"{_GATE}/conv1": "conv",
+  **{f"{_GATE}/{conv}": "conv" for conv in _SEPARABLE + _MULTI_SCALE},
   f"{_BLOCK}/attn/proj_2": "conv",
   f"{_BLOCK}/layer_scale_1": "scale",
   f"{_BLOCK}/norm2": "batch_norm",
@@ -115,7 +120,8 @@ class KeyTable:
 
 
 # Visual-Attention-Network/VAN-Classification, models/van.py. The authors'
-# segmentation and detection code has the same names below "backbone.".
+# segmentation and detection code has the same names below "backbone."; so has
+# LSKA's, StevenLauHKHK/Large-Separable-Kernel-Attention, with its convolutions.
 OFFICIAL = KeyTable(
   name="official",
   modules={
@@ -128,6 +134,10 @@ OFFICIAL = KeyTable(
       "block{s}.{j}.attn.spatial_gating_unit.conv_spatial"
     ),
     f"{_GATE}/conv1": "block{s}.{j}.attn.spatial_gating_unit.conv1",
+    **{
+      f"{_GATE}/{conv}": f"block{{s}}.{{j}}.attn.spatial_gating_unit.{conv}"
+      for conv in _SEPARABLE + _MULTI_SCALE
+    },
     f"{_BLOCK}/attn/proj_2": "block{s}.{j}.attn.proj_2",
     f"{_BLOCK}/layer_scale_1": "block{s}.{j}.layer_scale_1",
     f"{_BLOCK}/norm2": "block{s}.{j}.norm2",

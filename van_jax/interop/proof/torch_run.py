@@ -32,8 +32,9 @@ def stages_and_logits(
     model.depths,
     model.ffn_ratios,
     num_classes=model.num_classes,
-    kernel_size=model.kernel_size,
-    dilation=model.dilation,
+    attention={
+      k: v for k, v in model.attention.items() if k not in ("gate", "convs")
+    },
     layer_scale_init=model.layer_scale_init,
     layer_norm_epsilon=model.layer_norm_epsilon,
   )

@@ -5,7 +5,9 @@ the two share no code. The only module of the package that imports torch.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from torch.nn import functional
 class LKA(nn.Module):
   """Large kernel attention: a gate from three convolutions."""
 
-  def __init__(self, dim: int, kernel_size: int, dilation: int):
+  def __init__(self, dim: int, kernel_size: int = 21, dilation: int = 3):
     super().__init__()
     small = 2 * dilation - 1
     large = math.ceil(kernel_size / dilation)
@@ -30,13 +32,58 @@ class LKA(nn.Module):
     return x * self.conv1(self.conv_spatial(self.conv0(x)))
 
 
-class Attention(nn.Module):
-  """LKA between two 1x1 convolutions, plus its input."""
+class LSKA(nn.Module):
+  """Large separable kernel attention: along rows, then along columns."""
 
-  def __init__(self, dim: int, kernel_size: int, dilation: int):
+  def __init__(self, dim: int, kernel_size: int = 23, dilation: int = 3):
     super().__init__()
+    small, large = 2 * dilation - 1, kernel_size // dilation
+    self.conv0h = _same_conv(dim, dim, (1, small), dim)
+    self.conv0v = _same_conv(dim, dim, (small, 1), dim)
+    self.conv_spatial_h = _same_conv(dim, dim, (1, large), dim, dilation)
+    self.conv_spatial_v = _same_conv(dim, dim, (large, 1), dim, dilation)
+    self.conv1 = nn.Conv2d(dim, dim, 1)
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Maps [B, C, H, W] to [B, C, H, W]."""
+    y = self.conv0v(self.conv0h(x))
+    return x * self.conv1(self.conv_spatial_v(self.conv_spatial_h(y)))
+
+
+class MSCA(nn.Module):
+  """Multi-scale convolutional attention: SegNeXt's, with its names."""
+
+  def __init__(self, dim: int, kernel_sizes: Sequence[int] = (7, 11, 21)):
+    super().__init__()
+    self.branches = len(kernel_sizes)
+    self.conv0 = _same_conv(dim, dim, 5, dim)
+    for i, size in enumerate(kernel_sizes):
+      setattr(self, f"conv{i}_1", _same_conv(dim, dim, (1, size), dim))
+      setattr(self, f"conv{i}_2", _same_conv(dim, dim, (size, 1), dim))
+    self.conv3 = nn.Conv2d(dim, dim, 1)
+
+  def forward(self, x: torch.Tensor) -> torch.Tensor:
+    """Maps [B, C, H, W] to [B, C, H, W]."""
+    base = self.conv0(x)
+    branches = [
+      getattr(self, f"conv{i}_2")(getattr(self, f"conv{i}_1")(base))
+      for i in range(self.branches)
+    ]
+    return x * self.conv3(base + sum(branches))
+
+
+GATING_UNITS = {"lka": LKA, "lska": LSKA, "msca": MSCA}
+
+
+class Attention(nn.Module):
+  """A gating unit between two 1x1 convolutions, plus its input."""
+
+  def __init__(self, dim: int, attention: Mapping[str, Any]):
+    super().__init__()
+    fields = dict(attention)
+    unit = GATING_UNITS[fields.pop("name")]
     self.proj_1 = nn.Conv2d(dim, dim, 1)
-    self.spatial_gating_unit = LKA(dim, kernel_size, dilation)
+    self.spatial_gating_unit = unit(dim, **fields)
     self.proj_2 = nn.Conv2d(dim, dim, 1)
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -80,15 +127,14 @@ class Block(nn.Module):
     self,
     dim: int,
     ratio: float,
-    kernel_size: int,
-    dilation: int,
+    attention: Mapping[str, Any],
     layer_scale_init: float | None,
     drop: float,
     drop_path: float,
   ):
     super().__init__()
     self.norm1 = nn.BatchNorm2d(dim)
-    self.attn = Attention(dim, kernel_size, dilation)
+    self.attn = Attention(dim, attention)
     self.norm2 = nn.BatchNorm2d(dim)
     self.mlp = Mlp(dim, int(dim * ratio), drop)
     self.drop_path = drop_path
@@ -135,8 +181,7 @@ class TorchVAN(nn.Module):
     depths: blocks of each stage.
     ffn_ratios: hidden channels over channels, a stage.
     num_classes: of the head; 0 for pooled features.
-    kernel_size: of the attention, before it is taken apart.
-    dilation: of the attention.
+    attention: the name of a gating unit, with its own arguments.
     layer_scale_init: initial scale of residuals; None for no scales.
     layer_norm_epsilon: of the stage norms; 1e-6 officially, 1e-5 in
       mmpretrain.
@@ -151,8 +196,7 @@ class TorchVAN(nn.Module):
     ffn_ratios: Sequence[float] = (8, 8, 4, 4),
     *,
     num_classes: int = 1000,
-    kernel_size: int = 21,
-    dilation: int = 3,
+    attention: Mapping[str, Any] = MappingProxyType({"name": "lka"}),
     layer_scale_init: float | None = 1e-2,
     layer_norm_epsilon: float = 1e-6,
     drop: float = 0.0,
@@ -169,8 +213,7 @@ class TorchVAN(nn.Module):
         Block(
           widths[s],
           ffn_ratios[s],
-          kernel_size,
-          dilation,
+          attention,
           layer_scale_init,
           drop,
           rates[sum(depths[:s]) + j],

@@ -54,12 +54,16 @@ class _Difference:
 
 def check(model: models.VAN) -> None:
   """Raises ValueError unless the PyTorch VAN can be what the model is."""
-  convs = tuple(models.VAN.lka_convs)
-  if tuple(model.lka_convs) != convs:
-    raise ValueError(
-      f"verify: the weights have lka_convs={tuple(model.lka_convs)}, and the "
-      f"PyTorch VAN has {convs} built in; convert without verify."
-    )
+  name = model.attention["name"]
+  # What the PyTorch units cannot be told, and is LKA's or LSKA's own.
+  for field in {"gate", "convs"} & model.attention.keys():
+    given = model.attention[field]
+    default = getattr(models.ATTENTIONS[name], field)
+    if given != default:
+      raise ValueError(
+        f"verify: the weights have attention.{field}={given}, and the PyTorch "
+        f"VAN has {default} built in; convert without verify."
+      )
 
 
 def verify(

@@ -1,1 +1,1 @@
-"""Attention modules, one file each."""
+"""Attentions, one file each; `table.py` knows them by name."""

@@ -1,15 +1,17 @@
-"""Large kernel attention, and the attention half of VAN's block."""
+"""Large kernel attention, VAN's own."""
+
+from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from van_jax import ops
 from van_jax.models import layers
-from van_jax.ops import taps
+from van_jax.models.attention.gates import check_gate, gated
+from van_jax.models.attention.sizes import check_sizes
 
-GATES = ("multiply", "add", "sigmoid", "none")
 CONVS = ("depthwise", "dilated", "pointwise")
 DENSE = ("dense",)
 
@@ -29,7 +31,8 @@ class LargeKernelAttention(nn.Module):
       view, then multiply) or "none" (the view alone); Table 3.
     convs: which of the three convolutions there are, or ("dense",) for one
       K x K convolution over all channels instead; Table 3.
-    conv_implementation: one of `ops.list_implementations()`.
+    depthwise: makes a depthwise convolution.
+    pointwise: makes a 1x1 convolution.
     dtype: of the computation.
   """
 
@@ -37,8 +40,15 @@ class LargeKernelAttention(nn.Module):
   dilation: int = 3
   gate: str = "multiply"
   convs: tuple[str, ...] = CONVS
-  conv_implementation: str = "auto"
+  depthwise: Callable[..., Any] = layers.Depthwise
+  pointwise: Callable[..., Any] = layers.Pointwise
   dtype: DTypeLike = jnp.float32
+
+  def __post_init__(self):
+    check_sizes(kernel_size=self.kernel_size, dilation=self.dilation)
+    check_gate(self.gate)
+    _check_convs(self.convs)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> jax.Array:
@@ -46,83 +56,28 @@ class LargeKernelAttention(nn.Module):
     channels = x.shape[-1]
     view = x
     if "dense" in self.convs:
-      padding = taps.padding(self.kernel_size, 1)
       view = nn.Conv(
         channels,
         (self.kernel_size, self.kernel_size),
-        padding=(padding, padding),
         kernel_init=layers.conv_init(),
         dtype=self.dtype,
         name="conv_dense",
       )(view)
     if "depthwise" in self.convs:
-      view = layers.Depthwise(
-        2 * self.dilation - 1,
-        implementation=self.conv_implementation,
-        dtype=self.dtype,
-        name="conv0",
-      )(view)
+      view = self.depthwise(2 * self.dilation - 1, name="conv0")(view)
     if "dilated" in self.convs:
-      view = layers.Depthwise(
-        -(-self.kernel_size // self.dilation),
-        dilation=self.dilation,
-        implementation=self.conv_implementation,
-        dtype=self.dtype,
-        name="conv_spatial",
-      )(view)
+      size = -(-self.kernel_size // self.dilation)
+      view = self.depthwise(size, dilation=self.dilation, name="conv_spatial")(
+        view
+      )
     if "pointwise" in self.convs:
-      view = layers.Pointwise(channels, dtype=self.dtype, name="conv1")(view)
+      view = self.pointwise(channels, name="conv1")(view)
     return gated(x, view, self.gate)
 
 
-def gated(x: jax.Array, view: jax.Array, gate: str) -> jax.Array:
-  """Returns x, [B, H, W, C], under its view of the same shape."""
-  match gate:
-    case "multiply":
-      return x * view
-    case "add":
-      return x + view
-    case "sigmoid":
-      return x * nn.sigmoid(view)
-    case "none":
-      return view
-  raise ValueError(f"gate={gate!r} must be one of {', '.join(GATES)}.")
-
-
-class Attention(nn.Module):
-  """1x1 convolution, GELU, large kernel attention, 1x1 convolution, plus x.
-
-  Attributes:
-    kernel_size: of the attention, before it is taken apart.
-    dilation: of the attention.
-    gate: how the attention meets its input, one of GATES.
-    convs: which convolutions the attention has.
-    shortcut: whether x is added; a folded block adds it elsewhere.
-    conv_implementation: one of `ops.list_implementations()`.
-    dtype: of the computation.
-  """
-
-  kernel_size: int = 21
-  dilation: int = 3
-  gate: str = "multiply"
-  convs: tuple[str, ...] = CONVS
-  shortcut: bool = True
-  conv_implementation: str = "auto"
-  dtype: DTypeLike = jnp.float32
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """Maps [B, H, W, C] to [B, H, W, C]."""
-    channels = x.shape[-1]
-    h = layers.Pointwise(channels, dtype=self.dtype, name="proj_1")(x)
-    h = LargeKernelAttention(
-      kernel_size=self.kernel_size,
-      dilation=self.dilation,
-      gate=self.gate,
-      convs=self.convs,
-      conv_implementation=self.conv_implementation,
-      dtype=self.dtype,
-      name="spatial_gating_unit",
-    )(ops.gelu(h))
-    h = layers.Pointwise(channels, dtype=self.dtype, name="proj_2")(h)
-    return h + x if self.shortcut else h
+def _check_convs(convs: tuple[str, ...]) -> None:
+  ordered = tuple(conv for conv in CONVS if conv in convs)
+  if convs != DENSE and (not convs or convs != ordered):
+    raise ValueError(
+      f"convs={convs} must be some of {CONVS}, in that order, or {DENSE}."
+    )

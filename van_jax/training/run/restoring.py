@@ -133,7 +133,8 @@ def _damage_named(path: epath.Path) -> Iterator[None]:
 def _metadata(reader: ocp.Checkpointer, path: epath.Path) -> dict[str, Any]:
   """Returns the shapes and types of a state, by its parts' names."""
   with _damage_named(path):
-    return dict(reader.metadata(path).item_metadata.state.tree)
+    metadata: Any = reader.metadata(path).item_metadata
+    return dict(metadata.state.tree)
 
 
 def _read(reader: ocp.Checkpointer, path: epath.Path, **item: Any) -> Any:
