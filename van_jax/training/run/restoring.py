@@ -111,7 +111,9 @@ def _reader(
   """Returns what reads checkpoints, their states by this handler."""
   return ocp.Checkpointer(
     ocp.CompositeCheckpointHandler(
-      state=handler, fingerprint=ocp.JsonCheckpointHandler()
+      state=handler,
+      fingerprint=ocp.JsonCheckpointHandler(),
+      metrics=ocp.JsonCheckpointHandler(),  # Or Orbax warns of what is there.
     )
   )
 
@@ -133,8 +135,8 @@ def _damage_named(path: epath.Path) -> Iterator[None]:
 def _metadata(reader: ocp.Checkpointer, path: epath.Path) -> dict[str, Any]:
   """Returns the shapes and types of a state, by its parts' names."""
   with _damage_named(path):
-    metadata: Any = reader.metadata(path).item_metadata
-    return dict(metadata.state.tree)
+    items: Any = reader.metadata(path).item_metadata
+    return dict(items.state.tree)
 
 
 def _read(reader: ocp.Checkpointer, path: epath.Path, **item: Any) -> Any:
