@@ -43,14 +43,13 @@ class Block(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, C]."""
     run = {"implementation": self.implementation, "dtype": self.dtype}
-    folded = self.norm is None
     attention = Attention(
-      self.attention, shortcut=not folded, **run, name="attn"
+      self.attention, shortcut=self.norm is not None, **run, name="attn"
     )
     feed_forward = layers.FeedForward(
       self.ffn_ratio, self.dropout_rate, **run, name="mlp"
     )
-    if folded:
+    if self.norm is None:
       scale = self.param("shortcut_scale", nn.initializers.ones, x.shape[-1:])
       scaled = x * scale.astype(x.dtype)[None, None, None]
       x = scaled + attention(x, train=False)
