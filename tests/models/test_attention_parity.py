@@ -85,7 +85,7 @@ def test_outputs_and_gradients_equal_torchs(attention):
   # 6e-16 a rounding, some hundred of them one after another; sums of up to
   # 1,024 positions.
   np.testing.assert_allclose(found, logits.detach().numpy(), rtol=1e-11)
-  found = traverse_util.flatten_dict({"params": slopes}, sep="/")
+  found: Any = traverse_util.flatten_dict({"params": slopes}, sep="/")
   assert found.keys() == gradients.keys()
   for name, expected in gradients.items():
     scale = np.abs(expected).max()

@@ -29,8 +29,12 @@ SMALL = {"image_size": 64, "resize_size": 72}
 
 @pytest.fixture(scope="module")
 def trained():
+  """Returns an official state dict like one that was trained."""
+  return as_trained(published.official())
+
+
+def as_trained(arrays):
   """Returns arrays that keep activations in bounds, as training does."""
-  arrays = published.official()
   for key, array in arrays.items():
     if array.ndim > 1:
       array *= (2 / np.prod(array.shape[1:])) ** 0.5
@@ -83,6 +87,14 @@ def test_every_format_agrees_with_pytorch(name, trained, photos, tmp_path):
   for output in report["outputs"].values():
     for pair in ("torch_flax", "torch_float64", "flax_float64"):
       assert output[pair]["max"] < 1e-4 * output["spread"]
+
+
+@pytest.mark.parametrize("attention", ["lska", "msca"])
+def test_other_attentions_agree_with_pytorch(attention, photos, tmp_path):
+  arrays = published.official(published.Size(attention=attention))
+  published.write_official(tmp_path / "w", as_trained(arrays))
+  for output in verify(tmp_path / "w", photos)["outputs"].values():
+    assert output["torch_flax"]["max"] < 1e-4 * output["spread"]
 
 
 def test_a_wrong_array_is_noticed(trained, photos, tmp_path):
