@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from van_jax.cli import moved_keys
+from van_jax.cli import dotted_keys, moved_keys
 from van_jax.experiment.sections import Config
 from van_jax.training.run import workdir as workdir_lib
 
@@ -47,9 +47,6 @@ ADDED = {
   "optimizer.options": {},
 }
 
-# Data of these names was given data.shuffle_megabytes and had no use for it.
-_NO_SHUFFLE_OPTION = ("folder",)
-
 
 def read(workdir: str | os.PathLike[str]) -> Config:
   """Returns the config of a workdir's run, whatever version started it.
@@ -77,37 +74,10 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
         f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
         "van_jax's; name another workdir, or pass --start_over."
       )
-  moved = [
-    (row, _pop(upgraded, key))
-    for key, row in moved_keys.MOVED.items()
-    if _has(upgraded, key)
-  ]
+  taken = moved_keys.take(upgraded)
   for key, value in ADDED.items():
-    if not _has(upgraded, key):
-      _set(upgraded, key, copy.deepcopy(value))
-  shuffles = upgraded["data"].get("name") not in _NO_SHUFFLE_OPTION
-  for row, value in moved:
-    if value != row.usual and (shuffles or not row.to.startswith("data.")):
-      _set(upgraded, row.to, value)
+    if not dotted_keys.has(upgraded, key):
+      dotted_keys.put(upgraded, key, copy.deepcopy(value))
+  for key, value in taken.items():
+    dotted_keys.put(upgraded, key, value)
   return upgraded
-
-
-def _has(config: Mapping[str, Any], key: str) -> bool:
-  *sections, last = key.split(".")
-  return last in _section(config, sections)
-
-
-def _pop(config: Mapping[str, Any], key: str) -> Any:
-  *sections, last = key.split(".")
-  return _section(config, sections).pop(last)
-
-
-def _set(config: Mapping[str, Any], key: str, value: Any) -> None:
-  *sections, last = key.split(".")
-  _section(config, sections)[last] = value
-
-
-def _section(config: Any, names: list[str]) -> dict[str, Any]:
-  for name in names:
-    config = config[name]
-  return config
