@@ -17,14 +17,21 @@ CONFIG = """
 from ml_collections import config_dict
 
 def get_config():
-  return config_dict.ConfigDict({
-    "seed": 0,
-    "model": {
-      "widths": config_dict.placeholder(tuple),
-      "attention": {"name": "lka", "kernel_size": 21},
-    },
-    "optimizer": {"name": "adamw", "options": {"beta1": 0.9}},
-  })
+  config = config_dict.ConfigDict()
+  config.seed = 0
+  config.model = config_dict.ConfigDict()
+  config.model.widths = config_dict.placeholder(tuple)
+  config.model.implementation = "auto"
+  config.model.attention = config_dict.ConfigDict()
+  config.model.attention.name = "lka"
+  config.model.attention.kernel_size = 21
+  config.data = config_dict.ConfigDict()
+  config.optimizer = config_dict.ConfigDict()
+  config.optimizer.name = "adamw"
+  config.optimizer.options = config_dict.ConfigDict()
+  config.optimizer.options.beta1 = 0.9
+  {more}
+  return config
 """
 
 
@@ -32,12 +39,12 @@ def get_config():
 def parse(monkeypatch, tmp_path):
   """Returns a function that parses arguments with flags of their own."""
   path = tmp_path / "run.py"
-  path.write_text(CONFIG)
 
-  def parse(*arguments):
+  def parse(*arguments, more=""):
     values = flags.FlagValues()
     monkeypatch.setattr(flags, "FLAGS", values)
     monkeypatch.setattr(sys, "argv", ["x.py", f"--config={path}", *arguments])
+    path.write_text(CONFIG.format(more=more))
     config_flags.DEFINE_config_file(
       "config", None, "Run.", flag_values=values, lock_config=True
     )
@@ -156,3 +163,36 @@ def test_a_wrong_argument_is_named(parse, arguments, message):
   with pytest.raises(ValueError, match=message) as info:
     parse(*arguments)
   assert "\n" not in str(info.value)
+
+
+OLD = """config.model.kernel_size = 35
+  config.model.dilation = 3
+  config.model.conv_implementation = "xla"
+  config.data.shuffle_megabytes = 64
+  config.optimizer.beta2 = 0.95"""
+
+
+def test_a_config_file_of_before_says_the_same_in_the_keys_of_now(parse):
+  config = parse(more=OLD)
+  assert config.model.to_dict() == {
+    "widths": None,
+    "implementation": "xla",
+    "attention": {"name": "lka", "kernel_size": 35},
+  }
+  assert config.data.to_dict() == {"options": {"shuffle_megabytes": 64}}
+  assert config.optimizer.options.to_dict() == {"beta1": 0.9, "beta2": 0.95}
+
+
+def test_flags_come_before_what_a_config_file_of_before_says(parse):
+  config = parse(
+    "--config.model.implementation=numba",
+    "--config.model.attention.kernel_size=23",
+    more=OLD,
+  )
+  assert config.model.implementation == "numba"
+  assert config.model.attention.kernel_size == 23
+
+
+def test_another_name_leaves_out_what_a_file_of_before_has(parse):
+  config = parse("--config.model.attention.name=lska", more=OLD)
+  assert config.model.attention.to_dict() == {"name": "lska"}

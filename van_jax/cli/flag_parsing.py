@@ -5,12 +5,12 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from absl import flags
 
-from van_jax.cli import moved_keys, open_sections, schema
+from van_jax.cli import dotted_keys, moved_keys, open_sections, schema
 
 _NOT_THE_USERS = (
   __file__,
@@ -44,8 +44,27 @@ def parse(arguments: Sequence[str]) -> list[str]:
     moved_keys.check_key(key)
     _check_key(config, key)
   program = _parse(arguments, config, overrides)
-  open_sections.apply(flags.FLAGS["config"].value, config, settings)
+  given: Any = flags.FLAGS["config"].value
+  with config.unlocked(), given.unlocked():
+    _move(config, keep=())
+    _move(given, keep=[key for key, _ in overrides])
+    open_sections.apply(given, config, settings)
   return program
+
+
+def _move(config: Any, keep: Collection[str]) -> None:
+  """Brings what a config file of before says to the keys of now.
+
+  Args:
+    config: unlocked.
+    keep: keys that flags have set.
+  """
+  for key, value in moved_keys.take(config).items():
+    section = key.rpartition(".")[0]
+    if not dotted_keys.has(config, section):
+      dotted_keys.put(config, section, {})
+    if key not in keep:
+      dotted_keys.put(config, key, value)
 
 
 def _parse(

@@ -1,7 +1,8 @@
 """Config keys of earlier versions, and where their values belong now."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from van_jax.cli import dotted_keys
 
 
 class Moved(NamedTuple):
@@ -11,10 +12,12 @@ class Moved(NamedTuple):
     to: the key of now.
     usual: the value, as JSON has it, that says no more than leaving `to` out:
       the default of what takes it.
+    unless: a key and a value of it, beside which the old key meant nothing.
   """
 
   to: str
   usual: Any
+  unless: tuple[str, Any] | None = None
 
 
 MOVED = {
@@ -25,7 +28,9 @@ MOVED = {
     "model.attention.convs", ["depthwise", "dilated", "pointwise"]
   ),
   "model.conv_implementation": Moved("model.implementation", "auto"),
-  "data.shuffle_megabytes": Moved("data.options.shuffle_megabytes", 512),
+  "data.shuffle_megabytes": Moved(
+    "data.options.shuffle_megabytes", 512, unless=("data.name", "folder")
+  ),
   "optimizer.beta1": Moved("optimizer.options.beta1", 0.9),
   "optimizer.beta2": Moved("optimizer.options.beta2", 0.999),
   "optimizer.epsilon": Moved("optimizer.options.epsilon", 1e-8),
@@ -40,9 +45,34 @@ def check_key(key: str) -> None:
     )
 
 
-def check(config: Mapping[str, Any]) -> None:
-  """Raises ValueError if nested dicts have a key that is another one now."""
+def check(config: Any) -> None:
+  """Raises ValueError if a config has a key that is another one now."""
   for key in MOVED:
-    section, name = key.split(".")
-    if name in config.get(section, ()):
+    if dotted_keys.has(config, key):
       check_key(key)
+
+
+def take(config: Any) -> dict[str, Any]:
+  """Removes the keys that are others now; returns what they say, by new key.
+
+  Args:
+    config: nested dicts, or an unlocked ConfigDict.
+  """
+  taken = {}
+  for key, row in MOVED.items():
+    if not dotted_keys.has(config, key):
+      continue
+    section, name = key.split(".")
+    value = config[section][name]
+    del config[section][name]
+    plain = list(value) if isinstance(value, tuple) else value
+    if plain != row.usual and not _idle(config, row):
+      taken[row.to] = value
+  return taken
+
+
+def _idle(config: Any, row: Moved) -> bool:
+  """Returns whether the old key meant nothing in this config."""
+  if row.unless is None or not dotted_keys.has(config, row.unless[0]):
+    return False
+  return dotted_keys.get(config, row.unless[0]) == row.unless[1]

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from van_jax.cli import dotted_keys
+
 # Section: the key with the name that its other keys belong to.
 NAMES = {
   "model.attention": "model.attention.name",
@@ -59,25 +61,26 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
 
 
 def apply(config: Any, before: Any, settings: Sequence[Setting]) -> None:
-  """Sets keys of open sections in a config, which may be locked.
+  """Sets keys of open sections in a config.
 
   What the config file has in such a section is for the name in that file.
   Where a flag names another, it goes: one cannot delete a key by a flag.
 
   Args:
-    config: a ConfigDict, with all other flags done.
+    config: an unlocked ConfigDict, with all other flags done.
     before: the same as its file makes it.
     settings: in the order of the command line.
   """
-  with config.unlocked():
-    for setting in settings:
-      if f"{setting.section}.{setting.key}" in NAMES.values():
-        _set(config, setting)
-    for section, name in NAMES.items():
-      if _has(config, name) and _get(config, name) != _get(before, name):
-        _drop(config, section, name, before)
-    for setting in settings:
+  for setting in settings:
+    if f"{setting.section}.{setting.key}" in NAMES.values():
       _set(config, setting)
+  for section, name in NAMES.items():
+    if not all(dotted_keys.has(config, key) for key in (section, name)):
+      continue
+    if dotted_keys.get(config, name) != dotted_keys.get(before, name):
+      _drop(config, section, name, before)
+  for setting in settings:
+    _set(config, setting)
 
 
 def value(text: str) -> Any:
@@ -97,22 +100,8 @@ def _section(dotted: str) -> str | None:
   return next((name for name in NAMES if dotted.startswith(f"{name}.")), None)
 
 
-def _has(config: Any, dotted: str) -> bool:
-  for name in dotted.split("."):
-    if not hasattr(config, "get_type") or name not in config:
-      return False
-    config = config[name]
-  return True
-
-
-def _get(config: Any, dotted: str) -> Any:
-  for name in dotted.split("."):
-    config = config[name]
-  return config
-
-
 def _set(config: Any, setting: Setting) -> None:
-  section = _get(config, setting.section)
+  section = dotted_keys.get(config, setting.section)
   given = value(setting.text)
   try:
     section[setting.key] = given
@@ -126,7 +115,7 @@ def _set(config: Any, setting: Setting) -> None:
 
 def _drop(config: Any, section: str, name: str, before: Any) -> None:
   """Removes what a section's file has for another name."""
-  own = _get(config, section)
+  own = dotted_keys.get(config, section)
   dropped = [key for key in own if f"{section}.{key}" != name]
   for key in dropped:
     del own[key]
@@ -136,6 +125,6 @@ def _drop(config: Any, section: str, name: str, before: Any) -> None:
       section,
       ", ".join(dropped),
       name,
-      _get(before, name),
-      _get(config, name),
+      dotted_keys.get(before, name),
+      dotted_keys.get(config, name),
     )

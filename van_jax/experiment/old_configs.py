@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from van_jax.cli import moved_keys
+from van_jax.cli import dotted_keys, moved_keys
 from van_jax.experiment.sections import Config
 from van_jax.training.run import workdir as workdir_lib
 
@@ -48,9 +48,6 @@ ADDED = {
   "optimizer.options": {},
 }
 
-# Data of these names was given data.shuffle_megabytes and had no use for it.
-_NO_SHUFFLE_OPTION = ("folder",)
-
 
 def read(workdir: str | os.PathLike[str]) -> Config:
   """Returns the config of a workdir's run, whatever version started it.
@@ -78,44 +75,13 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
         f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
         "van_jax's; name another workdir, or pass --start_over."
       )
-  moved = [
-    (row, _pop(upgraded, key))
-    for key, row in moved_keys.MOVED.items()
-    if _has(upgraded, key)
-  ]
+  taken = moved_keys.take(upgraded)
   for key, value in ADDED.items():
+    section, _, _ = key.rpartition(".")
     # Scoring needs few sections, so that the others may be missing.
-    if _parent(upgraded, key) is not None and not _has(upgraded, key):
-      _set(upgraded, key, copy.deepcopy(value))
-  shuffles = upgraded["data"].get("name") not in _NO_SHUFFLE_OPTION
-  for row, value in moved:
-    if value != row.usual and (shuffles or not row.to.startswith("data.")):
-      _set(upgraded, row.to, value)
+    lacks = section and not dotted_keys.has(upgraded, section)
+    if not lacks and not dotted_keys.has(upgraded, key):
+      dotted_keys.put(upgraded, key, copy.deepcopy(value))
+  for key, value in taken.items():
+    dotted_keys.put(upgraded, key, value)
   return upgraded
-
-
-def _has(config: Mapping[str, Any], key: str) -> bool:
-  return key.rpartition(".")[2] in (_parent(config, key) or {})
-
-
-def _parent(config: Any, key: str) -> dict[str, Any] | None:
-  """Returns the section of a key, None if it is missing."""
-  for name in key.split(".")[:-1]:
-    if not isinstance(config.get(name), dict):
-      return None
-    config = config[name]
-  return config
-
-
-def _pop(config: Mapping[str, Any], key: str) -> Any:
-  return _existing(config, key).pop(key.rpartition(".")[2])
-
-
-def _set(config: Mapping[str, Any], key: str, value: Any) -> None:
-  _existing(config, key)[key.rpartition(".")[2]] = value
-
-
-def _existing(config: Mapping[str, Any], key: str) -> dict[str, Any]:
-  section = _parent(config, key)
-  assert section is not None, key
-  return section

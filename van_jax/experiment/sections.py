@@ -107,7 +107,7 @@ def check(config: Config) -> None:
 
   What reads files is left out, and no device is touched.
   """
-  moved_keys.check(config.to_dict())
+  moved_keys.check(config)
   schema.check_keys(
     config.to_dict(),
     sections={

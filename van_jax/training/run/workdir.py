@@ -23,7 +23,7 @@ def check_owner(
   config: Mapping[str, Any],
   *,
   free: Sequence[str],
-  upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+  upgrade: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
 ) -> None:
   """Raises unless the folder is new or holds a run of the same config.
 
@@ -31,8 +31,7 @@ def check_owner(
     workdir: the run's folder; need not exist.
     config: the run's config as plain JSON values.
     free: dotted keys, or sections, that may differ between the runs.
-    upgrade: returns the config that is there, by whatever version of the code,
-      with the keys of now; as it is by default.
+    upgrade: says an older version's config in today's keys.
 
   Raises:
     ValueError: when it holds a run of another config, listing what differs,
