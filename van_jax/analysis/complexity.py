@@ -78,14 +78,12 @@ class _Counter:
   def __call__(self, call, args, kwargs, context):
     result = call(*args, **kwargs)
     if context.method_name == "__call__":
-      # A bias may be beside the map.
-      y = result[0] if isinstance(result, tuple) else result
       own = context.module.variables.get("params", {})
       if "kernel" in own:  # [..., in / groups, out]: all of it a position.
-        self.macs += own["kernel"].size * (y.size // y.shape[-1])
-        self.additions += y.size if "bias" in own else 0
+        self.macs += own["kernel"].size * (result.size // result.shape[-1])
+        self.additions += result.size if "bias" in own else 0
       elif "scale" in own:  # A norm.
-        self.additions += 2 * y.size
+        self.additions += 2 * result.size
     elif context.method_name == "features":
       self.stage_shapes = tuple(x.shape[1:] for x in result)
     return result

@@ -21,6 +21,7 @@ class PatchEmbed(nn.Module):
     batch_norm_group_size: examples that share statistics.
     batch_norm_frozen: never use the batch's statistics.
     folded: BatchNorm is in the convolution already; see `folding.py`.
+    implementation: as in `VAN`.
     dtype: of the computation.
   """
 
@@ -30,6 +31,7 @@ class PatchEmbed(nn.Module):
   batch_norm_group_size: int | None = None
   batch_norm_frozen: bool = False
   folded: bool = False
+  implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -39,6 +41,7 @@ class PatchEmbed(nn.Module):
       self.features,
       self.kernel_size,
       self.stride,
+      implementation=self.implementation,
       dtype=self.dtype,
       name="proj",
     )(x)
@@ -91,7 +94,7 @@ class Block(nn.Module):
     feed_forward = layers.FeedForward(
       self.ffn_ratio,
       self.dropout_rate,
-      conv_implementation=self.conv_implementation,
+      implementation=self.conv_implementation,
       dtype=self.dtype,
       name="mlp",
     )
@@ -105,6 +108,7 @@ class Block(nn.Module):
     y = feed_forward(self._norm("norm2")(x, train=train), train=train)
     return x + drop_path(self._scaled("layer_scale_2", y), train=train)
 
+  @nn.nowrap
   def _norm(self, name: str) -> BatchNorm:
     return BatchNorm(
       self.batch_norm_group_size,
@@ -113,6 +117,7 @@ class Block(nn.Module):
       name=name,
     )
 
+  @nn.nowrap
   def _scaled(self, name: str, x: jax.Array) -> jax.Array:
     if self.layer_scale_init is None:
       return x

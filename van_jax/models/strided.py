@@ -16,12 +16,14 @@ class StridedConv(nn.Module):
     features: channels out.
     kernel_size: k.
     stride: of both axes.
+    implementation: one of `ops.list_implementations()`.
     dtype: of the computation; products add up in float32 or wider.
   """
 
   features: int
   kernel_size: int
   stride: int
+  implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -38,5 +40,6 @@ class StridedConv(nn.Module):
       kernel.astype(self.dtype),
       stride=self.stride,
       padding=size // 2,  # "SAME" would shift even-sized maps.
+      implementation=self.implementation,
     )
     return ops.add_bias(y, bias)

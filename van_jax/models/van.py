@@ -134,6 +134,7 @@ class VAN(nn.Module):
       maps.append(x)
     return tuple(maps)
 
+  @nn.nowrap
   def _patch_embed(self, s: int, width: int) -> block.PatchEmbed:
     return block.PatchEmbed(
       width,
@@ -142,9 +143,11 @@ class VAN(nn.Module):
       batch_norm_group_size=self.batch_norm_group_size,
       batch_norm_frozen=self.batch_norm_frozen,
       folded=self.folded,
+      implementation=self.conv_implementation,
       dtype=self.dtype,
     )
 
+  @nn.nowrap
   def _block(self, s: int, drop_path_rate: float) -> block.Block:
     return block.Block(
       ffn_ratio=self.ffn_ratios[s - 1],

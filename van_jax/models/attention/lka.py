@@ -1,5 +1,7 @@
 """Large kernel attention, and the attention half of VAN's block."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,7 +9,6 @@ from jax.typing import DTypeLike
 
 from van_jax import ops
 from van_jax.models import layers
-from van_jax.ops import taps
 
 GATES = ("multiply", "add", "sigmoid", "none")
 CONVS = ("depthwise", "dilated", "pointwise")
@@ -46,7 +47,7 @@ class LargeKernelAttention(nn.Module):
     channels = x.shape[-1]
     view = x
     if "dense" in self.convs:
-      padding = taps.padding(self.kernel_size, 1)
+      padding = ops.same_padding(self.kernel_size, 1)
       view = nn.Conv(
         channels,
         (self.kernel_size, self.kernel_size),
@@ -71,7 +72,12 @@ class LargeKernelAttention(nn.Module):
         name="conv_spatial",
       )(view)
     if "pointwise" in self.convs:
-      view = layers.Pointwise(channels, dtype=self.dtype, name="conv1")(view)
+      view = layers.Pointwise(
+        channels,
+        implementation=self.conv_implementation,
+        dtype=self.dtype,
+        name="conv1",
+      )(view)
     return gated(x, view, self.gate)
 
 
@@ -114,7 +120,15 @@ class Attention(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
-    h = layers.Pointwise(channels, dtype=self.dtype, name="proj_1")(x)
+    pointwise = functools.partial(
+      layers.Pointwise,
+      channels,
+      implementation=self.conv_implementation,
+      dtype=self.dtype,
+    )
+    h = ops.gelu(
+      pointwise(name="proj_1")(x), implementation=self.conv_implementation
+    )
     h = LargeKernelAttention(
       kernel_size=self.kernel_size,
       dilation=self.dilation,
@@ -123,6 +137,6 @@ class Attention(nn.Module):
       conv_implementation=self.conv_implementation,
       dtype=self.dtype,
       name="spatial_gating_unit",
-    )(ops.gelu(h))
-    h = layers.Pointwise(channels, dtype=self.dtype, name="proj_2")(h)
+    )(h)
+    h = pointwise(name="proj_2")(h)
     return h + x if self.shortcut else h
