@@ -84,12 +84,14 @@ def compute(arrays: tuple[Any, ...], default: Way, **platforms: Way) -> Any:
   def run(*arrays):
     return choose("run")(*arrays)
 
-  def backward(residuals, gradient):
-    residuals, gradient = jax.tree.map(_once, (residuals, gradient))
-    return choose("backward")(residuals, gradient)
+  def forward(*arrays):
+    return choose("forward")(*jax.tree.map(_once, arrays))
 
-  run.defvjp(choose("forward"), backward)
-  return run(*in_reverse(arrays))
+  def backward(residuals, gradient):
+    return choose("backward")(*jax.tree.map(_once, (residuals, gradient)))
+
+  run.defvjp(forward, backward)
+  return in_reverse(run, arrays)
 
 
 def is_plain(implementation: str, arrays: tuple[Any, ...]) -> bool:
@@ -121,9 +123,15 @@ def distrust() -> None:
   _auto_is_xla = True
 
 
-def in_reverse(arrays: Any) -> Any:
-  """Returns the arrays, whose derivatives in forward mode are refused."""
-  return jax.tree.map(_in_reverse, arrays)
+def in_reverse(run: Function, arrays: tuple[Any, ...]) -> Any:
+  """Returns run(*arrays), whose derivatives in forward mode are refused."""
+  try:
+    return run(*jax.tree.map(_in_reverse, arrays))
+  except TypeError as error:
+    # JAX's own refusal, of a custom VJP under vmap, comes before ours.
+    if "forward-mode" not in str(error):
+      raise
+    _refuse_forward_mode()
 
 
 @jax.custom_jvp

@@ -86,8 +86,8 @@ def depthwise_conv(
   if by_platform.is_plain(implementation, arrays):
     return BY_NAME["xla"](x, kernel, bias, dilation)
   if implementation != "auto":
-    arrays = by_platform.in_reverse(arrays)
-    return BY_NAME[implementation](*arrays, dilation)
+    run = functools.partial(BY_NAME[implementation], dilation=dilation)
+    return by_platform.in_reverse(run, arrays)
   ways = {
     platform: _way(name, dilation)
     for platform, name in meaning("auto", x, dilation).items()
