@@ -47,6 +47,21 @@ def test_gelu_is_the_first_of_the_two():
   np.testing.assert_array_equal(ops.gelu(x), gelu_and_slope(x)[0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_plain_gelu_is_jaxs_to_its_rounding(dtype):
+  x = jnp.linspace(-6, 6, 1001, dtype=dtype)
+  ours = jax.jvp(
+    lambda x: ops.gelu(x, implementation="xla"), (x,), (jnp.ones_like(x),)
+  )
+  # Of numbers up to 6: a few roundings of float32, or one of bfloat16.
+  rounding = {"float32": 2e-6, "bfloat16": 6 * 2**-8}[dtype]
+  for a, b in zip(ours, exact(np.asarray(x, np.float64)), strict=True):
+    assert a.dtype == dtype
+    np.testing.assert_allclose(
+      np.asarray(a, np.float64), b, rtol=0, atol=rounding
+    )
+
+
 def test_float32_is_that_of_erf():
   x = np.linspace(-6, 6, 10001, dtype=np.float32)
   for ours, expected in zip(

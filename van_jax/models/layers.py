@@ -168,7 +168,9 @@ class FeedForward(nn.Module):
   @nn.nowrap
   def _in_one(self, x: jax.Array, hidden: int) -> jax.Array:
     """Returns fc1, dwconv and GELU of x, the bias between added on the way."""
-    pointwise, input_bias = Parameters((1, 1, x.shape[-1], hidden), name="fc1")()
+    pointwise, input_bias = Parameters(
+      (1, 1, x.shape[-1], hidden), name="fc1"
+    )()
     depthwise, bias = Parameters((3, 3, 1, hidden), hidden, name="dwconv")()
     y = ops.pointwise_conv(
       x.astype(self.dtype),

@@ -65,7 +65,7 @@ def _way(name: str, dilation: int, has_loops: bool) -> Way:
     return Way(
       functools.partial(loops.convolve_gelu, dilation=dilation),
       functools.partial(_forward_in_one_pass, dilation=dilation),
-      lambda kept, gradient: loops.gelu_gradients(*kept, gradient, dilation),
+      lambda kept, gradient: loops.gelu_gradients(kept, gradient, dilation),
     )
   convolve = functools.partial(depthwise.BY_NAME[name], dilation=dilation)
   return Way(

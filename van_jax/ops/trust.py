@@ -93,7 +93,7 @@ def verify_kernels(platform: str | None = None) -> bool:
     platform = jax.default_backend()
     if platform not in _UNPROVEN:
       return True
-  trusted = all([_agrees(case, KERNELS[platform]) for case in _CASES])
+  trusted = all(_agrees(case, KERNELS[platform]) for case in _CASES)
   if jax.process_count() > 1:
     votes = multihost_utils.process_allgather(np.asarray(trusted))
     trusted = bool(np.all(votes))
@@ -107,7 +107,9 @@ def verify_kernels(platform: str | None = None) -> bool:
   return trusted
 
 
-def differences(case: Case, implementation: str) -> dict[str, tuple[float, ...]]:
+def differences(
+  case: Case, implementation: str
+) -> dict[str, tuple[float, ...]]:
   """Returns (largest difference, ours there, XLA's there, largest of XLA's).
 
   XLA's are computed in float32, of the numbers that the case's dtype has.
@@ -131,7 +133,8 @@ def differences(case: Case, implementation: str) -> dict[str, tuple[float, ...]]
     error = np.abs(a - b)
     at = np.argmax(np.where(np.isnan(error), np.inf, error))
     found[kind] = tuple(
-      float(n) for n in (error.flat[at], a.flat[at], b.flat[at], np.abs(b).max())
+      float(n)
+      for n in (error.flat[at], a.flat[at], b.flat[at], np.abs(b).max())
     )
   return found
 

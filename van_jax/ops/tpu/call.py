@@ -123,9 +123,7 @@ def _parameter_gradients_locally(x, gradient, *, dilation, size, interpret):
   sums = kernel_sums(
     plan, layout.apply(x), layout.apply(gradient), interpret=interpret
   )
-  results = [
-    gather(plan, s)[..., : x.shape[-1]] for s in sums
-  ]
+  results = [gather(plan, s)[..., : x.shape[-1]] for s in sums]
   return jnp.concatenate([r.reshape(-1, x.shape[-1]) for r in results])
 
 

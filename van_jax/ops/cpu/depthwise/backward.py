@@ -86,9 +86,7 @@ def _piece(problem, plan, arrays, example, band, chunk, sums, memory):
   x_low, low = max(0, start - top), max(0, start - bottom)
   x_high = min(problem.height, stop + bottom)
   high = min(problem.height, stop + top)
-  loops.load_bias(
-    arrays.input_bias, group, channels, biases
-  )
+  loops.load_bias(arrays.input_bias, group, channels, biases)
   loops.load_map(
     problem, plan, arrays.x + offset, biases, 0, group, channels,
     x_low, x_high, x, plan.before,
@@ -99,9 +97,7 @@ def _piece(problem, plan, arrays, example, band, chunk, sums, memory):
     slope + offset if slope else 0, group, channels, low, high, gradient,
     plan.after,
   )  # fmt: skip
-  loops.load_kernel(
-    problem, plan, arrays.kernel, group, channels, taps, True
-  )
+  loops.load_kernel(problem, plan, arrays.kernel, group, channels, taps, True)
   _x_gradient_rows(
     problem, plan, gradient, low, start, stop, taps, channels,
     arrays.x_gradient + offset + group * LANES * size,
@@ -185,9 +181,7 @@ def handler(frame):
     return 0
   problem = problem_from(frame, 1)
   plan = make_plan(problem, 2, _PARTS)
-  parts = plan.bands * divide_up(
-    problem.batch, _examples_a_part(problem.batch)
-  )
+  parts = plan.bands * divide_up(problem.batch, _examples_a_part(problem.batch))
   block = machine.malloc(parts * plan.groups * _sums_pitch(problem) + 2 * BYTES)
   sums = divide_up(block, BYTES) * BYTES
   gelu = call_frame.attribute(frame, GELU) != 0

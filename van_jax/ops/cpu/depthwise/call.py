@@ -102,8 +102,15 @@ def convolve_gelu_and_slope(x, kernel, bias, input_bias, dilation):
   return _forward_op(dilation, _WITH_SLOPE)(x, *_wide(kernel, bias, input_bias))
 
 
-def gelu_gradients(x, kernel, bias, input_bias, slope, gradient, dilation):
-  """Returns gradients for x, kernel and both biases from the GELU's."""
+def gelu_gradients(kept, gradient, dilation):
+  """Returns gradients for x, kernel and both biases from the GELU's.
+
+  Args:
+    kept: those four, and the GELU's derivative.
+    gradient: for the GELU.
+    dilation: distance between neighbouring taps.
+  """
+  x, kernel, bias, input_bias, slope = kept
   return _gradients(x, kernel, bias, input_bias, (gradient, slope), dilation)
 
 
@@ -126,7 +133,9 @@ def _gradients(x, kernel, bias, input_bias, maps, dilation):
 
 
 def _attributes(x, kernel, dilation, gelu):
-  top, left = (shifted_sum.padding(size, dilation)[0] for size in kernel.shape[:2])
+  top, left = (
+    shifted_sum.padding(size, dilation)[0] for size in kernel.shape[:2]
+  )
   return {
     "dilation": np.int64(dilation),
     "gelu": np.int64(gelu),

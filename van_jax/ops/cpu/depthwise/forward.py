@@ -48,9 +48,7 @@ def _piece(problem, plan, arrays, item, memory):
     problem, plan, arrays.x + example * image, input_biases, 0, group, channels,
     low, high, memory, plan.before,
   )  # fmt: skip
-  loops.load_kernel(
-    problem, plan, arrays.kernel, group, channels, taps, False
-  )
+  loops.load_kernel(problem, plan, arrays.kernel, group, channels, taps, False)
   stride = problem.channels * size
   offset = example * image + group * LANES * size
   for i in range(start, stop):
@@ -68,13 +66,9 @@ def _piece(problem, plan, arrays, item, memory):
       elif arrays.gelu:
         packing.apply_gelu(row + g * plan.length * BYTES, problem.width)
     to = offset + i * problem.width * stride
-    loops.store_row(
-      problem, plan, arrays.result + to, channels, row, spare
-    )
+    loops.store_row(problem, plan, arrays.result + to, channels, row, spare)
     if arrays.slope:
-      loops.store_row(
-        problem, plan, arrays.slope + to, channels, slopes, spare
-      )
+      loops.store_row(problem, plan, arrays.slope + to, channels, slopes, spare)
 
 
 @compiled
