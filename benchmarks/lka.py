@@ -41,6 +41,8 @@ _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
 def main(_) -> None:
   """Prints the table."""
+  from van_jax.ops.check import shapes
+
   results = []
   for shape in shapes(_MODELS.value, _SIZE.value):
     for direction in ("forward", "backward"):
@@ -53,23 +55,6 @@ def main(_) -> None:
       results.append(row)
   if _OUTPUT.value:
     pathlib.Path(_OUTPUT.value).write_text(json.dumps(results, indent=2))
-
-
-def shapes(names: list[str], size: int) -> list[tuple[int, int, int, int]]:
-  """Returns each (height = width, channels, taps, dilation) once."""
-  from van_jax import models
-
-  found = set()
-  for name in names:
-    variant = models.VARIANTS[name]
-    for s in range(4):
-      height, width = size // (4 * 2**s), variant.widths[s]
-      found |= {
-        (height, width, 5, 1),
-        (height, width, 7, 3),
-        (height, int(width * variant.ffn_ratios[s]), 3, 1),
-      }
-  return sorted(found, reverse=True)
 
 
 def measure(shape, direction: str) -> dict[str, float]:

@@ -8,14 +8,12 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from van_jax.ops.taps import offsets
-from van_jax.ops.tpu import (
-  forward as pallas_tpu_forward,
-  kernel_gradient as pallas_tpu_kernel_gradient,
-  rows as pallas_tpu_rows,
-)
+from van_jax.ops.shifted_sum import offsets
+from van_jax.ops.tpu import forward
+from van_jax.ops.tpu.kernel_gradient import kernel_sums
 from van_jax.ops.tpu.layout import Layout
 from van_jax.ops.tpu.plan import REGISTER, Plan, Taps
+from van_jax.ops.tpu.rows import runs
 
 FORWARD, GRADIENT = "depthwise_forward", "depthwise_kernel_gradient"
 
@@ -45,12 +43,10 @@ def cycles(
   plan = Layout(*shape).plan(taps, dtype, maps=maps)
   x = jax.ShapeDtypeStruct(plan.shape, dtype)
   if kind == GRADIENT:
-    run = functools.partial(
-      pallas_tpu_kernel_gradient.kernel_sums, plan, interpret=False
-    )
+    run = functools.partial(kernel_sums, plan, interpret=False)
     arguments = [x, x]
   else:
-    run = functools.partial(pallas_tpu_forward.convolve, plan, interpret=False)
+    run = functools.partial(forward.convolve, plan, interpret=False)
     tiles = plan.blocks[0 if plan.channels_in_sublanes else 1] * plan.tiles
     arguments = [x] + [
       jax.ShapeDtypeStruct((tiles, *n, *REGISTER), jnp.float32)
@@ -82,8 +78,8 @@ def _trips(plan: Plan, kind: str) -> list[tuple[int, int]]:
     depth = 2 if G == 1 else 3
     sums = [(depth, rows * G)] if G > 1 else []
     if not plan.unrolled:
-      runs = len(pallas_tpu_rows.runs(W))
-      sums += [(depth + 1, tap_rows)] * runs
+      count = len(runs(W))
+      sums += [(depth + 1, tap_rows)] * count
     return [*grid, (2, rows), (2, rows), *sums]
   taken_in = [(2, rows)] if plan.plain else [(2, rows), (2, rows)]
   alone = [(2, rows)] if G == 1 else [(2, bands * G), (3, rows * G)]

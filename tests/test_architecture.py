@@ -30,6 +30,8 @@ FLOORS = {
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
+  # Another, which names models by their shapes.
+  "ops/check": 2,
 }
 
 # Rooms within a room, the same way: siblings of one height never meet.

@@ -63,7 +63,7 @@ def test_a_bundle_goes_into_a_relative_folder_and_comes_back():
     depths=(1, 1, 1, 1),
     ffn_ratios=(1, 1, 1, 1),
     num_classes=2,
-    conv_implementation="xla",
+    implementation="xla",
   )
   shapes = jax.eval_shape(
     model.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))

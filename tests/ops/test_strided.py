@@ -11,32 +11,31 @@ import torch
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import ops
-from van_jax.ops import strided
-from van_jax.ops.cpu.strided import call as strided_numba
 
-# (batch, height, width, C, D, taps high, taps wide, stride, padding); where C
-# or D is no multiple of a vector, 16 or fewer, XLA's convolution is taken.
+# (batch, height, width, C, D, taps high, taps wide, stride, padding); where D
+# is no multiple of two vectors, 32 or fewer, XLA's convolution is taken.
 SHAPES = [
   (2, 56, 57, 3, 32, 7, 7, 4, 3),  # VAN's own,
   (3, 28, 29, 32, 64, 3, 3, 2, 1),
   (2, 15, 14, 64, 160, 3, 3, 2, 1),
   (9, 7, 7, 160, 256, 3, 3, 2, 1),  # examples in uneven groups,
   (1, 1, 1, 32, 32, 3, 3, 2, 1),  # down to one pixel.
-  (2, 9, 8, 16, 80, 3, 3, 1, 1),  # One vector beside pairs of them.
-  (2, 9, 11, 48, 16, 2, 4, 2, 0),
+  (2, 9, 11, 48, 96, 2, 4, 2, 0),
+  (2, 9, 8, 16, 80, 3, 3, 1, 1),
   (2, 10, 9, 16, 32, 2, 3, 4, 0),  # Pixels that no tap meets,
-  (3, 8, 8, 32, 16, 1, 1, 2, 0),
-  (2, 5, 6, 16, 16, 1, 2, 3, 3),  # patches of zeros alone,
+  (3, 8, 8, 32, 32, 1, 1, 2, 0),
+  (2, 5, 6, 16, 32, 1, 2, 3, 3),  # patches of zeros alone,
   (1, 6, 5, 32, 32, 6, 7, 3, 5),
   (2, 6, 4, 16, 32, 5, 4, 1, 2),
   (1, 40, 300, 64, 32, 3, 3, 1, 1),  # bands of rows.
-  (2, 9, 9, 5, 32, 3, 3, 2, 1),  # Only the input's gradient by XLA, ...
-  (2, 9, 9, 32, 5, 3, 3, 2, 1),  # ... or it alone by our loops.
+  (2, 9, 9, 32, 5, 3, 3, 2, 1),
 ]
 # One product and one sum each round by 2**-24 of a value of order 1; sums of
-# n <= 24,000 of them (a kernel's gradient) err by about sqrt(n) of that, by
-# 1e-5 here. What is wrong by a position or a tap errs by more than 0.1.
+# n <= 1,440 of them err by about sqrt(n) of that, by 1e-5 here. Gradients are
+# XLA's: of sums of 12,000, one after another, it may be 1e-3. What is wrong by
+# a position or a tap errs by more than 0.1.
 TOLERANCE: Any = {"rtol": 1e-5, "atol": 2e-4}
+OF_GRADIENTS: Any = {"rtol": 1e-5, "atol": 5e-3}
 
 
 def draw(shape) -> Any:
@@ -90,60 +89,43 @@ def as_jax(arrays, dtype: Any = jnp.float32) -> Any:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_result_and_gradients_are_pytorchs(shape):
   arrays, (stride, padding) = draw(shape), shape[-2:]
-  ours = conv_and_gradients(*as_jax(arrays), stride=stride, padding=padding)
-  expected = reference(arrays, stride, padding)
+  y, *ours = conv_and_gradients(*as_jax(arrays), stride=stride, padding=padding)
+  expected_y, *expected = reference(arrays, stride, padding)
+  np.testing.assert_allclose(y, expected_y, **TOLERANCE)
   for a, b in zip(ours, expected, strict=True):
-    np.testing.assert_allclose(a, b, **TOLERANCE)
+    np.testing.assert_allclose(a, b, **OF_GRADIENTS)
 
 
-@pytest.mark.parametrize("padding", range(4))
-@pytest.mark.parametrize("taps", range(1, 8))
-def test_loops_equal_xla_for_any_taps_stride_and_padding(taps, padding):
-  assert strided_numba.is_available()
-  for stride in range(1, 5):
-    shape = (2, 11, 8, 16, 16, taps, taps, stride, padding)
-    x, kernel, gradient = as_jax(draw(shape))
-    by_xla = functools.partial(strided._by_xla, stride=stride, padding=padding)
-    y, vjp = jax.vjp(by_xla, x, kernel)
-    expected = y, *vjp(gradient)
-    ours = (
-      strided_numba.conv(x, kernel, stride, padding),
-      strided_numba.input_gradient(x.shape, kernel, gradient, stride, padding),
-      strided_numba.kernel_gradient(x, gradient, kernel.shape, stride, padding),
-    )
-    for a, b in zip(ours, expected, strict=True):
-      np.testing.assert_allclose(a, b, **TOLERANCE)
-
-
-@pytest.mark.parametrize(
-  ("shape", "calls"),
-  [
-    ((1, 8, 8, 3, 32, 7, 7, 4, 3), 2),  # Not the gradient for 3 channels.
-    ((1, 8, 8, 16, 32, 3, 3, 2, 1), 3),
-    ((1, 8, 8, 3, 5, 3, 3, 2, 1), 0),
-  ],
-)
-def test_the_cpu_gets_our_loops_and_tpus_what_xla_has(shape, calls):
-  arrays, (stride, padding) = as_jax(draw(shape)), shape[-2:]
-  program = conv_and_gradients.trace(*arrays, stride=stride, padding=padding)
+@pytest.mark.parametrize(("channels", "calls"), [(32, 1), (5, 0)])
+def test_the_cpu_gets_our_loops_and_tpus_what_xla_has(channels, calls):
+  arrays = as_jax(draw((1, 8, 8, 3, channels, 7, 7, 4, 3)))
+  program = conv_and_gradients.trace(*arrays, stride=4, padding=3)
   on_cpu, on_tpu = (
     program.lower(lowering_platforms=(platform,)).as_text()
     for platform in ("cpu", "tpu")
   )
+  assert on_cpu.count("@van_jax_strided") == calls
   assert on_cpu.count("stablehlo.convolution") == 3 - calls
   assert on_tpu.count("stablehlo.convolution") == 3
   assert "custom_call" not in on_tpu
 
 
+def test_xla_is_xlas_convolution_on_the_cpu_too():
+  x, kernel, _ = as_jax(draw((1, 8, 8, 3, 32, 7, 7, 4, 3)))
+  run = functools.partial(ops.strided_conv, implementation="xla")
+  assert "custom_call" not in jax.jit(run).lower(x, kernel).as_text()
+
+
 def test_the_first_layers_input_gradient_is_not_computed():
-  x, kernel, _ = as_jax(draw((1, 8, 8, 16, 16, 3, 3, 2, 1)))
+  x, kernel, _ = as_jax(draw((1, 8, 8, 16, 32, 3, 3, 2, 1)))
 
   def loss(kernel):
-    return jnp.sum(ops.strided_conv(x, kernel, stride=2, padding=1))
+    y = ops.strided_conv(x, kernel, stride=2, padding=1)
+    return jnp.sum(jnp.sin(y))
 
   text = str(jax.jit(jax.grad(loss)).lower(kernel).compile().as_text())
-  assert text.count('custom_call_target="van_jax_strided_gradient"') == 1
-  assert "van_jax_strided_product" not in text
+  assert text.count('custom_call_target="van_jax_strided"') == 1
+  assert text.count(" convolution(") == 1  # The kernel's gradient.
 
 
 def test_double_precision_stays_double():
@@ -177,7 +159,8 @@ def test_vmap_equals_a_loop():
   for n in range(2):
     single = run(x[n], kernels[n], gradient[n])
     for a, b in zip(mapped, single, strict=True):
-      np.testing.assert_array_equal(a[n], b)  # The same loops.
+      # XLA's gradients of a batch of kernels add up in another order.
+      np.testing.assert_allclose(a[n], b, **TOLERANCE)
 
 
 def test_remat_keeps_gradients():
@@ -213,12 +196,12 @@ def test_batch_over_eight_devices_equals_one():
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=5e-5)
 
 
-def test_devices_exchange_nothing_but_the_kernels_gradient():
+def test_devices_exchange_nothing_forward():
   _, eight = sharded()
-  program = conv_and_gradients.lower(*eight, stride=2, padding=1).compile()
-  text = str(program.as_text())
-  assert text.count("all-reduce(") == 1
-  for collective in ("all-gather", "all-to-all", "collective-permute"):
+  run = functools.partial(ops.strided_conv, stride=2, padding=1)
+  text = str(jax.jit(run).lower(*eight[:2]).compile().as_text())
+  assert "van_jax_strided" in text
+  for collective in ("all-", "collective-permute"):
     assert collective not in text
 
 
@@ -229,6 +212,7 @@ def test_devices_exchange_nothing_but_the_kernels_gradient():
     ({"kernel": jnp.ones((3, 3, 3, 2))}, "two C must be the same"),
     ({"kernel": jnp.ones((3, 3, 2, 2), jnp.bfloat16)}, "dtype=bfloat16"),
     ({"x": jnp.ones((1, 4, 4, 2), jnp.uint8)}, "x.dtype=uint8"),
+    ({"implementation": "fft"}, "'fft'.*auto, numba_cpu"),
     ({"stride": 0}, "stride=0 must be at least 1"),
     ({"padding": -1}, "padding=-1"),
     ({"kernel": jnp.ones((5, 3, 2, 2))}, "larger than x.shape"),

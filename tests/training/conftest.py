@@ -17,7 +17,7 @@ def narrow_van():
       "depths": (1, 1, 1, 1),
       "ffn_ratios": (2, 2, 2, 2),
       "num_classes": 5,
-      "conv_implementation": "xla",  # Compiles in a tenth of the time.
+      "implementation": "xla",  # Compiles in a tenth of the time.
     }
     return models.create_model("van_b0", **(fields | overrides))
 

@@ -81,13 +81,11 @@ class _Counter:
   def __call__(self, call, args, kwargs, context):
     result = call(*args, **kwargs)
     if context.method_name == "__call__":
-      # A bias may be beside the map.
-      y = result[0] if isinstance(result, tuple) else result
       own = context.module.variables.get("params", {})
       if "scale" in own:  # A norm.
-        self.additions += 2 * y.size
+        self.additions += 2 * result.size
       elif "bias" in own:
-        self.additions += y.size
+        self.additions += result.size
     elif context.method_name == "features":
       self.stage_shapes = tuple(x.shape[1:] for x in result)
     return result

@@ -100,6 +100,8 @@ class Attention(nn.Module):
       dtype=self.dtype,
     )
     told = {"train": train} if table.takes_train(unit) else {}
-    h = ops.gelu(pointwise(channels, name="proj_1")(x))
+    h = ops.gelu(
+      pointwise(channels, name="proj_1")(x), implementation=self.implementation
+    )
     h = pointwise(channels, name="proj_2")(unit(h, **told))
     return h + x if self.shortcut else h

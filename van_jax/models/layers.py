@@ -1,6 +1,5 @@
 """The layers that VAN's blocks are made of, initialised as the authors do."""
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -28,34 +27,56 @@ def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
 linear_init = nn.initializers.normal(0.02)
 
 
+class Parameters(nn.Module):
+  """A convolution's kernel and bias, for an operation that takes more of them.
+
+  Attributes:
+    shape: of the kernel, HWIO.
+    groups: of channels; as many as there are for a depthwise convolution.
+  """
+
+  shape: tuple[int, int, int, int]
+  groups: int = 1
+
+  @nn.compact
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    """Returns them, float32."""
+    kernel = self.param(
+      "kernel", conv_init(self.groups), self.shape, jnp.float32
+    )
+    bias = self.param(
+      "bias", nn.initializers.zeros, self.shape[3:], jnp.float32
+    )
+    return kernel, bias
+
+
 class Pointwise(nn.Module):
   """A 1x1 convolution with bias.
 
   Attributes:
     features: channels out.
-    bias_apart: whether the bias is not added, but returned beside the product,
-      for the next operation to add.
     implementation: one of `ops.list_implementations()`.
     dtype: of the computation.
   """
 
   features: int
-  bias_apart: bool = False
   implementation: str = "auto"
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> Any:
-    """Maps [B, H, W, C] to [B, H, W, features], or that and [features]."""
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, features]."""
     shape = (1, 1, x.shape[-1], self.features)
     kernel = self.param("kernel", conv_init(), shape, jnp.float32)
     bias = self.param(
       "bias", nn.initializers.zeros, (self.features,), jnp.float32
     )
     y = ops.pointwise_conv(
-      x.astype(self.dtype), kernel[0, 0].astype(self.dtype)
+      x.astype(self.dtype),
+      kernel[0, 0].astype(self.dtype),
+      implementation=self.implementation,
     )
-    return (y, bias) if self.bias_apart else ops.add_bias(y, bias)
+    return ops.add_bias(y, bias)
 
 
 class Depthwise(nn.Module):
@@ -74,27 +95,15 @@ class Depthwise(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
-  def __call__(
-    self, x: jax.Array, gelu_with: jax.Array | None = None
-  ) -> jax.Array:
-    """Maps [B, H, W, C] to [B, H, W, C].
-
-    Args:
-      x: [B, H, W, C].
-      gelu_with: a bias, [C], to add to x; the result is then the GELU.
-    """
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
     size = self.kernel_size
     high, wide = (size, size) if isinstance(size, int) else size
     shape = (high, wide, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-    convolve: Callable[..., jax.Array] = ops.depthwise_conv
-    if gelu_with is not None:
-      convolve = functools.partial(
-        ops.depthwise_conv_gelu, input_bias=gelu_with
-      )
-    return convolve(
+    return ops.depthwise_conv(
       x.astype(self.dtype),
       kernel.astype(self.dtype),
       bias=bias.astype(self.dtype),
@@ -127,6 +136,9 @@ class DropPath(nn.Module):
 class FeedForward(nn.Module):
   """1x1 convolution, depthwise 3x3, GELU, 1x1 convolution.
 
+  Under "xla" these are layers one by one, which counters watch; else the first
+  three share an operation. The parameters are the same.
+
   Attributes:
     ratio: hidden channels over channels.
     dropout_rate: of the hidden and of the final activations.
@@ -144,15 +156,33 @@ class FeedForward(nn.Module):
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
     hidden = int(channels * self.ratio)
-    h, bias = Pointwise(hidden, bias_apart=True, dtype=self.dtype, name="fc1")(
-      x
-    )
-    h = Depthwise(
-      3,
-      implementation=self.implementation,
-      dtype=self.dtype,
-      name="dwconv",
-    )(h, gelu_with=bias)
+    run: Any = {"implementation": self.implementation, "dtype": self.dtype}
+    if self.implementation == "xla":
+      h = Pointwise(hidden, **run, name="fc1")(x)
+      h = Depthwise(3, **run, name="dwconv")(h)
+      h = ops.gelu(h, implementation="xla")
+    else:
+      h = self._in_one(x, hidden)
     h = nn.Dropout(self.dropout_rate)(h, deterministic=not train)
-    h = Pointwise(channels, dtype=self.dtype, name="fc2")(h)
+    h = Pointwise(channels, **run, name="fc2")(h)
     return nn.Dropout(self.dropout_rate)(h, deterministic=not train)
+
+  @nn.nowrap
+  def _in_one(self, x: jax.Array, hidden: int) -> jax.Array:
+    """Returns fc1, dwconv and GELU of x, the bias between added on the way."""
+    pointwise, input_bias = Parameters(
+      (1, 1, x.shape[-1], hidden), name="fc1"
+    )()
+    depthwise, bias = Parameters((3, 3, 1, hidden), hidden, name="dwconv")()
+    y = ops.pointwise_conv(
+      x.astype(self.dtype),
+      pointwise[0, 0].astype(self.dtype),
+      implementation=self.implementation,
+    )
+    return ops.depthwise_conv_gelu(
+      y,
+      depthwise.astype(self.dtype),
+      bias=bias.astype(self.dtype),
+      input_bias=input_bias,
+      implementation=self.implementation,
+    )

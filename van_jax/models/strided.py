@@ -40,5 +40,6 @@ class StridedConv(nn.Module):
       kernel.astype(self.dtype),
       stride=self.stride,
       padding=size // 2,  # "SAME" would shift even-sized maps.
+      implementation=self.implementation,
     )
     return ops.add_bias(y, bias)

@@ -4,12 +4,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
-from van_jax.ops import shifted_sum, xla
-from van_jax.ops.bias import add_bias
-from van_jax.ops.cpu.depthwise import call as numba_cpu
-from van_jax.ops.tpu import call as pallas_tpu
+from van_jax.ops import by_platform, grouped, shifted_sum
+from van_jax.ops.by_platform import IMPLEMENTATIONS, Way
+from van_jax.ops.cpu.depthwise import call as loops
+from van_jax.ops.gelu import add_bias
+from van_jax.ops.tpu import call as kernels
 from van_jax.ops.tpu.plan import LANES
 
 
@@ -23,11 +23,12 @@ def _then_bias(convolve):
   return run
 
 
-_IMPLEMENTATIONS = {
-  "numba_cpu": numba_cpu.depthwise_conv,
-  "pallas_tpu": pallas_tpu.depthwise_conv,
+# Each of (x, kernel, bias or None, dilation).
+BY_NAME = {
+  "numba_cpu": loops.depthwise_conv,
+  "pallas_tpu": kernels.depthwise_conv,
   "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
-  "xla": _then_bias(xla.depthwise_conv),
+  "xla": _then_bias(grouped.depthwise_conv),
 }
 
 # What "auto" means: the faster one on each platform that has been measured. On
@@ -48,7 +49,7 @@ _AUTO_ELSEWHERE = "xla"
 
 def list_implementations() -> tuple[str, ...]:
   """Returns the names that `depthwise_conv(implementation=...)` takes."""
-  return ("auto", *sorted(_IMPLEMENTATIONS))
+  return IMPLEMENTATIONS
 
 
 def depthwise_conv(
@@ -63,8 +64,8 @@ def depthwise_conv(
 
   Stride 1; zeros around the map keep its size, dilation * (k - 1) of them an
   axis, the smaller half before. Products add up in float32 or wider. All
-  implementations have gradients; forward mode (jax.jvp) has "xla" alone, as
-  the others bring gradients of their own.
+  implementations have gradients; "xla" alone has those of any order and mode,
+  as the others bring their own.
 
   Args:
     x: [B, H, W, C], floating.
@@ -80,54 +81,34 @@ def depthwise_conv(
   Raises:
     ValueError: on shapes, dilation or a name that make no such convolution.
   """
-  check(x, kernel, bias, dilation, implementation)
-  if implementation == "auto":
-    return _auto(x, kernel, bias, dilation)
-  return _IMPLEMENTATIONS[implementation](x, kernel, bias, dilation)
+  check(x, kernel, bias, dilation)
+  arrays = (x, kernel, bias)
+  if by_platform.is_plain(implementation, arrays):
+    return BY_NAME["xla"](x, kernel, bias, dilation)
+  if implementation != "auto":
+    run = functools.partial(BY_NAME[implementation], dilation=dilation)
+    return by_platform.in_reverse(run, arrays)
+  ways = {
+    platform: _way(name, dilation)
+    for platform, name in meaning("auto", x, dilation).items()
+  }
+  return by_platform.compute(arrays, **ways)
 
 
-# The platform is known when the program is lowered, not when it is traced (a
-# CPU host compiles for TPUs). Differentiating `platform_dependent` would keep
-# residuals of every branch, so each direction makes its own choice.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _auto(x, kernel, bias, dilation):
-  return _by_platform(
-    lambda conv: functools.partial(conv, dilation=dilation),
-    dilation,
-    x,
-    kernel,
-    bias,
-  )
+@functools.cache
+def _way(name: str, dilation: int) -> Way:
+  return Way(functools.partial(BY_NAME[name], dilation=dilation))
 
 
-def _auto_forward(x, kernel, bias, dilation):
-  return _auto(x, kernel, bias, dilation), (x, kernel, bias)
-
-
-def _auto_backward(dilation, residuals, gradient):
-  def backward(conv):
-    def run(*arguments):
-      *arrays, gradient = arguments
-      _, vjp = jax.vjp(lambda *arrays: conv(*arrays, dilation), *arrays)
-      return vjp(gradient)
-
-    return run
-
-  return _by_platform(backward, dilation, *residuals, gradient)
-
-
-_auto.defvjp(_auto_forward, _auto_backward)
-
-
-def _by_platform(make, dilation, x, *others):
-  """Runs make(implementation)(x, ...) for the implementation "auto" means."""
-  return lax.platform_dependent(
-    x,
-    *others,
-    default=make(_IMPLEMENTATIONS[_AUTO_ELSEWHERE]),
-    cpu=make(_IMPLEMENTATIONS[on_cpu(x.dtype)]),
-    tpu=make(_IMPLEMENTATIONS[_on_tpu(x.shape, dilation)]),
-  )
+def meaning(implementation: str, x: jax.Array, dilation: int) -> dict[str, str]:
+  """Returns the implementation by platform, here and now."""
+  if implementation != "auto":
+    return {"default": implementation}
+  return {
+    "default": _AUTO_ELSEWHERE,
+    "cpu": _on_cpu(x.dtype),
+    "tpu": _on_tpu(x.shape, dilation),
+  }
 
 
 def _on_tpu(shape, dilation):
@@ -139,24 +120,19 @@ def _on_tpu(shape, dilation):
   return ours if dilation > 1 or channels % LANES else plain
 
 
-def on_cpu(dtype):
+def _on_cpu(dtype):
   """Returns what "auto" means on a CPU, for maps of a dtype, here and now."""
   fast, plain = _AUTO_ON_CPU
-  if not numba_cpu.takes(dtype):
+  if not loops.takes(dtype):
     return plain
   # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
-  if jax.default_backend() != "cpu" or not numba_cpu.is_available():
+  if jax.default_backend() != "cpu" or not loops.is_available():
     return plain
   return fast
 
 
-def check(x, kernel, bias, dilation, implementation):
+def check(x, kernel, bias, dilation):
   """Raises ValueError unless `depthwise_conv` takes these arguments."""
-  if implementation not in list_implementations():
-    raise ValueError(
-      f"implementation={implementation!r} is not a depthwise convolution; "
-      f"choose one of {', '.join(list_implementations())}."
-    )
   if x.ndim != 4 or kernel.ndim != 4:
     raise ValueError(
       f"depthwise_conv takes x of [B, H, W, C] and a kernel of "

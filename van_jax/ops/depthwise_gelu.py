@@ -7,12 +7,11 @@ import functools
 from typing import Any
 
 import jax
-from jax import lax
 
-from van_jax.ops import depthwise
-from van_jax.ops.bias import add_bias
-from van_jax.ops.cpu.depthwise import call as numba_cpu
-from van_jax.ops.gelu import gelu, gelu_and_slope
+from van_jax.ops import by_platform, depthwise
+from van_jax.ops.by_platform import Way
+from van_jax.ops.cpu.depthwise import call as loops
+from van_jax.ops.gelu import add_bias, gelu, gelu_and_slope
 
 
 def depthwise_conv_gelu(
@@ -34,76 +33,67 @@ def depthwise_conv_gelu(
     bias: [C].
     input_bias: [C].
     dilation: distance between neighbouring taps, >= 1.
-    implementation: one of `depthwise.list_implementations()`.
+    implementation: one of `list_implementations()`.
+
+  Raises:
+    ValueError: on shapes, dilation or a name that make no such convolution.
   """
-  depthwise.check(x, kernel, bias, dilation, implementation)
+  depthwise.check(x, kernel, bias, dilation)
   if input_bias.shape != bias.shape:
     raise ValueError(
       f"input_bias.shape={input_bias.shape} does not fit x.shape={x.shape}: it "
       f"must be {bias.shape}, a number a channel."
     )
-  return _convolve_gelu(x, kernel, bias, input_bias, dilation, implementation)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
-def _convolve_gelu(x, kernel, bias, input_bias, dilation, implementation):
-  def plain(x, kernel, bias, input_bias):
-    x = add_bias(x, input_bias)
-    return gelu(_convolve(x, kernel, bias, dilation, implementation))
-
-  fused = functools.partial(numba_cpu.convolve_gelu, dilation=dilation)
-  return _where_fused(implementation, fused, plain, x, kernel, bias, input_bias)
-
-
-def _forward(x, kernel, bias, input_bias, dilation, implementation):
-  def plain(x, kernel, bias, input_bias):
-    x = add_bias(x, input_bias)
-    y: Any = _convolve(x, kernel, bias, dilation, implementation)
-    return x, *gelu_and_slope(y)
-
-  def fused(x, kernel, bias, input_bias):
-    return x, *numba_cpu.convolve_gelu_and_slope(
-      x, kernel, bias, input_bias, dilation
+  arrays = (x, kernel, bias, input_bias)
+  if by_platform.is_plain(implementation, arrays):
+    convolve = functools.partial(
+      depthwise.depthwise_conv, implementation="xla", dilation=dilation
     )
+    y = convolve(add_bias(x, input_bias), kernel, bias=bias)
+    return gelu(y, implementation="xla")
+  ways = {
+    platform: _way(name, dilation, loops.takes(x.dtype))
+    for platform, name in depthwise.meaning(implementation, x, dilation).items()
+  }
+  return by_platform.compute(arrays, **ways)
 
-  # What is kept is the sum where it is in memory anyway, else x.
-  kept, result, slope = _where_fused(
-    implementation, fused, plain, x, kernel, bias, input_bias
-  )
-  return result, (kept, kernel, bias, input_bias, slope)
 
-
-def _backward(dilation, implementation, residuals, gradient):
-  def plain(x, kernel, bias, input_bias, slope, gradient):
-    _, vjp = jax.vjp(
-      lambda x, kernel, bias: _convolve(
-        x, kernel, bias, dilation, implementation
-      ),
-      x,
-      kernel,
-      bias,
+@functools.cache
+def _way(name: str, dilation: int, has_loops: bool) -> Way:
+  """Returns the way that goes with a depthwise convolution of that name."""
+  if name == "numba_cpu" and has_loops:
+    return Way(
+      functools.partial(loops.convolve_gelu, dilation=dilation),
+      functools.partial(_forward_in_one_pass, dilation=dilation),
+      lambda kept, gradient: loops.gelu_gradients(kept, gradient, dilation),
     )
-    x_gradient, *others = vjp(gradient * slope)
-    _, vjp_of_bias = jax.vjp(lambda bias: add_bias(x, bias), input_bias)
-    return x_gradient, *others, *vjp_of_bias(x_gradient)
-
-  fused = functools.partial(numba_cpu.gelu_gradients, dilation=dilation)
-  return _where_fused(implementation, fused, plain, *residuals, gradient)
-
-
-_convolve_gelu.defvjp(_forward, _backward)
-
-
-def _convolve(x, kernel, bias, dilation, implementation):
-  return depthwise.depthwise_conv(
-    x, kernel, bias=bias, dilation=dilation, implementation=implementation
+  convolve = functools.partial(depthwise.BY_NAME[name], dilation=dilation)
+  return Way(
+    lambda x, kernel, bias, input_bias: gelu(
+      convolve(add_bias(x, input_bias), kernel, bias)
+    ),
+    functools.partial(_forward, convolve),
+    functools.partial(_backward, convolve),
   )
 
 
-def _where_fused(implementation, fused, plain, x, *others):
-  """Runs `fused` where the implementation is numba_cpu, else `plain`."""
-  if implementation == "numba_cpu" and numba_cpu.takes(x.dtype):
-    return fused(x, *others)
-  if implementation == "auto" and depthwise.on_cpu(x.dtype) == "numba_cpu":
-    return lax.platform_dependent(x, *others, cpu=fused, default=plain)
-  return plain(x, *others)
+# What is kept is the sum with the bias where that is in memory anyway, else x.
+def _forward_in_one_pass(x, kernel, bias, input_bias, *, dilation):
+  y, slope = loops.convolve_gelu_and_slope(
+    x, kernel, bias, input_bias, dilation
+  )
+  return y, (x, kernel, bias, input_bias, slope)
+
+
+def _forward(convolve, x, kernel, bias, input_bias):
+  x = add_bias(x, input_bias)
+  y, slope = gelu_and_slope(convolve(x, kernel, bias))
+  return y, (x, kernel, bias, input_bias, slope)
+
+
+def _backward(convolve, kept, gradient):
+  x, kernel, bias, input_bias, slope = kept
+  _, vjp = jax.vjp(convolve, x, kernel, bias)
+  x_gradient, *others = vjp(gradient * slope)
+  vjp_of_bias: Any = jax.vjp(lambda bias: add_bias(x, bias), input_bias)[1]
+  return x_gradient, *others, *vjp_of_bias(x_gradient)

@@ -1,9 +1,14 @@
-"""The exact GELU, which keeps little for its gradient."""
+"""What follows a product: its bias, and the exact GELU.
+
+Sums of gradients are in float32, and GELU keeps little for its gradient.
+"""
 
 import math
 
 import jax
 import jax.numpy as jnp
+
+from van_jax.ops import by_platform
 
 # Of t, t**3, t**5 and t**7 in atanh(2 P(N <= t) - 1): minimax up to t = 5, by
 # which P is right to a part in 776 where it is small. The polynomial goes on to
@@ -11,17 +16,39 @@ import jax.numpy as jnp
 _LOGIT = (0.79630, 0.037914, -4.9337e-4, 4.5166e-6)
 
 
-@jax.custom_vjp
-def gelu(x: jax.Array) -> jax.Array:
+def add_bias(x: jax.Array, bias: jax.Array) -> jax.Array:
+  """Returns x + bias, [B, H, W, C], of x's dtype.
+
+  The sum, and so the gradient's over all positions, is in float32 at least: in
+  bfloat16 it would be inexact.
+
+  Args:
+    x: [B, H, W, C].
+    bias: [C].
+  """
+  wide = bias.astype(jnp.promote_types(x.dtype, jnp.float32))
+  return (x + wide[None, None, None]).astype(x.dtype)
+
+
+def gelu(x: jax.Array, *, implementation: str = "auto") -> jax.Array:
   """Returns x * P(N <= x), N being standard normal: torch's default GELU.
 
   Keeps its derivative alone for the gradient. What jax.nn.gelu keeps are an
   exponential and an erfc, each a map that goes to memory and back. In bfloat16
   the error is at most one unit in the last place, or 1e-6: a tanh of a
   polynomial then stands for erf, which takes three times its cycles on TPUs.
+
+  Args:
+    x: of any shape, floating.
+    implementation: "xla" for JAX's erf and its derivatives of any kind.
+
+  Raises:
+    ValueError: on an implementation that is none.
   """
-  wide = _wide(x)
-  return (wide * _normal_cdf(wide, x.dtype)).astype(x.dtype)
+  if by_platform.is_plain(implementation, (x,)):
+    wide = _wide(x)
+    return (wide * _by_erf(wide)).astype(x.dtype)
+  return by_platform.compute((x,), _KEEPING_SLOPE)
 
 
 def gelu_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -33,7 +60,14 @@ def gelu_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   return (wide * below).astype(x.dtype), slope.astype(x.dtype)
 
 
-gelu.defvjp(gelu_and_slope, lambda slope, gradient: (gradient * slope,))
+def _gelu(x):
+  wide = _wide(x)
+  return (wide * _normal_cdf(wide, x.dtype)).astype(x.dtype)
+
+
+_KEEPING_SLOPE = by_platform.Way(
+  _gelu, gelu_and_slope, lambda slope, gradient: (gradient * slope,)
+)
 
 
 def _wide(x):
@@ -43,10 +77,14 @@ def _wide(x):
 def _normal_cdf(x, dtype):
   """Returns P(N <= x), exact enough for a result of the dtype."""
   if dtype != jnp.bfloat16:
-    return 0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))
+    return _by_erf(x)
   square = x * x
   first, *others = reversed(_LOGIT)
   polynomial = first
   for coefficient in others:
     polynomial = polynomial * square + coefficient
   return 0.5 + 0.5 * jnp.tanh(x * polynomial)
+
+
+def _by_erf(x):
+  return 0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))

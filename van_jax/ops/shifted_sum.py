@@ -14,9 +14,31 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops import taps
-
 _CACHED = 2**18  # Numbers in all accumulators of the kernel gradient: 1 MiB.
+
+
+def padding(size: int, dilation: int) -> tuple[int, int]:
+  """Returns the zeros (before, after) an axis that keep its length.
+
+  They add up to dilation * (size - 1), the smaller half first: the 3 + 3 of
+  torch's `padding=3` for a 7-tap kernel, and 1 + 2 for a 4-tap one.
+
+  Args:
+    size: taps along the axis.
+    dilation: distance between neighbouring taps.
+  """
+  total = dilation * (size - 1)
+  return total // 2, total - total // 2
+
+
+def offsets(size: int, dilation: int) -> tuple[int, ...]:
+  """Returns where each tap reads, relative to the position it writes.
+
+  >>> offsets(3, 2), offsets(4, 1)
+  ((-2, 0, 2), (-1, 0, 1, 2))
+  """
+  before, _ = padding(size, dilation)
+  return tuple(tap * dilation - before for tap in range(size))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -53,7 +75,7 @@ depthwise_conv.defvjp(_forward, _backward)
 
 def _offsets(kernel, dilation):
   height, width = kernel.shape[:2]
-  return taps.offsets(height, dilation), taps.offsets(width, dilation)
+  return offsets(height, dilation), offsets(width, dilation)
 
 
 def _shifted_sum(

@@ -1,7 +1,7 @@
 """The door to convolutions that shrink a map: XLA's, or on CPUs our loops.
 
-XLA's take 1.1 to 6 times as long on the CPU, for VAN-B0's and B1's patch
-embeddings at 224 pixels, 8 examples and two threads (benchmarks/products.py).
+XLA's take 1.1 to 6 times as long forward on the CPU, for VAN-B0's and B1's
+patch embeddings at 224 pixels, 8 examples and two threads; gradients are its.
 """
 
 import functools
@@ -10,11 +10,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from van_jax.ops.cpu.strided import call as strided_numba
+from van_jax.ops import by_platform
+from van_jax.ops.by_platform import Way
+from van_jax.ops.cpu.strided import call as loops
 
 
 def strided_conv(
-  x: jax.Array, kernel: jax.Array, *, stride: int = 1, padding: int = 0
+  x: jax.Array,
+  kernel: jax.Array,
+  *,
+  stride: int = 1,
+  padding: int = 0,
+  implementation: str = "auto",
 ) -> jax.Array:
   """Returns the convolution, [B, H', W', D]; H' = (H + 2p - kh) // stride + 1.
 
@@ -25,75 +32,39 @@ def strided_conv(
     kernel: [kh, kw, C, D], of x's dtype.
     stride: of both axes, >= 1.
     padding: p, zeros before and behind both axes.
+    implementation: "xla" for XLA's convolution on all platforms and JAX's
+      derivatives of it; all others are "auto".
 
   Raises:
-    ValueError: on shapes, stride or padding that make no such convolution.
+    ValueError: on shapes, stride, padding or a name that make no such
+      convolution.
   """
   _check(x, kernel, stride, padding)
-  return _conv(x, kernel, stride, padding)
-
-
-# As in ops/depthwise.py, each direction chooses by itself when it is lowered;
-# one choice a gradient, so that the one nobody asks for is never computed.
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv(x, kernel, stride, padding):
   by_xla = functools.partial(_by_xla, stride=stride, padding=padding)
-  if not on_cpu(x, kernel.shape[3]):
+  if by_platform.is_plain(implementation, (x, kernel)):
     return by_xla(x, kernel)
-  ours = functools.partial(strided_numba.conv, stride=stride, padding=padding)
-  return lax.platform_dependent(x, kernel, cpu=ours, default=by_xla)
+  if not _on_cpu(x, kernel):
+    return by_platform.compute((x, kernel), Way(by_xla))
+  ours = functools.partial(loops.conv, stride=stride, padding=padding)
 
+  # One function for both, so that the gradient which nobody asks for, of
+  # images say, is never computed.
+  def backward(arrays, gradient):
+    return jax.vjp(by_xla, *arrays)[1](gradient)
 
-def _forward(x, kernel, stride, padding):
-  return _conv(x, kernel, stride, padding), (x, kernel)
-
-
-def _backward(stride, padding, residuals, gradient):
-  x, kernel = residuals
-  by_xla = functools.partial(_by_xla, stride=stride, padding=padding)
-
-  def to_input(x, kernel, gradient):
-    return jax.vjp(lambda x: by_xla(x, kernel), x)[1](gradient)[0]
-
-  def to_kernel(x, kernel, gradient):
-    return jax.vjp(lambda kernel: by_xla(x, kernel), kernel)[1](gradient)[0]
-
-  def our_input(x, kernel, gradient):
-    return strided_numba.input_gradient(
-      x.shape, kernel, gradient, stride, padding
-    )
-
-  def our_kernel(x, kernel, gradient):
-    sums = strided_numba.kernel_gradient(
-      x, gradient, kernel.shape, stride, padding
-    )
-    return sums.astype(kernel.dtype)
-
-  arrays = (x, kernel, gradient)
-  return (
-    _either(on_cpu(x, x.shape[3]), our_input, to_input, arrays),
-    _either(on_cpu(x, kernel.shape[3]), our_kernel, to_kernel, arrays),
+  return by_platform.compute(
+    (x, kernel), Way(by_xla, None, backward), cpu=Way(ours, None, backward)
   )
 
 
-_conv.defvjp(_forward, _backward)
-
-
-def _either(fits, ours, by_xla, arrays):
-  """Returns our gradient on CPUs, if our loops fit it, and XLA's elsewhere."""
-  if not fits:
-    return by_xla(*arrays)
-  return lax.platform_dependent(*arrays, cpu=ours, default=by_xla)
-
-
-def on_cpu(x: jax.Array, channels: int) -> bool:
-  """Returns whether our loops write so many channels, here and now."""
+def _on_cpu(x, kernel):
+  """Returns whether our loops compute this here and now, on a CPU."""
   if x.dtype not in (jnp.float32, jnp.bfloat16) or 0 in x.shape:
     return False
   # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
-  if jax.default_backend() != "cpu" or not strided_numba.is_available():
+  if jax.default_backend() != "cpu" or not loops.is_available():
     return False
-  return strided_numba.takes(channels)
+  return loops.takes(kernel.shape[3])
 
 
 def _by_xla(x, kernel, stride, padding):

@@ -26,7 +26,7 @@ NETWORK = {
   "widths": (8, 8, 16, 16),
   "depths": (1, 1, 1, 1),
   "ffn_ratios": (2, 2, 2, 2),
-  "conv_implementation": "xla",
+  "implementation": "xla",
 }
 
 

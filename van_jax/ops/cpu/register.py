@@ -2,6 +2,9 @@
 
 import ctypes
 import logging
+import os
+import struct
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,6 +17,9 @@ def register(load: Callable[[], Mapping[str, Any]]) -> bool:
   Args:
     load: imports and so compiles the handlers, C functions by their names.
   """
+  plain = struct.calcsize("P") == 8 and sys.byteorder == "little"
+  if os.name != "posix" or not plain:
+    return False
   try:
     for name, handler in load().items():
       capsule = jax.ffi.pycapsule(ctypes.c_void_p(handler.address))

@@ -12,6 +12,7 @@ from numba import types
 
 from van_jax.ops.cpu import call_frame, machine
 from van_jax.ops.cpu.compiled import compiled
+from van_jax.ops.cpu.machine import I64, constant, emit_load, intrinsic
 
 # Offsets in bytes; counters that several threads write have a line each.
 _NEXT, _DONE, _PRESENT, _ITEMS = 0, 64, 128, 192
@@ -36,10 +37,22 @@ def new_job(items, numbers, more):
   return job
 
 
-@compiled
-def number(job, n):
-  """Returns one of the job's numbers."""
-  return machine.load_int64(job + _FIELDS + 8 * n)
+@intrinsic
+def fields(typing, job, first, kind):
+  """Returns a namedtuple of the job's numbers, from the first on."""
+  names = kind.instance_class._fields
+  result = types.NamedUniTuple(types.int64, len(names), kind.instance_class)
+
+  def emit(context, builder, signature, arguments):
+    job, first, _ = arguments
+    start = builder.add(job, builder.mul(first, constant(8)))
+    numbers = [
+      emit_load(builder, builder.add(start, constant(_FIELDS + 8 * n)), I64, 8)
+      for n in range(len(names))
+    ]
+    return context.make_tuple(builder, result, numbers)
+
+  return result(types.int64, types.int64, kind), emit
 
 
 @compiled
@@ -93,7 +106,7 @@ def address_of_task(work):
     work(job)
     leave(job)
 
-  @machine.intrinsic
+  @intrinsic
   def address(typing):
     def emit(context, builder, _, arguments):
       task.compile(signature.args)

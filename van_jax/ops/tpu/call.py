@@ -13,15 +13,14 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from van_jax.ops import taps as tap_offsets, xla
-from van_jax.ops.tpu import (
-  forward as pallas_tpu_forward,
-  kernel_gradient as pallas_tpu_kernel_gradient,
-  weights as pallas_tpu_weights,
-)
+from van_jax.ops import grouped
+from van_jax.ops.shifted_sum import offsets
+from van_jax.ops.tpu import forward
+from van_jax.ops.tpu.kernel_gradient import kernel_sums
 from van_jax.ops.tpu.layout import Layout
 from van_jax.ops.tpu.placement import per_device
 from van_jax.ops.tpu.plan import Taps
+from van_jax.ops.tpu.weights import gather, spread
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -82,12 +81,12 @@ def _correlate_locally(x, kernel, bias, *, dilation, backwards, interpret):
   layout = Layout(*x.shape)
   plan = layout.plan(taps, x.dtype, maps=2)
   weights, bias = (
-    pallas_tpu_weights.spread(
+    spread(
       plan, layout.pad_channels(a), jnp.promote_types(x.dtype, jnp.float32)
     )
     for a in (kernel, bias[None, None])
   )
-  y = pallas_tpu_forward.convolve(
+  y = forward.convolve(
     plan, layout.apply(x), weights, bias, interpret=interpret
   )
   return layout.undo(y)
@@ -95,7 +94,7 @@ def _correlate_locally(x, kernel, bias, *, dilation, backwards, interpret):
 
 def _correlate_by_xla(x, kernel, bias, *, dilation, backwards):
   """Returns what `_correlate_locally` does."""
-  convolve = functools.partial(xla.depthwise_conv, dilation=dilation)
+  convolve = functools.partial(grouped.depthwise_conv, dilation=dilation)
   if backwards:
     return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)[0]
   return convolve(x, kernel) + bias.astype(x.dtype)[None, None, None]
@@ -121,12 +120,10 @@ def _parameter_gradients_locally(x, gradient, *, dilation, size, interpret):
     )
   layout = Layout(*x.shape)
   plan = layout.plan(_taps(size, dilation), x.dtype, maps=3)
-  sums = pallas_tpu_kernel_gradient.kernel_sums(
+  sums = kernel_sums(
     plan, layout.apply(x), layout.apply(gradient), interpret=interpret
   )
-  results = [
-    pallas_tpu_weights.gather(plan, s)[..., : x.shape[-1]] for s in sums
-  ]
+  results = [gather(plan, s)[..., : x.shape[-1]] for s in sums]
   return jnp.concatenate([r.reshape(-1, x.shape[-1]) for r in results])
 
 
@@ -136,7 +133,7 @@ def _parameter_gradients_by_xla(x, gradient, *, dilation, size):
   x, gradient = x.astype(wide), gradient.astype(wide)
   kernel = jax.ShapeDtypeStruct((*size, 1, x.shape[-1]), wide)
   (result,) = jax.linear_transpose(
-    lambda kernel: xla.depthwise_conv(x, kernel, dilation), kernel
+    lambda kernel: grouped.depthwise_conv(x, kernel, dilation), kernel
   )(gradient)
   return jnp.concatenate(
     [result.reshape(-1, x.shape[-1]), jnp.sum(gradient, (0, 1, 2))[None]]
@@ -153,5 +150,5 @@ _parameter_gradients = per_device(
 
 
 def _taps(size, dilation):
-  rows, columns = (tap_offsets.offsets(n, dilation) for n in size)
+  rows, columns = (offsets(n, dilation) for n in size)
   return Taps(first=(rows[0], columns[0]), step=dilation, count=tuple(size))

@@ -25,7 +25,7 @@ def convolve(
   Args:
     plan: the cut of x.
     x: [H, W, S, L].
-    weights: [tiles, kh, kw, 8, 128], as `pallas_tpu_weights.spread` gives.
+    weights: [tiles, kh, kw, 8, 128], as `weights.spread` gives.
     bias: [tiles, 1, 1, 8, 128], likewise.
     interpret: run without a TPU.
 

@@ -27,7 +27,7 @@ def kernel_sums(
 
   Returns:
     [blocks * tiles, kh, kw, 8, 128], and [blocks * tiles, 1, 1, 8, 128], both
-    to be added up by `pallas_tpu_weights.gather`.
+    to be added up by `weights.gather`.
   """
   W = plan.shape[1]
   wide = jnp.promote_types(x.dtype, jnp.float32)

@@ -5,24 +5,30 @@ by whichever thread claims it, and the parts in order at the end: the result
 does not depend on who did what.
 """
 
+import collections
+
 from van_jax.ops.cpu import call_frame, machine, threads
 from van_jax.ops.cpu.compiled import c_function, compiled
-from van_jax.ops.cpu.depthwise import (
-  loops as numba_kernels,
-  microkernels,
-  packing,
-  plan as scratch,
+from van_jax.ops.cpu.depthwise import loops, microkernels, packing
+from van_jax.ops.cpu.depthwise.plan import (
+  GELU,
+  Problem,
+  divide_up,
+  make_plan,
+  problem_from,
 )
 from van_jax.ops.cpu.machine import BYTES, LANES
 
-# A job's numbers.
-_X, _KERNEL, _INPUT_BIAS, _GRADIENT, _X_GRADIENT, _SUMS, _SLOPE = range(11, 18)
+# Addresses; slope: 0 for none.
+Arrays = collections.namedtuple(
+  "Arrays", "x kernel input_bias gradient x_gradient sums slope"
+)
 _PARTS = 8  # The batch's, at most: each has memory for a kernel's gradient.
 
 
 @compiled
 def _examples_a_part(batch):
-  return scratch.divide_up(batch, _PARTS)
+  return divide_up(batch, _PARTS)
 
 
 @compiled
@@ -44,8 +50,8 @@ def _x_gradient_rows(
   spare = row + plan.chunk * plan.length * BYTES
   reach = (problem.taps_high - 1) * problem.dilation - problem.top
   for i in range(start, stop):
-    for g in range(scratch.divide_up(channels, LANES)):
-      numba_kernels.convolve_row(
+    for g in range(divide_up(channels, LANES)):
+      loops.convolve_row(
         problem, plan,
       gradient + g * plan.rows * plan.pitch + plan.short * BYTES, low, reach, i,
         taps + g * problem.taps_high * plan.columns * BYTES, zero,
@@ -56,13 +62,13 @@ def _x_gradient_rows(
         row + g * plan.length * BYTES, 0, 1, problem.width,
         sums + (g + 1) * _sums_pitch(problem) - BYTES,
       )  # fmt: skip
-    numba_kernels.store_row(
+    loops.store_row(
       problem, plan, to + i * problem.width * stride, channels, row, spare
     )
 
 
 @compiled
-def _piece(problem, plan, job, example, band, chunk, sums, memory):
+def _piece(problem, plan, arrays, example, band, chunk, sums, memory):
   """Computes the gradient for x of a piece, and adds up the others."""
   size = 2 if problem.half else 4
   group = chunk * plan.chunk
@@ -80,29 +86,25 @@ def _piece(problem, plan, job, example, band, chunk, sums, memory):
   x_low, low = max(0, start - top), max(0, start - bottom)
   x_high = min(problem.height, stop + bottom)
   high = min(problem.height, stop + top)
-  numba_kernels.load_bias(
-    threads.number(job, _INPUT_BIAS), group, channels, biases
-  )
-  numba_kernels.load_map(
-    problem, plan, threads.number(job, _X) + offset, biases, 0, group, channels,
+  loops.load_bias(arrays.input_bias, group, channels, biases)
+  loops.load_map(
+    problem, plan, arrays.x + offset, biases, 0, group, channels,
     x_low, x_high, x, plan.before,
   )  # fmt: skip
-  slope = threads.number(job, _SLOPE)
-  numba_kernels.load_map(
-    problem, plan, threads.number(job, _GRADIENT) + offset, 0,
+  slope = arrays.slope
+  loops.load_map(
+    problem, plan, arrays.gradient + offset, 0,
     slope + offset if slope else 0, group, channels, low, high, gradient,
     plan.after,
   )  # fmt: skip
-  numba_kernels.load_kernel(
-    problem, plan, threads.number(job, _KERNEL), group, channels, taps, True
-  )
+  loops.load_kernel(problem, plan, arrays.kernel, group, channels, taps, True)
   _x_gradient_rows(
     problem, plan, gradient, low, start, stop, taps, channels,
-    threads.number(job, _X_GRADIENT) + offset + group * LANES * size,
+    arrays.x_gradient + offset + group * LANES * size,
     sums + group * _sums_pitch(problem), rest,
   )  # fmt: skip
-  for g in range(scratch.divide_up(channels, LANES)):
-    numba_kernels.sum_map(
+  for g in range(divide_up(channels, LANES)):
+    loops.sum_map(
       problem, plan, x + g * plan.rows * plan.pitch, x_low,
       gradient + g * plan.rows * plan.pitch + plan.after * BYTES, low, start,
       stop, sums + (group + g) * _sums_pitch(problem),
@@ -114,8 +116,9 @@ def _work(job):
   item = threads.claim(job)
   if item < 0:
     return
-  problem = scratch.problem_of(job)
-  plan = scratch.plan(problem, 2, _PARTS)
+  problem = threads.fields(job, 0, Problem)
+  arrays = threads.fields(job, len(problem), Arrays)
+  plan = make_plan(problem, 2, _PARTS)
   several = _examples_a_part(problem.batch)
   vectors = 6 + plan.chunk * (
     2 * (plan.rows * plan.pitch // BYTES)
@@ -124,11 +127,11 @@ def _work(job):
     + plan.length
   )
   block = machine.malloc((vectors + 1) * BYTES)
-  memory = scratch.divide_up(block, BYTES) * BYTES
+  memory = divide_up(block, BYTES) * BYTES
   while item >= 0:
     part, chunk = item // plan.chunks, item % plan.chunks
     batch_part, band = part // plan.bands, part % plan.bands
-    sums = threads.number(job, _SUMS)
+    sums = arrays.sums
     sums += part * plan.groups * _sums_pitch(problem)
     first = sums + chunk * plan.chunk * _sums_pitch(problem)
     last = min(plan.groups, (chunk + 1) * plan.chunk)
@@ -136,7 +139,7 @@ def _work(job):
     packing.clear(first, 0, bytes_of_chunk // BYTES)
     begin = batch_part * several
     for example in range(begin, min(problem.batch, begin + several)):
-      _piece(problem, plan, job, example, band, chunk, sums, memory)
+      _piece(problem, plan, arrays, example, band, chunk, sums, memory)
     threads.finish(job)
     item = threads.claim(job)
   machine.free(block)
@@ -176,25 +179,23 @@ def handler(frame):
   """Computes gradients from (x, kernel, input bias, gradient, ...)."""
   if call_frame.answered_metadata(frame):
     return 0
-  problem = scratch.problem_from(frame, 1)
-  plan = scratch.plan(problem, 2, _PARTS)
-  parts = plan.bands * scratch.divide_up(
-    problem.batch, _examples_a_part(problem.batch)
-  )
+  problem = problem_from(frame, 1)
+  plan = make_plan(problem, 2, _PARTS)
+  parts = plan.bands * divide_up(problem.batch, _examples_a_part(problem.batch))
   block = machine.malloc(parts * plan.groups * _sums_pitch(problem) + 2 * BYTES)
-  sums = scratch.divide_up(block, BYTES) * BYTES
-  gelu = call_frame.attribute(frame, scratch.GELU) != 0
-  addresses = (
-    call_frame.argument(frame, 0),
-    call_frame.argument(frame, 1),
-    call_frame.argument(frame, 2),
-    call_frame.argument(frame, 3),
-    call_frame.result(frame, 0),
-    sums,
-    call_frame.argument(frame, 4) if gelu else 0,
+  sums = divide_up(block, BYTES) * BYTES
+  gelu = call_frame.attribute(frame, GELU) != 0
+  arrays = Arrays(
+    x=call_frame.argument(frame, 0),
+    kernel=call_frame.argument(frame, 1),
+    input_bias=call_frame.argument(frame, 2),
+    gradient=call_frame.argument(frame, 3),
+    x_gradient=call_frame.result(frame, 0),
+    sums=sums,
+    slope=call_frame.argument(frame, 4) if gelu else 0,
   )
   items = parts * plan.chunks
-  job = threads.new_job(items, problem, addresses)
+  job = threads.new_job(items, problem, arrays)
   threads.share(frame, job, _task(), min(problem.threads, items) - 1)
   _work(job)
   threads.wait(job)

@@ -6,9 +6,6 @@ gradients come from one pass. Numba is imported when a program is traced.
 """
 
 import functools
-import os
-import struct
-import sys
 from typing import Any
 
 import jax
@@ -16,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
 
-from van_jax.ops import shifted_sum, taps
-from van_jax.ops.cpu import placement as numba_placement, register as handlers
+from van_jax.ops import shifted_sum
+from van_jax.ops.cpu.placement import mapped, shardings
+from van_jax.ops.cpu.register import register
 
 _FORWARD, _BACKWARD = "van_jax_depthwise", "van_jax_depthwise_gradients"
 _PLAIN, _GELU, _WITH_SLOPE = 0, 1, 2  # A GELU of it, and the derivative.
@@ -28,22 +26,13 @@ _DTYPES = (jnp.dtype(jnp.float32), jnp.dtype(jnp.bfloat16))
 @functools.cache
 def is_available() -> bool:
   """Returns whether the loops run here; compiles them the first time."""
-  plain = struct.calcsize("P") == 8 and sys.byteorder == "little"
-  if os.name != "posix" or not plain:
-    return False
-  return handlers.register(_handlers)
+  return register(_handlers)
 
 
 def _handlers():
-  from van_jax.ops.cpu.depthwise import (
-    backward as numba_backward,
-    forward as numba_forward,
-  )
+  from van_jax.ops.cpu.depthwise import backward, forward
 
-  return {
-    _FORWARD: numba_forward.handler,
-    _BACKWARD: numba_backward.handler,
-  }
+  return {_FORWARD: forward.handler, _BACKWARD: backward.handler}
 
 
 def takes(dtype: jax.typing.DTypeLike) -> bool:
@@ -113,8 +102,15 @@ def convolve_gelu_and_slope(x, kernel, bias, input_bias, dilation):
   return _forward_op(dilation, _WITH_SLOPE)(x, *_wide(kernel, bias, input_bias))
 
 
-def gelu_gradients(x, kernel, bias, input_bias, slope, gradient, dilation):
-  """Returns gradients for x, kernel and both biases from the GELU's."""
+def gelu_gradients(kept, gradient, dilation):
+  """Returns gradients for x, kernel and both biases from the GELU's.
+
+  Args:
+    kept: those four, and the GELU's derivative.
+    gradient: for the GELU.
+    dilation: distance between neighbouring taps.
+  """
+  x, kernel, bias, input_bias, slope = kept
   return _gradients(x, kernel, bias, input_bias, (gradient, slope), dilation)
 
 
@@ -137,7 +133,9 @@ def _gradients(x, kernel, bias, input_bias, maps, dilation):
 
 
 def _attributes(x, kernel, dilation, gelu):
-  top, left = (taps.padding(size, dilation)[0] for size in kernel.shape[:2])
+  top, left = (
+    shifted_sum.padding(size, dilation)[0] for size in kernel.shape[:2]
+  )
   return {
     "dilation": np.int64(dilation),
     "gelu": np.int64(gelu),
@@ -184,7 +182,7 @@ def _forward_op(dilation, gelu):
   results = 2 if gelu == _WITH_SLOPE else 1
 
   def partition(mesh, arguments, _):
-    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
+    examples, whole = shardings(mesh, arguments[0].sharding)
     out = examples if results == 1 else (examples,) * results
     return mesh, call, out, (examples, whole, whole, whole)
 
@@ -194,7 +192,7 @@ def _forward_op(dilation, gelu):
     + ", ".join(["b h w c"] * results),
     need_replication_factors=_WHOLE,
   )
-  return numba_placement.mapped(split, results)
+  return mapped(split, results)
 
 
 @functools.cache
@@ -204,7 +202,7 @@ def _backward_op(dilation, maps):
   split = custom_partitioning(call)
 
   def partition(mesh, arguments, results):
-    examples, whole = numba_placement.shardings(mesh, arguments[0].sharding)
+    examples, whole = shardings(mesh, arguments[0].sharding)
     axes = examples.spec[0]
 
     def local(*arrays):
@@ -223,4 +221,4 @@ def _backward_op(dilation, maps):
     + " -> b h w c, p q i c, c, c",
     need_replication_factors=_WHOLE,
   )
-  return numba_placement.mapped(split, results=4)
+  return mapped(split, results=4)

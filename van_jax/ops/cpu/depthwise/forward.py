@@ -1,22 +1,28 @@
 """XLA's handler of the forward convolution, or of its GELU."""
 
+import collections
+
 from van_jax.ops.cpu import call_frame, machine, threads
 from van_jax.ops.cpu.compiled import c_function, compiled
-from van_jax.ops.cpu.depthwise import (
-  loops as numba_kernels,
-  packing,
-  plan as scratch,
+from van_jax.ops.cpu.depthwise import loops, packing
+from van_jax.ops.cpu.depthwise.plan import (
+  GELU,
+  WITH_SLOPE,
+  Problem,
+  divide_up,
+  make_plan,
+  problem_from,
 )
 from van_jax.ops.cpu.machine import BYTES, LANES
 
-# A job's numbers.
-_X, _KERNEL, _BIAS, _INPUT_BIAS, _GELU, _RESULT, _SLOPE = range(11, 18)
+# Addresses, but for `gelu`, which says what is asked for; slope: 0 for none.
+Arrays = collections.namedtuple(
+  "Arrays", "x kernel bias input_bias gelu result slope"
+)
 
 
 @compiled
-def _piece(
-  problem, plan, item, x, kernel, bias, input_bias, gelu, result, slope, memory
-):
+def _piece(problem, plan, arrays, item, memory):
   size = 2 if problem.half else 4
   piece, band = item // plan.bands, item % plan.bands
   example, chunk = piece // plan.chunks, piece % plan.chunks
@@ -36,35 +42,33 @@ def _piece(
   slopes = row + plan.chunk * plan.length * BYTES
   spare = slopes + plan.chunk * plan.length * BYTES
   image = problem.height * problem.width * problem.channels * size
-  numba_kernels.load_bias(bias, group, channels, biases)
-  numba_kernels.load_bias(input_bias, group, channels, input_biases)
-  numba_kernels.load_map(
-    problem, plan, x + example * image, input_biases, 0, group, channels, low,
-    high, memory, plan.before,
+  loops.load_bias(arrays.bias, group, channels, biases)
+  loops.load_bias(arrays.input_bias, group, channels, input_biases)
+  loops.load_map(
+    problem, plan, arrays.x + example * image, input_biases, 0, group, channels,
+    low, high, memory, plan.before,
   )  # fmt: skip
-  numba_kernels.load_kernel(problem, plan, kernel, group, channels, taps, False)
+  loops.load_kernel(problem, plan, arrays.kernel, group, channels, taps, False)
   stride = problem.channels * size
   offset = example * image + group * LANES * size
   for i in range(start, stop):
-    for g in range((channels + LANES - 1) // LANES):
-      numba_kernels.convolve_row(
+    for g in range(divide_up(channels, LANES)):
+      loops.convolve_row(
         problem, plan, memory + g * group_pitch, low, problem.top, i,
         taps + g * taps_pitch, biases + g * BYTES,
         row + g * plan.length * BYTES,
       )  # fmt: skip
-      if slope:
+      if arrays.slope:
         packing.apply_gelu_with_slope(
           row + g * plan.length * BYTES, slopes + g * plan.length * BYTES,
           problem.width,
         )  # fmt: skip
-      elif gelu:
+      elif arrays.gelu:
         packing.apply_gelu(row + g * plan.length * BYTES, problem.width)
     to = offset + i * problem.width * stride
-    numba_kernels.store_row(problem, plan, result + to, channels, row, spare)
-    if slope:
-      numba_kernels.store_row(
-        problem, plan, slope + to, channels, slopes, spare
-      )
+    loops.store_row(problem, plan, arrays.result + to, channels, row, spare)
+    if arrays.slope:
+      loops.store_row(problem, plan, arrays.slope + to, channels, slopes, spare)
 
 
 @compiled
@@ -72,8 +76,9 @@ def _work(job):
   item = threads.claim(job)
   if item < 0:
     return
-  problem = scratch.problem_of(job)
-  plan = scratch.plan(problem, 1, problem.batch)
+  problem = threads.fields(job, 0, Problem)
+  arrays = threads.fields(job, len(problem), Arrays)
+  plan = make_plan(problem, 1, problem.batch)
   vectors = 5 + plan.chunk * (
     plan.rows * plan.pitch // BYTES
     + problem.taps_high * plan.columns
@@ -81,21 +86,9 @@ def _work(job):
     + 2 * plan.length
   )
   block = machine.malloc((vectors + 1) * BYTES)
-  memory = (block + BYTES - 1) // BYTES * BYTES
+  memory = divide_up(block, BYTES) * BYTES
   while item >= 0:
-    _piece(
-      problem,
-      plan,
-      item,
-      threads.number(job, _X),
-      threads.number(job, _KERNEL),
-      threads.number(job, _BIAS),
-      threads.number(job, _INPUT_BIAS),
-      threads.number(job, _GELU),
-      threads.number(job, _RESULT),
-      threads.number(job, _SLOPE),
-      memory,
-    )
+    _piece(problem, plan, arrays, item, memory)
     threads.finish(job)
     item = threads.claim(job)
   machine.free(block)
@@ -106,23 +99,23 @@ _task = threads.address_of_task(_work)
 
 @c_function
 def handler(frame):
-  """Computes results from (x, kernel, bias, input bias); see `numba_cpu`."""
+  """Computes results from (x, kernel, bias, input bias); see `call`."""
   if call_frame.answered_metadata(frame):
     return 0
-  problem = scratch.problem_from(frame, 1)
-  plan = scratch.plan(problem, 1, problem.batch)
+  problem = problem_from(frame, 1)
+  plan = make_plan(problem, 1, problem.batch)
   items = problem.batch * plan.chunks * plan.bands
-  gelu = call_frame.attribute(frame, scratch.GELU)
-  addresses = (
-    call_frame.argument(frame, 0),
-    call_frame.argument(frame, 1),
-    call_frame.argument(frame, 2),
-    call_frame.argument(frame, 3),
-    gelu,
-    call_frame.result(frame, 0),
-    call_frame.result(frame, 1) if gelu == scratch.WITH_SLOPE else 0,
+  gelu = call_frame.attribute(frame, GELU)
+  arrays = Arrays(
+    x=call_frame.argument(frame, 0),
+    kernel=call_frame.argument(frame, 1),
+    bias=call_frame.argument(frame, 2),
+    input_bias=call_frame.argument(frame, 3),
+    gelu=gelu,
+    result=call_frame.result(frame, 0),
+    slope=call_frame.result(frame, 1) if gelu == WITH_SLOPE else 0,
   )
-  job = threads.new_job(items, problem, addresses)
+  job = threads.new_job(items, problem, arrays)
   threads.share(frame, job, _task(), min(problem.threads, items) - 1)
   _work(job)
   threads.wait(job)

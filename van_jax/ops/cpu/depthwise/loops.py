@@ -20,8 +20,8 @@ def load_map(
   """Copies rows start <= i < stop of an example into scratch memory.
 
   Args:
-    problem: a scratch.Problem.
-    plan: its scratch.Plan.
+    problem: a plan.Problem.
+    plan: its plan.Plan.
     source: address of the example.
     bias: address of a vector for each group, added within the map; 0: none.
     factors: address of an example that it is multiplied by; 0: none.
@@ -108,8 +108,8 @@ def convolve_row(problem, plan, scratch, start, top, i, kernel, bias, out):
   """Convolves row i of one group of channels.
 
   Args:
-    problem: a scratch.Problem.
-    plan: its scratch.Plan.
+    problem: a plan.Problem.
+    plan: its plan.Plan.
     scratch: address of the group's map where the first tap looks.
     start: which row the map begins with.
     top: how many rows before i the first row of taps looks.
@@ -144,8 +144,8 @@ def sum_map(problem, plan, x, x_start, gradient, start, first, stop, out):
   """Adds up a group's gradients for kernel and bias, first <= i < stop.
 
   Args:
-    problem: a scratch.Problem.
-    plan: its scratch.Plan.
+    problem: a plan.Problem.
+    plan: its plan.Plan.
     x: address of the group's map, plan.before zeros before its rows.
     x_start: which row it begins with.
     gradient: address of the gradient's map, at its first position.

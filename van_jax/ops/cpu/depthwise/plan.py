@@ -2,7 +2,7 @@
 
 import collections
 
-from van_jax.ops.cpu import call_frame, threads
+from van_jax.ops.cpu import call_frame
 from van_jax.ops.cpu.compiled import compiled
 from van_jax.ops.cpu.depthwise.microkernels import BLOCK, HALF_BLOCK, REACH
 from van_jax.ops.cpu.machine import BYTES, LANES
@@ -35,38 +35,20 @@ Plan = collections.namedtuple(
 
 
 @compiled
-def problem_of(job):
-  """Returns the Problem that a job's numbers begin with."""
-  return Problem(
-    threads.number(job, 0),
-    threads.number(job, 1),
-    threads.number(job, 2),
-    threads.number(job, 3),
-    threads.number(job, 4),
-    threads.number(job, 5),
-    threads.number(job, 6),
-    threads.number(job, 7),
-    threads.number(job, 8),
-    threads.number(job, 9),
-    threads.number(job, 10),
-  )
-
-
-@compiled
 def problem_from(frame, kernel):
   """Returns the Problem of a call: x is argument 0, its kernel `kernel`."""
   return Problem(
-    call_frame.size(frame, 0, 0),
-    call_frame.size(frame, 0, 1),
-    call_frame.size(frame, 0, 2),
-    call_frame.size(frame, 0, 3),
-    call_frame.size(frame, kernel, 0),
-    call_frame.size(frame, kernel, 1),
-    call_frame.attribute(frame, _DILATION),
-    call_frame.attribute(frame, _TOP),
-    call_frame.attribute(frame, _LEFT),
-    call_frame.attribute(frame, _HALF),
-    call_frame.thread_count(frame),
+    batch=call_frame.size(frame, 0, 0),
+    height=call_frame.size(frame, 0, 1),
+    width=call_frame.size(frame, 0, 2),
+    channels=call_frame.size(frame, 0, 3),
+    taps_high=call_frame.size(frame, kernel, 0),
+    taps_wide=call_frame.size(frame, kernel, 1),
+    dilation=call_frame.attribute(frame, _DILATION),
+    top=call_frame.attribute(frame, _TOP),
+    left=call_frame.attribute(frame, _LEFT),
+    half=call_frame.attribute(frame, _HALF),
+    threads=call_frame.thread_count(frame),
   )
 
 
@@ -89,7 +71,7 @@ def _length(width):
 
 
 @compiled
-def plan(problem, maps, pieces):
+def make_plan(problem, maps, pieces):
   """Returns the Plan.
 
   Args:
@@ -129,17 +111,17 @@ def plan(problem, maps, pieces):
     chunk = divide_up(chunk, 2)
   chunks = divide_up(groups, chunk)
   return Plan(
-    first,
-    columns,
-    before,
-    after,
-    short,
-    length,
-    pitch,
-    rows,
-    band,
-    groups,
-    divide_up(groups, chunks),
-    bands,
-    chunks,
+    first=first,
+    columns=columns,
+    before=before,
+    after=after,
+    short=short,
+    length=length,
+    pitch=pitch,
+    rows=rows,
+    band=band,
+    groups=groups,
+    chunk=divide_up(groups, chunks),
+    bands=bands,
+    chunks=chunks,
   )

@@ -14,8 +14,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import ops
-from van_jax.ops import taps
-from van_jax.ops.cpu.depthwise import call as numba_cpu
+from van_jax.ops import shifted_sum
+from van_jax.ops.cpu.depthwise import call
 
 # (batch, height, width, channels, taps high, taps wide, dilation)
 SHAPES = [
@@ -56,8 +56,8 @@ def reference(arrays, dilation):
   for f in (lambda a: a, np.abs):
     x_, k_, g_ = f(x), f(kernel), f(gradient)
     y, dx, dk = f(bias) + np.zeros_like(x), np.zeros_like(x), np.zeros_like(k_)
-    for p, o in enumerate(taps.offsets(kh, dilation)):
-      for q, u in enumerate(taps.offsets(kw, dilation)):
+    for p, o in enumerate(shifted_sum.offsets(kh, dilation)):
+      for q, u in enumerate(shifted_sum.offsets(kw, dilation)):
         if abs(o) >= H or abs(u) >= W:
           continue
         to = np.s_[:, max(0, -o) : H - max(0, o), max(0, -u) : W - max(0, u)]
@@ -243,7 +243,7 @@ def test_other_dtypes_are_left_to_the_shifted_sum():
   x, kernel, bias, _ = draw((1, 4, 4, 3, 3, 3, 1), jnp.float16)
   y = ops.depthwise_conv(x, kernel, bias=bias, implementation="numba_cpu")
   assert y.dtype == jnp.float16
-  assert not numba_cpu.takes(jnp.float16)
+  assert not call.takes(jnp.float16)
 
 
 def test_auto_on_a_cpu_is_these_loops():
@@ -255,7 +255,7 @@ def test_auto_on_a_cpu_is_these_loops():
 
 
 def test_auto_does_without_numba(monkeypatch):
-  monkeypatch.setattr(numba_cpu, "is_available", lambda: False)
+  monkeypatch.setattr(call, "is_available", lambda: False)
   x, kernel, _, _ = draw((1, 4, 6, 2, 3, 3, 1))
   text = jax.jit(lambda x, k: ops.depthwise_conv(x, k)).lower(x, kernel)
   assert "van_jax_depthwise" not in text.as_text()

@@ -3,7 +3,7 @@
 import jax
 from jax import lax
 
-from van_jax.ops import taps
+from van_jax.ops.shifted_sum import padding
 
 
 def depthwise_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
@@ -19,7 +19,7 @@ def depthwise_conv(x: jax.Array, kernel: jax.Array, dilation: int) -> jax.Array:
     x,
     kernel.astype(x.dtype),
     window_strides=(1, 1),
-    padding=(taps.padding(height, dilation), taps.padding(width, dilation)),
+    padding=(padding(height, dilation), padding(width, dilation)),
     rhs_dilation=(dilation, dilation),
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
     feature_group_count=channels,

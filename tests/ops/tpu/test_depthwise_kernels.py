@@ -9,8 +9,8 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import ops
-from van_jax.ops import taps
-from van_jax.ops.tpu import call as pallas_tpu, plan as pallas_tpu_plan
+from van_jax.ops import shifted_sum
+from van_jax.ops.tpu import call, plan as plans
 from van_jax.ops.tpu.layout import Layout
 
 UNIT = {"float32": 2.0**-24, "bfloat16": 2.0**-8}  # Largest rounding error.
@@ -33,7 +33,7 @@ def reference(x, kernel, bias, gradient, dilation):
   """Returns result, and x's, kernel's and bias's gradient, by loops."""
   _, H, W, _ = x.shape
   y, dx, dk = bias + np.zeros_like(x), np.zeros_like(x), np.zeros_like(kernel)
-  rows, columns = (taps.offsets(n, dilation) for n in kernel.shape[:2])
+  rows, columns = (shifted_sum.offsets(n, dilation) for n in kernel.shape[:2])
   for p, row in enumerate(rows):
     for q, column in enumerate(columns):
       to = np.s_[
@@ -62,7 +62,7 @@ def draw(shape, dtype):
 @functools.partial(jax.jit, static_argnums=4)
 def conv_and_gradients(x, kernel, bias, gradient, dilation):
   y, vjp = jax.vjp(
-    lambda *arrays: pallas_tpu.depthwise_conv(*arrays, dilation),
+    lambda *arrays: call.depthwise_conv(*arrays, dilation),
     x,
     kernel,
     bias,
@@ -101,10 +101,10 @@ def test_result_and_gradients_are_within_rounding(shape, dtype):
   "shape", [(8, 23, 2, 5, 7, 7, 3), (16, 13, 3, 33, 4, 3, 1)], ids=str
 )
 def test_tall_maps_come_in_blocks_of_rows(shape, monkeypatch):
-  monkeypatch.setattr(pallas_tpu_plan, "_BUDGET", 2**20)
+  monkeypatch.setattr(plans, "_BUDGET", 2**20)
   B, H, W, C, kh, kw, dilation = shape
   plan = Layout(B, H, W, C).plan(
-    pallas_tpu._taps((kh, kw), dilation), jnp.float32, maps=3
+    call._taps((kh, kw), dilation), jnp.float32, maps=3
   )
   assert 1 < plan.rows < H
   assert plan.lag > 0
@@ -127,10 +127,10 @@ def test_every_stage_fits_vmem(size, batch, maps):
       for kernel, dilation in ((3, 1), (5, 1), (7, 3)):
         layout = Layout(batch, length, length, C)
         plan = layout.plan(
-          pallas_tpu._taps((kernel, kernel), dilation), jnp.float32, maps=maps
+          call._taps((kernel, kernel), dilation), jnp.float32, maps=maps
         )
-        used = pallas_tpu_plan._bytes(plan, 4, maps)
-        assert used < pallas_tpu_plan._BUDGET, plan
+        used = plans._bytes(plan, 4, maps)
+        assert used < plans._BUDGET, plan
 
 
 def test_batch_over_eight_devices_equals_one():
@@ -195,7 +195,7 @@ def test_runs_inside_of_shard_map():
   )
   mesh = Mesh(np.array(jax.devices()), ("batch",))
   run = jax.shard_map(
-    lambda *arrays: pallas_tpu.depthwise_conv(*arrays, 1),
+    lambda *arrays: call.depthwise_conv(*arrays, 1),
     mesh=mesh,
     in_specs=(PartitionSpec("batch"), PartitionSpec(), PartitionSpec()),
     out_specs=PartitionSpec("batch"),
@@ -203,7 +203,7 @@ def test_runs_inside_of_shard_map():
   )
   np.testing.assert_array_equal(
     jax.jit(run)(x, kernel, bias),
-    pallas_tpu.depthwise_conv(x, kernel, bias, 1),
+    call.depthwise_conv(x, kernel, bias, 1),
   )
 
 
