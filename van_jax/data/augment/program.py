@@ -37,8 +37,7 @@ def _chooser(
 ) -> Callable[..., Any]:
   """Returns the compiled step: one of the operations, by its number.
 
-  Numba calls no function out of a table; it compiles a tree of choices. Its
-  depth, and so the time to compile it, is the logarithm of their number.
+  Numba calls no function out of a table: what it compiles is a tree of choices.
 
   Args:
     operations: at least one.
