@@ -14,7 +14,7 @@ PACKAGE = ROOT / "van_jax"
 FLOORS = {
   "ops": 0,
   "imports": 0,
-  "options": 0,
+  "signatures": 0,
   "storage": 0,
   "models": 1,
   "data": 1,

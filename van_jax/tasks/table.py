@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from van_jax import imports, options as options_lib
+from van_jax import imports, signatures
 from van_jax.tasks import classification
 from van_jax.tasks.task import Task
 
@@ -32,8 +32,8 @@ def create_task(
     ValueError: for an unknown name or option, with the nearest.
   """
   create = imports.choose(name, TASKS, "task.name")
-  declared = options_lib.declared(create, offered)
-  options_lib.check(create, options or {}, "task.options", given=declared)
+  declared = signatures.declared(create, offered)
+  signatures.check(create, options or {}, "task.options", given=declared)
   task = create(**declared, **(options or {}))
   if not isinstance(task, Task):
     raise ValueError(

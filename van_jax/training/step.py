@@ -85,7 +85,7 @@ def make_train_step(
       rngs={"dropout": key},
     )
     value, metrics = loss(outputs, targets)
-    metrics = {"loss": value, **metrics}
+    metrics = {**metrics, "loss": value}
     return value, (new.get("batch_stats", batch_stats), metrics)
 
   def gradients(current, inputs, targets, key):

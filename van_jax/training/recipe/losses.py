@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import imports, options as options_lib
+from van_jax import imports, signatures
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -30,7 +30,7 @@ def create_loss(
   """
   loss = imports.choose(name, LOSSES, "loss.name")
   own = options or {}
-  options_lib.check(loss, own, "loss.options", given=("outputs", "targets"))
+  signatures.check(loss, own, "loss.options", given=("outputs", "targets"))
   return functools.partial(loss, **own)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import optax
 
-from van_jax import imports, options as options_lib
+from van_jax import imports, signatures
 from van_jax.training.recipe import freezing, layer_decay as layer_decay_lib
 
 Transformation = optax.GradientTransformation
@@ -57,7 +57,7 @@ def create_optimizer(
       out of range.
   """
   rule = imports.choose(name, OPTIMIZERS, "optimizer.name")
-  options_lib.check(rule, options or {}, "optimizer.options", given=("decay",))
+  signatures.check(rule, options or {}, "optimizer.options", given=("decay",))
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
   freezing.check_patterns(frozen_patterns)
   decay = optax.add_decayed_weights(weight_decay, decays)

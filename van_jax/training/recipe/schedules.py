@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from van_jax import imports, options as options_lib
+from van_jax import imports, signatures
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 
@@ -79,7 +79,7 @@ def create_schedule(
       that do not fit together.
   """
   row = imports.choose(name, SCHEDULES, "schedule.name")
-  options_lib.check(row, options or {}, "schedule.options", given=("course",))
+  signatures.check(row, options or {}, "schedule.options", given=("course",))
   _check_rates(learning_rate, warmup_learning_rate, end_learning_rate)
   _check_durations(warmup_epochs, epochs, cooldown_epochs, steps_per_epoch)
   course = Course(

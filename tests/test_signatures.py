@@ -2,7 +2,7 @@
 
 import pytest
 
-from van_jax import options
+from van_jax import signatures
 
 
 def strict(given, *, size, colour="red", **others):
@@ -10,25 +10,25 @@ def strict(given, *, size, colour="red", **others):
 
 
 def test_arguments_are_options():
-  options.check(strict, {"size": 2, "colour": "blue"}, "x", given=("given",))
+  signatures.check(strict, {"size": 2, "colour": "blue"}, "x", given=("given",))
 
 
 def test_another_name_is_an_error_with_the_nearest():
   match = r"x\.sice is no option of .*\.strict; did you mean size\? .*colour"
   with pytest.raises(ValueError, match=match):
-    options.check(strict, {"sice": 2}, "x", given=("given",))
+    signatures.check(strict, {"sice": 2}, "x", given=("given",))
 
 
 def test_what_is_given_is_no_option():
   with pytest.raises(ValueError, match=r"x\.given is no option"):
-    options.check(strict, {"given": 1, "size": 2}, "x", given=("given",))
+    signatures.check(strict, {"given": 1, "size": 2}, "x", given=("given",))
 
 
 def test_an_option_without_a_default_must_be_set():
   with pytest.raises(ValueError, match=r"x\.size is missing"):
-    options.check(strict, {}, "x", given=("given",))
+    signatures.check(strict, {}, "x", given=("given",))
 
 
 def test_only_what_is_declared_is_handed_over():
   offered = {"size": 3, "weight": 4}
-  assert options.declared(strict, offered) == {"size": 3}
+  assert signatures.declared(strict, offered) == {"size": 3}
