@@ -17,7 +17,7 @@ from van_jax.data.images import preprocessing as preprocessing_lib
 def load_bundle(
   path: str | os.PathLike[str],
   *,
-  attention: type | str | None = None,
+  attention: type | None = None,
   fold_batch_norm: bool = False,
   **model_overrides: Any,
 ) -> Bundle:
@@ -25,9 +25,8 @@ def load_bundle(
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
-    attention: the class of the model's attention, or an import path that you
-      trust, where it is not one of van_jax's own: the bundle has its name and
-      its fields, and no code.
+    attention: the class of the model's attention, where it is not one of
+      van_jax's own: the bundle has its name and its fields, and no code.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     **model_overrides: fields of the model that the weights do not depend on,
       such as `dtype`, `drop_path_rate` or `remat`.

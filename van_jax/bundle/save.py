@@ -94,7 +94,9 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
       "save the one that it was made from, and fold when loading."
     )
   fields = json.loads(json.dumps(models.architecture(model)))
-  again = models.from_architecture(fields)
+  attention = model.attention["name"]  # The class of a stranger's.
+  handed_over = attention if isinstance(attention, type) else None
+  again = models.from_architecture(fields, handed_over)
   if type(again) is not type(model) or models.architecture(again) != fields:
     raise ValueError(
       f"model is a {type(model).__qualname__}, and load_bundle would make "

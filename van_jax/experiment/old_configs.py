@@ -20,8 +20,8 @@ from van_jax.training.run import workdir as workdir_lib
 ADDED = {
   "data.on_damaged": "raise",
   "data.options": {},
-  "augmentation.operations": [],
   "augmentation.policy": "none",
+  "augmentation.operations": [],
   "augmentation.randaugment_ops": 2,
   "augmentation.randaugment_magnitude": 9.0,
   "augmentation.randaugment_std": 0.5,
@@ -63,24 +63,23 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
 
   Args:
     config: of any earlier version, or of this one; nested dicts, as JSON has
-      them. It is left as it is.
+      them. It is left as it is. A section that is missing stays so: weights are
+      read without the recipe.
 
   Raises:
-    ValueError: when it lacks what a config of any version has.
+    ValueError: when it has no model.
   """
   upgraded = copy.deepcopy(dict(config))
-  for section in ("model", "data"):
-    if not isinstance(upgraded.get(section), dict):
-      raise ValueError(
-        f"{workdir_lib.CONFIG} has no section {section!r} and is no config of "
-        "van_jax's; name another workdir, or pass --start_over."
-      )
+  if not isinstance(upgraded.get("model"), dict):
+    raise ValueError(
+      f"{workdir_lib.CONFIG} has no section 'model' and is no config of "
+      "van_jax's; name another workdir, or pass --start_over."
+    )
   taken = moved_keys.take(upgraded)
   for key, value in ADDED.items():
-    section, _, _ = key.rpartition(".")
-    # Scoring needs few sections, so that the others may be missing.
-    lacks = section and not dotted_keys.has(upgraded, section)
-    if not lacks and not dotted_keys.has(upgraded, key):
+    section = key.rpartition(".")[0]
+    sectioned = not section or dotted_keys.has(upgraded, section)
+    if sectioned and not dotted_keys.has(upgraded, key):
       dotted_keys.put(upgraded, key, copy.deepcopy(value))
   for key, value in taken.items():
     dotted_keys.put(upgraded, key, value)

@@ -15,7 +15,7 @@ from van_jax import (
   parallel,
   storage,
 )
-from van_jax.experiment import sections, weights
+from van_jax.experiment import sections, task as task_lib, weights
 from van_jax.experiment.sections import Config
 
 
@@ -31,18 +31,30 @@ def load(
   parallel.check_batch_size(
     "evaluation.batch_size", config.evaluation.batch_size
   )
-  named = config.model.attention.name
   bundle = weights.load_weights(
     checkpoint,
     step=step,
     averaged=config.evaluation.averaged_weights,
     fold_batch_norm=fold_batch_norm,
-    attention=named if imports.is_path(named) else None,
+    attention=attention_class(config),
+    task=task_lib.create_task(config),
     dtype=config.model.dtype,
     implementation=config.model.implementation,
   )
   _check_same_model(config, checkpoint, bundle.model)
   return bundle
+
+
+def attention_class(config: Config) -> type | None:
+  """Returns the class of a stranger's attention that the config names.
+
+  Loading weights imports nothing that a file names; what the user's own
+  config names is handed over.
+  """
+  name = config.model.attention.name
+  if not imports.is_path(name):
+    return None
+  return imports.load(name, "config.model.attention.name")
 
 
 def make_room(output: str) -> None:

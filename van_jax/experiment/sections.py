@@ -94,11 +94,11 @@ def build(config: Config, name: str, **given: Any) -> Any:
     name: of the section.
     **given: arguments that come from elsewhere, or stand in for the config's.
   """
-  return bind(config, name)(**given)
+  return SECTIONS[name].builder(**{**config[name].to_dict(), **given})
 
 
-def bind(config: Config, name: str) -> Callable[..., Any]:
-  """Returns a section's builder, the section's keys given."""
+def bound(config: Config, name: str) -> Callable[..., Any]:
+  """Returns what a section is for, with its keys bound and `given` to come."""
   return functools.partial(SECTIONS[name].builder, **config[name].to_dict())
 
 

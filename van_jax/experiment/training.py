@@ -17,6 +17,7 @@ from van_jax.experiment import (
   misfits,
   old_configs,
   parts,
+  scoring,
   sections,
   task as task_lib,
 )
@@ -175,7 +176,9 @@ def _pretrained(config: Config) -> Mapping[str, Any] | None:
   """Returns the variables that fine-tuning starts from, if any."""
   if not config.pretrained_bundle:
     return None
-  bundle = bundle_lib.load_bundle(config.pretrained_bundle)
+  bundle = bundle_lib.load_bundle(
+    config.pretrained_bundle, attention=scoring.attention_class(config)
+  )
   pretrained.check(config_check.abstract_variables(config), bundle.variables)
   for name in ("mean", "std"):
     theirs = getattr(bundle.preprocessing, name)

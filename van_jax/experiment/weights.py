@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 import jax
-from etils import epath
 
 from van_jax import (
   bundle as bundle_lib,
@@ -13,9 +12,11 @@ from van_jax import (
   models,
   parallel,
   storage,
+  tasks,
 )
 from van_jax.experiment import old_configs, sections, task as task_lib
 from van_jax.experiment.sections import Config
+from van_jax.models.attention import record
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   restoring,
@@ -29,7 +30,8 @@ def load_weights(
   step: str = "latest",
   averaged: bool = True,
   fold_batch_norm: bool = False,
-  attention: str | None = None,
+  attention: type | None = None,
+  task: tasks.Task | None = None,
   **model_overrides: Any,
 ) -> bundle_lib.Bundle:
   """Returns the bundle at a path, or a training workdir's weights as one.
@@ -39,13 +41,14 @@ def load_weights(
     step: of a workdir: "latest", "best", or a number.
     averaged: of a workdir: the exponential averages, if the run keeps them.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
-    attention: the import path of the model's attention, where it is not one
-      of van_jax's own: nothing is imported because a file says so.
+    attention: the class of the model's attention, where it is not one of
+      van_jax's own; what the folder names is not imported.
+    task: what the best step of a workdir is the best for; None for one of
+      van_jax's own that the workdir names.
     **model_overrides: how the model is run, such as `dtype`.
 
   Raises:
-    ValueError: when the folder is neither, or is damaged, or the attention is
-      a stranger's and another one, or none, is given.
+    ValueError: when the folder is neither, or is damaged.
     CheckpointError: when the checkpoint is missing or damaged.
   """
   check_is_weights(checkpoint)
@@ -54,7 +57,13 @@ def load_weights(
       checkpoint, attention=attention, **model_overrides
     )
   else:
-    bundle = _load_run(checkpoint, step, averaged, attention, model_overrides)
+    config = old_configs.read(checkpoint)
+    described = record.from_json(config.model.attention.to_dict(), attention)
+    model = sections.build(
+      config, "model", **{**model_overrides, "attention": described}
+    )
+    number = _step_number(config, checkpoint, step, task)
+    bundle = _run_as_bundle(config, checkpoint, model, number, averaged)
   if not fold_batch_norm:
     return bundle
   model, variables = models.fold_batch_norm(bundle.model, bundle.variables)
@@ -71,52 +80,45 @@ def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
     )
 
 
-def _load_run(
+def _run_as_bundle(
+  config: Config,
   workdir: str | os.PathLike[str],
-  step: str,
+  model: models.VAN,
+  step: int,
   averaged: bool,
-  attention: str | None,
-  overrides: dict[str, Any],
 ) -> bundle_lib.Bundle:
-  """Returns what `load_weights` says, of a training workdir."""
-  config = old_configs.read(workdir)
-  _check_attention(workdir, config.model.attention.name, attention)
-  model = sections.build(config, "model", **overrides)
+  """Returns the weights of a training workdir's step."""
   whole = parallel.replicated(parallel.create_mesh())
   like = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
     models.variable_shapes(model),
   )
-  directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
-  number = _step_number(config, directory, step)
   variables = restoring.restore_weights(
-    directory, number, like, averaged=averaged
+    storage.absolute(workdir) / workdir_lib.CHECKPOINTS,
+    step,
+    like,
+    averaged=averaged,
   )
   return bundle_lib.Bundle(
     model=model,
     variables=variables,
     preprocessing=sections.build(config, "preprocessing"),
     labels=None,
-    source={"format": "van_jax training run", "step": number},
+    task=config.task.name,
+    source={"format": "van_jax training run", "step": step},
   )
 
 
-def _check_attention(
-  workdir: str | os.PathLike[str], named: str, trusted: str | None
-) -> None:
-  """Raises ValueError unless a run's attention is ours, or the given one."""
-  if imports.is_path(named) and named != trusted:
-    raise ValueError(
-      f"the attention of the run in {workdir} is {named!r}, which is not "
-      "imported because a file says so; name it, by "
-      f"--config.model.attention.name={named}."
-    )
-
-
-def _step_number(config: Config, directory: epath.Path, step: str) -> int:
+def _step_number(
+  config: Config,
+  workdir: str | os.PathLike[str],
+  step: str,
+  task: tasks.Task | None,
+) -> int:
   """Returns the number that "latest" or "best" stands for."""
+  directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
   if step == "best":
-    task = task_lib.create_task(config)
+    task = task or _own_task(config)
     return checkpoint_lib.best_step(
       directory, best=task.best, best_mode=task.best_mode
     )
@@ -128,3 +130,13 @@ def _step_number(config: Config, directory: epath.Path, step: str) -> int:
   if not steps:
     raise ValueError(f"There is no finished checkpoint in {directory} yet.")
   return steps[-1]
+
+
+def _own_task(config: Config) -> tasks.Task:
+  """Returns the task that a workdir names, if it is one of van_jax's own."""
+  if imports.is_path(name := config.task.name):
+    raise ValueError(
+      f"the task of this run is {name!r}, which is not imported because a file "
+      "says so; hand the task over, or name a step by its number."
+    )
+  return task_lib.create_task(config)

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from van_jax import imports, options
+from van_jax import imports, signatures
 from van_jax.data import arguments
 from van_jax.data.sources import folder, tfds, tfds_folders
 from van_jax.data.sources.digits import digits
@@ -112,10 +112,10 @@ def _open(
   """Returns the function that opens a split of a source."""
   if name in SOURCES or _is_import_path(name):
     opener = imports.choose(name, SOURCES, "data.name")
-    options.check(opener, own, "data.options", given=("directory",))
+    signatures.check(opener, own, "data.options", given=("directory",))
     return opener(directory, **own)
   given = ("directory", "name")
-  options.check(tfds.opener, own, "data.options", given=given)
+  signatures.check(tfds.opener, own, "data.options", given=given)
   try:
     return tfds.opener(directory, name=name, **own)
   except tfds_folders.NotPreparedError as error:
