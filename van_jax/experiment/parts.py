@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from absl import logging
 
-from van_jax import data, parallel, tasks
+from van_jax import data, ops, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
@@ -27,14 +27,15 @@ def start_devices(config: Config, *, distributed: bool) -> None:
   if distributed:
     _join_processes()
   if config.compilation_cache:
-    cache = os.path.expanduser(config.compilation_cache)
-    jax.config.update("jax_compilation_cache_dir", cache)
+    cache = storage.absolute(config.compilation_cache)
+    jax.config.update("jax_compilation_cache_dir", os.fspath(cache))
   logging.info(
     "%d processes, %d devices: %s",
     jax.process_count(),
     jax.device_count(),
     jax.devices()[0].device_kind,
   )
+  ops.verify_kernels()  # Before anything is traced with them.
 
 
 def _join_processes() -> None:

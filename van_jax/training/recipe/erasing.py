@@ -19,11 +19,11 @@ def erase(
   key: jax.Array,
   images: jax.Array,
   *,
-  probability: float,
-  mode: str,
-  count: int,
-  area: tuple[float, float],
-  min_aspect: float,
+  probability: float = 0.25,
+  mode: str = "pixel",
+  count: int = 1,
+  area: tuple[float, float] = (0.02, 1 / 3),
+  min_aspect: float = 0.3,
 ) -> jax.Array:
   """Returns images [B, H, W, C], some of them with boxes filled.
 

@@ -17,11 +17,11 @@ def mix(
   labels: jax.Array,
   *,
   num_classes: int,
-  mixup_alpha: float,
-  cutmix_alpha: float,
-  switch_probability: float,
-  probability: float,
-  label_smoothing: float,
+  mixup_alpha: float = 0.8,
+  cutmix_alpha: float = 1.0,
+  switch_probability: float = 0.5,
+  probability: float = 1.0,
+  label_smoothing: float = 0.1,
 ) -> tuple[jax.Array, jax.Array]:
   """Returns mixed images [B, H, W, 3] and their soft targets [B, K] float32.
 

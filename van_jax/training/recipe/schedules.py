@@ -50,14 +50,14 @@ def total_steps(
 
 def create_schedule(
   *,
-  name: str,
-  cooldown_epochs: float,
+  name: str = "official",
+  learning_rate: float = 1e-3,
+  warmup_learning_rate: float = 1e-6,
+  end_learning_rate: float = 1e-6,
+  warmup_epochs: float = 5.0,
+  epochs: float = 300.0,
+  cooldown_epochs: float = 10.0,
   options: Mapping[str, Any] | None = None,
-  learning_rate: float,
-  warmup_learning_rate: float,
-  end_learning_rate: float,
-  warmup_epochs: float,
-  epochs: float,
   steps_per_epoch: int,
 ) -> Schedule:
   """Returns the learning rate [] float32 as a function of updates done [].
@@ -65,13 +65,13 @@ def create_schedule(
   Args:
     name: of `SCHEDULES`, or an import path, "module:function", of a function
       like theirs.
-    cooldown_epochs: at the end rate, after `epochs`.
-    options: the named one's own; None for its defaults.
-    learning_rate: see `Course`, as for all that follow.
+    learning_rate: see `Course`, as for all that are not said here.
     warmup_learning_rate: see `Course`.
     end_learning_rate: see `Course`.
     warmup_epochs: see `Course`.
     epochs: see `Course`.
+    cooldown_epochs: at the end rate, after `epochs`.
+    options: the named one's own; None for its defaults.
     steps_per_epoch: see `Course`.
 
   Raises:
