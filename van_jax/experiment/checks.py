@@ -137,7 +137,8 @@ def _check_loss(config: Config, task: tasks.Task) -> None:
   """Raises ValueError for options of the loss that cannot be meant."""
   if task.classes is None:  # Nothing is known of its targets.
     return
-  rows = jnp.zeros((2, task.classes))
+  # A shape: an array would touch the devices, before processes have met.
+  rows = jax.ShapeDtypeStruct((2, task.classes), jnp.float32)
   jax.eval_shape(task.loss, rows, rows)  # Traced for its errors alone.
   threshold = dict(config.loss.options).get("target_threshold")
   smoothing = config.mixing.label_smoothing
