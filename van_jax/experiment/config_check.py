@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import tasks
+from van_jax import models, tasks
 from van_jax.experiment import sections, task as task_lib
 from van_jax.experiment.sections import Config
 from van_jax.training.run import checkpoint, profiling
@@ -40,12 +40,7 @@ def check_config(config: Config) -> None:
 
 def abstract_variables(config: Config) -> Any:
   """Returns the shapes of the model's variables; nothing is computed."""
-  model = sections.build(config, "model", implementation="xla")  # Soonest.
-  return jax.eval_shape(
-    lambda: model.init(
-      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
-    )
-  )
+  return models.variable_shapes(sections.build(config, "model"))
 
 
 def _check_numbers(config: Config) -> None:
@@ -70,7 +65,8 @@ def _check_loss(config: Config, task: tasks.Task) -> None:
   """Raises ValueError for options of the loss that cannot be meant."""
   if task.classes is None:  # Nothing is known of its targets.
     return
-  rows = jnp.zeros((2, task.classes))
+  # A shape: an array would touch the devices, before processes have met.
+  rows = jax.ShapeDtypeStruct((2, task.classes), jnp.float32)
   jax.eval_shape(task.loss, rows, rows)  # Traced for its errors alone.
   threshold = dict(config.loss.options).get("target_threshold")
   smoothing = config.mixing.label_smoothing
