@@ -176,7 +176,7 @@ def test_a_config_file_of_before_says_the_same_in_the_keys_of_now(parse):
   config = parse(more=OLD)
   assert config.model.to_dict() == {
     "widths": None,
-    "implementation": "xla",
+    "implementation": "grouped",
     "attention": {"name": "lka", "kernel_size": 35},
   }
   assert config.data.to_dict() == {"options": {"shuffle_megabytes": 64}}

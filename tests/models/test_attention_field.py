@@ -78,7 +78,7 @@ def test_old_spellings_are_fields_of_lka():
   assert create("lka", gate="add") == create({"name": "lka", "gate": "add"})
   same = create({"name": "lka", "kernel_size": 7}, kernel_size=7)
   assert same.attention["kernel_size"] == 7
-  assert create(conv_implementation="xla") == create(implementation="xla")
+  assert create(conv_implementation="xla") == create(implementation="grouped")
 
 
 def test_a_config_changes_what_a_variant_is_made_of():
@@ -110,7 +110,7 @@ def test_an_old_architecture_is_read_as_before():
     kernel_size=14,
     gate="sigmoid",
     lka_convs=("depthwise", "pointwise"),
-    implementation="xla",
+    implementation="grouped",
   )
 
 

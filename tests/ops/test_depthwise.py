@@ -231,7 +231,7 @@ def test_taps_outside_the_map_cost_nothing():
   [
     (
       {"implementation": "fft"},
-      "'fft'.*auto, numba_cpu, pallas_tpu, shifted_sum, xla",
+      "'fft'.*auto, grouped, numba_cpu, pallas_tpu, shifted_sum, xla",
     ),
     ({"dilation": 0}, "dilation=0 must be at least 1"),
     ({"x": jnp.ones((4, 4, 2))}, r"\(4, 4, 2\)"),

@@ -13,11 +13,13 @@ class Moved(NamedTuple):
     usual: the value, as JSON has it, that says no more than leaving `to` out:
       the default of what takes it.
     unless: a key and a value of it, beside which the old key meant nothing.
+    renamed: an old value, and what it is called now.
   """
 
   to: str
   usual: Any
   unless: tuple[str, Any] | None = None
+  renamed: tuple[str, str] | None = None
 
 
 MOVED = {
@@ -27,7 +29,10 @@ MOVED = {
   "model.lka_convs": Moved(
     "model.attention.convs", ["depthwise", "dilated", "pointwise"]
   ),
-  "model.conv_implementation": Moved("model.implementation", "auto"),
+  # It was of depthwise convolutions alone, and "xla" now is of everything.
+  "model.conv_implementation": Moved(
+    "model.implementation", "auto", renamed=("xla", "grouped")
+  ),
   "data.shuffle_megabytes": Moved(
     "data.options.shuffle_megabytes", 512, unless=("data.name", "folder")
   ),
@@ -67,7 +72,8 @@ def take(config: Any) -> dict[str, Any]:
     del config[section][name]
     plain = list(value) if isinstance(value, tuple) else value
     if plain != row.usual and not _idle(config, row):
-      taken[row.to] = value
+      renamed = row.renamed and value == row.renamed[0]
+      taken[row.to] = row.renamed[1] if renamed else value
   return taken
 
 

@@ -23,6 +23,8 @@ def as_now(fields: Mapping[str, Any]) -> dict[str, Any]:
   fields = dict(fields)
   if "conv_implementation" in fields:
     old = fields.pop("conv_implementation")
+    # It was of depthwise convolutions alone, and "xla" now is of everything.
+    old = "grouped" if old == "xla" else old
     if fields.setdefault("implementation", old) != old:
       raise ValueError(
         f"conv_implementation={old!r} is the old spelling of implementation="

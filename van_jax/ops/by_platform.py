@@ -19,9 +19,16 @@ from jax.interpreters import ad, batching, mlir
 
 Function = Callable[..., Any]
 
-# What a model may name. All but "xla" are of depthwise convolutions; other
-# operations have "auto" for them.
-IMPLEMENTATIONS = ("auto", "numba_cpu", "pallas_tpu", "shifted_sum", "xla")
+# What a model may name. All but "xla" are of depthwise convolutions ("grouped"
+# is XLA's); other operations have "auto" for them.
+IMPLEMENTATIONS = (
+  "auto",
+  "grouped",
+  "numba_cpu",
+  "pallas_tpu",
+  "shifted_sum",
+  "xla",
+)
 
 _SWITCH = (
   "take implementation='xla', which is JAX's own; a model has a field of that "

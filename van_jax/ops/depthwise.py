@@ -25,11 +25,12 @@ def _then_bias(convolve):
 
 # Each of (x, kernel, bias or None, dilation).
 BY_NAME = {
+  "grouped": _then_bias(grouped.depthwise_conv),
   "numba_cpu": loops.depthwise_conv,
   "pallas_tpu": kernels.depthwise_conv,
   "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
-  "xla": _then_bias(grouped.depthwise_conv),
 }
+BY_NAME["xla"] = BY_NAME["grouped"]
 
 # What "auto" means: the faster one on each platform that has been measured. On
 # CPUs, by benchmarks/lka.py on every shape of B0 to B6 (224, batch 8, two
