@@ -80,14 +80,6 @@ def get_config() -> Any:
   config.preprocessing.mean = (0.5, 0.5, 0.5)  # Of [0, 1] pixels.
   config.preprocessing.std = (0.5, 0.5, 0.5)
 
-  config.task = config_dict.ConfigDict()
-  config.task.name = "classification"
-  config.task.options = config_dict.ConfigDict()
-
-  config.loss = config_dict.ConfigDict()
-  config.loss.name = "cross_entropy"
-  config.loss.options = config_dict.ConfigDict()
-
   config.mixing = config_dict.ConfigDict()
   config.mixing.mixup_alpha = 0.8  # 0 for no mixup.
   config.mixing.cutmix_alpha = 1.0  # 0 for no CutMix.
@@ -142,9 +134,7 @@ def get_config() -> Any:
   config.checkpoint = config_dict.ConfigDict()
   config.checkpoint.every_epochs = 1.0
   config.checkpoint.keep_last = 2
-  config.checkpoint.keep_best = (
-    1  # By the task's score, of those evaluated when saved.
-  )
+  config.checkpoint.keep_best = 1  # By the task's score, of those evaluated.
 
   config.logging = config_dict.ConfigDict()
   config.logging.every_steps = 100

@@ -155,14 +155,28 @@ def test_configs_are_data(path):
   for module in imports(path):
     allowed = ("configs", "ml_collections", "typing")
     assert module.split(".")[0] in allowed, module
+  tree = ast.parse(path.read_text())
+  for node in ast.walk(tree):
+    assert not isinstance(node, ast.If | ast.For | ast.While), path
+  for function in ast.walk(tree):
+    if isinstance(function, ast.FunctionDef):
+      keys = [
+        ast.unparse(target)
+        for node in function.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+      ]
+      assert len(keys) == len(set(keys)), f"{path}: a key is set twice"
 
 
 @pytest.mark.parametrize("path", files(), ids=name_of)
 def test_init_files_define_nothing(path):
   if path.name == "__init__.py":
-    kinds = (ast.Import, ast.ImportFrom, ast.Expr, ast.Assign)
+    kinds = (ast.Import, ast.ImportFrom, ast.Expr)
     for node in ast.parse(path.read_text()).body:
-      assert isinstance(node, kinds), f"{name_of(path)} defines something"
+      names = isinstance(node, ast.Assign) and ast.unparse(node.targets[0])
+      fine = isinstance(node, kinds) or names == "__all__"
+      assert fine, f"{name_of(path)} defines something"
 
 
 def test_importing_the_package_needs_jax_and_flax_only():

@@ -149,3 +149,15 @@ def test_a_folder_that_cannot_be_replaced_comes_back(here):
     pass  # There is no draft to rename.
   assert read(here / "place", folder=True) == "old"
   assert os.listdir(here) == ["place"]
+
+
+@FOLDER_OR_FILE
+def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(
+  here, folder
+):
+  write(here / "place", "old", folder=folder)
+  for end in ("incomplete", "replaced"):
+    write(here / f".place.{os.getpid()}.{end}", "left", folder=folder)
+  with storage.replacing("place") as draft:
+    write(draft, "new", folder=folder)
+  assert read(here / "place", folder=folder) == "new"

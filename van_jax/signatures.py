@@ -16,20 +16,21 @@ def check(
   """Raises ValueError unless a function takes these options as keywords.
 
   Args:
-    function: what a table's row, or an import path, stands for.
+    function: what a table's row, or an import path, stands for; whether it is
+      a function is checked too.
     options: as the user wrote them.
     field: where they were written, for messages: "optimizer.options".
     given: arguments that come from elsewhere and are no options.
   """
+  check_callable(function, field)
   allowed, required = _keywords(function)
   for name in given:
     allowed.pop(name, None)
   for name in options:
     if name not in allowed:
-      near = difflib.get_close_matches(name, allowed, n=1)
-      hint = f"did you mean {near[0]}? " if near else ""
+      near = did_you_mean(name, allowed)
       raise ValueError(
-        f"{field}.{name} is no option of {_title(function)}; {hint}its "
+        f"{field}.{name} is no option of {_title(function)}; {near}its "
         f"options are {', '.join(allowed) or 'none'}."
       )
   if missing := sorted(required - set(given) - set(options)):
@@ -37,6 +38,26 @@ def check(
       f"{field}.{missing[0]} is missing and {_title(function)} needs it; set "
       "it."
     )
+
+
+def check_callable(function: Any, field: str) -> None:
+  """Raises ValueError unless a name stands for a function.
+
+  Args:
+    function: what a table's row, or an import path, stands for.
+    field: of the name or its options, for messages: "optimizer.options".
+  """
+  if not callable(function):
+    section = field.removesuffix(".options").removesuffix(".name")
+    raise ValueError(
+      f"{section}.name stands for {function!r}, which is no function; name one."
+    )
+
+
+def did_you_mean(name: str, allowed: Collection[str], prefix: str = "") -> str:
+  """Returns the question after the nearest name, or "" where none is near."""
+  near = difflib.get_close_matches(name, allowed, n=1)
+  return f"did you mean {prefix}{near[0]}? " if near else ""
 
 
 def declared(
@@ -61,4 +82,5 @@ def _keywords(
 
 
 def _title(function: Callable[..., Any]) -> str:
-  return f"{function.__module__}.{function.__qualname__}"
+  name = getattr(function, "__qualname__", None)  # A partial has none.
+  return f"{function.__module__}.{name}" if name else repr(function)

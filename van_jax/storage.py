@@ -38,6 +38,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
   path = absolute(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.parent / f".{path.name}.{os.getpid()}.incomplete"
+  _remove(draft)  # Of a process that was killed; pids come again.
   try:
     yield draft
     _move(draft, path)
@@ -51,6 +52,7 @@ def _move(draft: epath.Path, path: epath.Path) -> None:
     draft.replace(path)
     return
   replaced = path.parent / f".{path.name}.{os.getpid()}.replaced"
+  _remove(replaced)
   path.rename(replaced)
   try:
     draft.rename(path)

@@ -114,7 +114,9 @@ def test_numbers_a_stage_are_written_with_commas(parse):
     ("(7, 11)", (7, 11)),
     ("7,11", (7, 11)),
     ("[1]", [1]),
-    ("a,b", "a,b"),
+    ("a,b", ("a", "b")),
+    ("depthwise,", ("depthwise",)),
+    ("a b, c", "a b, c"),
     ("(7", "(7"),
     ("{[]: 1}", "{[]: 1}"),
     ("my_module:Mine", "my_module:Mine"),
@@ -137,6 +139,10 @@ def test_a_value_is_a_literal_or_else_text(text, value):
       r"write --config\.model\.attention\.dilation=VALUE",
     ),
     (["--config.model.attention.dilation"], r"needs a value"),
+    (
+      ["-config.model.attention.dilation", "-config.seed=3"],
+      r"attention\.dilation needs a value",
+    ),
     (
       ["--config.loss.options.threshold=0"],
       r"config\.loss is not a key that anything reads",

@@ -27,6 +27,9 @@ class Mine(nn.Module):
 def function():
   return 3
 
+def opener(directory):
+  return 3
+
 number = 3
 """
 
@@ -57,7 +60,7 @@ def config_of(monkeypatch, tmp_path, root, tiny_config):
   [
     ["model.attention.name=lska", "model.attention.kernel_size=35"],
     ["model.attention.name=msca", "model.attention.kernel_sizes=7,11"],
-    ["model.attention.gate=add", "model.attention.convs=('depthwise',)"],
+    ["model.attention.gate=add", "model.attention.convs=depthwise,"],
     ["model.attention.name=strangers:Mine", "model.attention.width=5"],
     ["model.widths=32,64,160,256", "model.ffn_ratios=4,4,4,4"],
     ["model.depths=1,1,1,1", "model.layer_norm_epsilon=1e-5"],
@@ -109,6 +112,12 @@ def test_what_a_flag_sets_reaches_the_model(config_of):
       ["model.attention.name=strangers:function"],
       ("strangers:function", "no flax module class"),
     ),
+    (["model.depths=1.5,1,1,1"], ("depths", "whole")),
+    (["model.attention.kernel_size=True"], ("kernel_size=True", "whole")),
+    *[
+      ([f"{section}.name=strangers:number"], (f"{section}.name", "function"))
+      for section in ("optimizer", "loss", "schedule", "task")
+    ],
     (["optimizer.name=adanw"], ("'adanw'", "there are adamw, ")),
     (
       ["optimizer.options.beta3=0.5"],
@@ -150,6 +159,8 @@ def test_what_there_is_not_is_named_with_what_there_is(
       ("shuffle_megabytes", "no option"),
     ),
     (["data.name=strangers:absent"], ("strangers:absent", "AttributeError")),
+    (["data.name=strangers:number"], ("data.name", "no function")),
+    (["data.name=strangers:opener"], ("data.name", "no function")),
   ],
 )
 def test_a_source_that_there_is_not(config_of, tmp_path, arguments, parts):

@@ -5,13 +5,17 @@ old_configs/ holds those of van_jax 0.1.0, as a workdir's config.json has them.
 
 import copy
 import importlib
+import inspect
 import json
 import pathlib
 
 import pytest
 
-from van_jax import experiment
+from van_jax import experiment, models
+from van_jax.cli import moved_keys
+from van_jax.data.sources import tfds
 from van_jax.experiment import config_check, old_configs, training
+from van_jax.training.recipe import optimizers
 
 FOLDER = pathlib.Path(__file__).parent / "old_configs"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
@@ -104,3 +108,20 @@ def test_json_that_is_no_config_is_refused():
   del config["model"]
   with pytest.raises(ValueError, match=r"no section 'model'.*start_over"):
     old_configs.upgrade(config)
+
+
+DEFAULTS_OF = {
+  "model.attention": models.LargeKernelAttention,
+  "model": models.VAN,
+  "data.options": tfds.opener,
+  "optimizer.options": optimizers.adamw,
+}
+
+
+@pytest.mark.parametrize("key", moved_keys.MOVED)
+def test_a_moved_value_that_is_left_out_is_the_default_of_now(key):
+  """Or an old run would go on with another one, without a word."""
+  section, _, name = moved_keys.MOVED[key].to.rpartition(".")
+  parameters = inspect.signature(DEFAULTS_OF[section]).parameters
+  default = json.loads(json.dumps(parameters[name].default))
+  assert default == moved_keys.MOVED[key].usual

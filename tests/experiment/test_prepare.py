@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from van_jax.data.images import normalization
-from van_jax.experiment import task
+from van_jax.experiment import recipe_task
 from van_jax.training.recipe import mixing
 
 IMAGES: Any = np.random.default_rng(0).integers(
@@ -23,7 +23,7 @@ def prepared(tiny_config):
   def prepared(**changes):
     config = tiny_config(**{"mixing.cutmix_alpha": 1.0, **changes})
     batch = {"image": IMAGES, "label": LABELS}
-    return task.create_task(config).prepare(jax.random.key(0), batch)
+    return recipe_task.create_task(config).prepare(jax.random.key(0), batch)
 
   return prepared
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from van_jax import experiment, parallel
 from van_jax.data.images import grid
-from van_jax.experiment import preview, task, training
+from van_jax.experiment import preview, recipe_task, training
 
 SEEN = {  # All that training can do to the digits.
   "mixing.cutmix_alpha": 1.0,
@@ -54,7 +54,7 @@ def test_the_picture_is_of_what_the_step_trains_on(
 ):
   config = tiny_config(**SEEN)
   seen = []
-  create = task.create_task
+  create = recipe_task.create_task
 
   def recording(config):
     ours = create(config)
@@ -76,7 +76,7 @@ def test_the_picture_is_of_what_the_step_trains_on(
   # On one device: callbacks in order need it, and mixing has no other result.
   one = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
   with monkeypatch.context() as patch:
-    patch.setattr(task, "create_task", recording)
+    patch.setattr(recipe_task, "create_task", recording)
     patch.setattr(parallel, "create_mesh", lambda: one)
     patch.setattr(
       training.profiling, "trace_window", lambda *a, **k: _Observer(stop)

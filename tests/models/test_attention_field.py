@@ -263,3 +263,23 @@ def test_a_model_within_a_module_adopts_no_attention():
     Around().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
   )
   assert set(shapes["params"]) == {"backbone"}
+
+
+class Plain(nn.Module):
+  """Declares what it is given without a default, and hands it on."""
+
+  depthwise: Any
+  implementation: str
+
+  @nn.compact
+  def __call__(self, x):
+    assert self.implementation == "shifted_sum"
+    return self.depthwise(3, name="near")(x)
+
+
+def test_what_an_attention_is_given_needs_no_default():
+  model = create(attention=Plain, implementation="shifted_sum")
+  images = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+  variables = jax.eval_shape(model.init, jax.random.key(0), images)
+  unit = variables["params"]["block1_0"]["attn"]["spatial_gating_unit"]
+  assert unit["near"]["kernel"].shape[:2] == (3, 3)

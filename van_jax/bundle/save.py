@@ -97,7 +97,7 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   attention = model.attention["name"]  # The class of a stranger's.
   handed_over = attention if isinstance(attention, type) else None
   again = models.from_architecture(fields, handed_over)
-  if type(again) is not type(model) or models.architecture(again) != fields:
+  if models.architecture(again) != fields:
     raise ValueError(
       f"model is a {type(model).__qualname__}, and load_bundle would make "
       f"another model of its fields, {fields}: a bundle has no code; put what "

@@ -5,6 +5,7 @@ those of the config file alone, so these flags are taken out before it parses.
 """
 
 import ast
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ NAMES = {
   "optimizer.options": "optimizer.name",
 }
 _PREFIX = "config."
+_WORD = re.compile(r"[\w.:+-]+")
 
 
 class Setting(NamedTuple):
@@ -53,7 +55,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
       others.append(argument)
       continue
     if not equals:
-      if not rest or rest[0].startswith("--"):
+      if not rest or rest[0].startswith(("--", "-" + _PREFIX)):
         raise ValueError(f"{flag} needs a value: write {flag}=VALUE.")
       text = rest.pop(0)
     settings.append(Setting(section, dotted[len(section) + 1 :], text))
@@ -86,12 +88,19 @@ def apply(config: Any, before: Any, settings: Sequence[Setting]) -> None:
 def value(text: str) -> Any:
   """Returns the Python literal that a text is, or else the text itself.
 
+  Words between commas are a tuple of them; a lone one ends with a comma.
+
   >>> value("35"), value("7,11"), value("none"), value("None")
   (35, (7, 11), 'none', None)
+  >>> value("depthwise,pointwise"), value("depthwise,")
+  (('depthwise', 'pointwise'), ('depthwise',))
   """
   try:
     return ast.literal_eval(text.strip())
   except (ValueError, SyntaxError, TypeError):
+    words = text.removesuffix(",").split(",")
+    if "," in text and all(_WORD.fullmatch(word) for word in words):
+      return tuple(words)
     return text
 
 

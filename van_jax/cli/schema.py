@@ -1,9 +1,10 @@
 """The rule that a config's keys are the arguments of what they are for."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
+
+from van_jax import signatures
 
 
 def check_keys(
@@ -47,10 +48,9 @@ def check_key(prefix: str, key: str, allowed: Collection[str]) -> None:
     allowed: the keys that there are.
   """
   if key not in allowed:
-    near = difflib.get_close_matches(key, allowed, n=1)
-    hint = f"; did you mean {prefix}{near[0]}?" if near else "."
+    near = signatures.did_you_mean(key, allowed, prefix)
     raise ValueError(
-      f"{prefix}{key} is not a key that anything reads{hint} The keys are "
+      f"{prefix}{key} is not a key that anything reads; {near}the keys are "
       f"{', '.join(sorted(allowed))}."
     )
 

@@ -3,10 +3,9 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-from van_jax import models, tasks
-from van_jax.experiment import sections, task as task_lib
+from van_jax import models
+from van_jax.experiment import recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.training.run import checkpoint, profiling
 
@@ -24,9 +23,8 @@ def check_config(config: Config) -> None:
   """Raises ValueError for what can be known without data and devices."""
   sections.check(config)
   with sections.naming("task"):
-    task = task_lib.create_task(config)
-  with sections.naming("loss"):
-    _check_loss(config, task)
+    recipe_task.create_task(config)
+  _check_threshold(config)
   _check_numbers(config)
   checkpoint.check_kept(
     config.checkpoint.keep_last, config.checkpoint.keep_best
@@ -61,19 +59,14 @@ def _check_numbers(config: Config) -> None:
       raise ValueError(f"config.{key}={value} must be above 0.")
 
 
-def _check_loss(config: Config, task: tasks.Task) -> None:
-  """Raises ValueError for options of the loss that cannot be meant."""
-  if task.classes is None:  # Nothing is known of its targets.
-    return
-  # A shape: an array would touch the devices, before processes have met.
-  rows = jax.ShapeDtypeStruct((2, task.classes), jnp.float32)
-  jax.eval_shape(task.loss, rows, rows)  # Traced for its errors alone.
-  threshold = dict(config.loss.options).get("target_threshold")
-  smoothing = config.mixing.label_smoothing
-  if threshold is not None and smoothing / task.classes > threshold:
+def _check_threshold(config: Config) -> None:
+  """Raises ValueError where smoothing alone makes targets of all classes."""
+  threshold = config.loss.options.to_dict().get("target_threshold")
+  smoothing, classes = config.mixing.label_smoothing, config.model.num_classes
+  if threshold is not None and smoothing / max(classes, 1) > threshold:
     raise ValueError(
       f"loss.options.target_threshold={threshold} must be at least what "
-      f"mixing.label_smoothing={smoothing} gives each of {task.classes} "
+      f"mixing.label_smoothing={smoothing} gives each of {classes} "
       "classes, or every class becomes a target; set label_smoothing to 0, as "
       "DeiT III does."
     )

@@ -11,12 +11,12 @@ from van_jax.experiment import (
   config_check,
   misfits,
   parts,
+  recipe_task,
   scoring,
   sections,
-  task as task_lib,
   weights,
 )
-from van_jax.experiment.imagenet import suites
+from van_jax.experiment.imagenet import score_suites
 from van_jax.experiment.sections import Config
 
 Scores = dict[str, Any]
@@ -44,8 +44,8 @@ def evaluate(
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
-    suite: test sets to score on instead, "val,a,c"; see `suites.evaluate`,
-      which returns other scores.
+    suite: test sets to score on instead, "val,a,c"; see
+      `score_suites.evaluate`, which returns other scores.
     suite_directory: holds the suites' folders.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
@@ -64,7 +64,7 @@ def evaluate(
   if output:
     scoring.make_room(output)
   if suite is not None:
-    return suites.evaluate(
+    return score_suites.evaluate(
       config,
       suite,
       suite_directory,
@@ -81,13 +81,13 @@ def evaluate(
       "--suite is named."
     )
   source = sections.build(config, "data", train_split=None)
-  misfits.check_classes(config, source, task_lib.create_task(config))
+  misfits.check_classes(config, source, recipe_task.create_task(config))
   parts.start_devices(config, distributed=distributed)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   preprocessing = scoring.overridden_preprocessing(
     bundle.preprocessing, overridden or {}
   )
-  task = task_lib.create_task(config, preprocessing)
+  task = recipe_task.create_task(config, preprocessing)
   mesh = parallel.create_mesh()
   batches = parts.eval_batches(config, source, preprocessing)
   scores = evaluator.evaluate(

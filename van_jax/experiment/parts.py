@@ -35,7 +35,8 @@ def start_devices(config: Config, *, distributed: bool) -> None:
     jax.device_count(),
     jax.devices()[0].device_kind,
   )
-  ops.verify_kernels()  # Before anything is traced with them.
+  if config.model.implementation == "auto":
+    ops.verify_kernels()  # Before anything is traced with them.
 
 
 def _join_processes() -> None:

@@ -15,8 +15,8 @@ from van_jax.experiment import (
   config_check,
   misfits,
   parts,
+  recipe_task,
   sections,
-  task as task_lib,
 )
 from van_jax.experiment.sections import Config
 from van_jax.interop.facts import imagenet
@@ -61,7 +61,7 @@ def draw_preview(
   _check_counts(config, count, step)
   path = _checked_output(output, overwrite)
   source = sections.build(config, "data", eval_split=None)
-  task = task_lib.create_task(config)
+  task = recipe_task.create_task(config)
   _check_classes(config, task)
   misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=False)

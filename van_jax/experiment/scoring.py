@@ -15,7 +15,7 @@ from van_jax import (
   parallel,
   storage,
 )
-from van_jax.experiment import sections, task as task_lib, weights
+from van_jax.experiment import recipe_task, sections, weights
 from van_jax.experiment.sections import Config
 
 
@@ -37,7 +37,7 @@ def load(
     averaged=config.evaluation.averaged_weights,
     fold_batch_norm=fold_batch_norm,
     attention=attention_class(config),
-    task=task_lib.create_task(config),
+    task=recipe_task.create_task(config),
     dtype=config.model.dtype,
     implementation=config.model.implementation,
   )

@@ -17,9 +17,9 @@ from van_jax.experiment import (
   misfits,
   old_configs,
   parts,
+  recipe_task,
   scoring,
   sections,
-  task as task_lib,
 )
 from van_jax.experiment.sections import Config
 from van_jax.training import loop
@@ -81,7 +81,7 @@ def train(
       workdir, plain, free=_FREE, upgrade=old_configs.upgrade
     )
   source = sections.build(config, "data")
-  task = task_lib.create_task(config)
+  task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=distributed)
   misfits.check_batch_sizes(config, source)

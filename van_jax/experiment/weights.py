@@ -14,7 +14,7 @@ from van_jax import (
   storage,
   tasks,
 )
-from van_jax.experiment import old_configs, sections, task as task_lib
+from van_jax.experiment import old_configs, recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.models.attention import record
 from van_jax.training.run import (
@@ -139,4 +139,4 @@ def _own_task(config: Config) -> tasks.Task:
       f"the task of this run is {name!r}, which is not imported because a file "
       "says so; hand the task over, or name a step by its number."
     )
-  return task_lib.create_task(config)
+  return recipe_task.create_task(config)

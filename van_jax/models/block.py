@@ -97,7 +97,7 @@ class Attention(nn.Module):
       name="spatial_gating_unit",
       depthwise=functools.partial(layers.Depthwise, **run),
       pointwise=pointwise,
-      dtype=self.dtype,
+      **run,
     )
     told = {"train": train} if table.takes_train(unit) else {}
     h = ops.gelu(

@@ -166,6 +166,8 @@ def _check_fields(van: VAN) -> None:
       raise ValueError(
         f"{name}={values} must be four positive numbers, one a stage."
       )
+    if name != "ffn_ratios" and any(int(value) != value for value in values):
+      raise ValueError(f"{name}={values} must be whole numbers.")
   for name in ("drop_path_rate", "dropout_rate"):
     if not 0 <= getattr(van, name) < 1:
       raise ValueError(

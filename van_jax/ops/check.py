@@ -37,10 +37,11 @@ def shapes(
   found = set()
   for name in names:
     model = models.create_model(name)
+    height = image_size
     for s, (width, ratio) in enumerate(
       zip(model.widths, model.ffn_ratios, strict=True)
     ):
-      height = image_size // (4 * 2**s)
+      height = -(-height // (2 if s else 4))
       found |= {
         (height, width, 5, 1),
         (height, width, 7, 3),

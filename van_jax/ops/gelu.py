@@ -43,8 +43,10 @@ def gelu(x: jax.Array, *, implementation: str = "auto") -> jax.Array:
     implementation: "xla" for JAX's erf and its derivatives of any kind.
 
   Raises:
-    ValueError: on an implementation that is none.
+    ValueError: on an implementation that is none, or whole numbers.
   """
+  if not jnp.issubdtype(x.dtype, jnp.floating):
+    raise ValueError(f"x.dtype={x.dtype} must be floating; cast it first.")
   if by_platform.is_plain(implementation, (x,)):
     wide = _wide(x)
     return (wide * _by_erf(wide)).astype(x.dtype)

@@ -32,6 +32,7 @@ def create_task(
     ValueError: for an unknown name or option, with the nearest.
   """
   create = imports.choose(name, TASKS, "task.name")
+  signatures.check_callable(create, "task.name")
   declared = signatures.declared(create, offered)
   signatures.check(create, options or {}, "task.options", given=declared)
   task = create(**declared, **(options or {}))

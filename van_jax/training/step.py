@@ -139,9 +139,16 @@ def make_train_step(
     if average is not None:
       variables = new.variables(averaged=False)
       new = new.replace(ema=average(new.ema, variables, new.step))
-    metrics["grad_norm"] = optax.tree.norm(grads)
-    metrics["learning_rate"] = jnp.asarray(schedule(current.step))
-    return new, metrics
+    own = {
+      "grad_norm": optax.tree.norm(grads),
+      "learning_rate": jnp.asarray(schedule(current.step)),
+    }
+    if taken := sorted(own.keys() & metrics.keys()):
+      raise ValueError(
+        f"the task's metric {taken[0]!r} has the name of one that every step "
+        "has; call it otherwise."
+      )
+    return new, metrics | own
 
   whole = parallel.replicated(mesh)
   return jax.jit(

@@ -15,7 +15,7 @@ from suite_folders import IDS
 from van_jax import experiment
 from van_jax.evaluation.imagenet import corruption
 from van_jax.experiment import parts, scoring
-from van_jax.experiment.imagenet import suites as suites_lib
+from van_jax.experiment.imagenet import score_suites
 
 ALL = np.arange(1000)
 BATCH = 40  # Over eight devices.
@@ -139,7 +139,7 @@ def test_corruptions_are_resized_only_to_the_networks_size(
   bundle, overridden, image_size, resize_size
 ):
   own = scoring.overridden_preprocessing(bundle[1].preprocessing, overridden)
-  stored = suites_lib.as_stored(own, overridden)
+  stored = score_suites.as_stored(own, overridden)
   assert (stored.image_size, stored.resize_size) == (image_size, resize_size)
 
 

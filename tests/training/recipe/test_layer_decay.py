@@ -29,6 +29,7 @@ def test_layer_scales_follow_the_network(params):
 
 def test_layer_scales_count_blocks_as_numbers():
   tree = {f"block1_{j}": jnp.zeros(1) for j in range(12)}
+  tree["patch_embed1"] = jnp.zeros(1)
   scales = layer_decay.layer_scales(tree, 0.5)
   assert [scales[f"block1_{j}"] for j in range(12)] == [
     0.5 ** (12 - j) for j in range(12)

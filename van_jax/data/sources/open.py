@@ -113,7 +113,9 @@ def _open(
   if name in SOURCES or _is_import_path(name):
     opener = imports.choose(name, SOURCES, "data.name")
     signatures.check(opener, own, "data.options", given=("directory",))
-    return opener(directory, **own)
+    open_split = opener(directory, **own)
+    signatures.check_callable(open_split, "data.name")
+    return open_split
   given = ("directory", "name")
   signatures.check(tfds.opener, own, "data.options", given=given)
   try:

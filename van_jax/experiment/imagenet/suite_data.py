@@ -1,4 +1,4 @@
-"""Where the test sets of `evaluation/suites.py` lie on disk: finds and checks.
+"""Where ImageNet's test sets lie on disk: finds and checks them.
 
 Nothing is decoded, and no device is touched: a suite that is missing or
 damaged is an error before any other suite has taken its hours.

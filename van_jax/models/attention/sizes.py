@@ -4,5 +4,5 @@
 def check_sizes(**sizes: int) -> None:
   """Raises ValueError unless the sizes, by name, are whole and at least 1."""
   for name, size in sizes.items():
-    if not isinstance(size, int) or size < 1:
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
       raise ValueError(f"{name}={size!r} must be a whole number, at least 1.")

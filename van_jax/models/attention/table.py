@@ -20,7 +20,7 @@ ATTENTIONS: dict[str, type[nn.Module]] = {
 }
 
 # What a block hands over, to modules that declare it.
-_BOUND = ("depthwise", "pointwise", "dtype")
+_BOUND = ("depthwise", "pointwise", "dtype", "implementation")
 
 
 def described(attention: Any) -> FrozenDict[str, Any]:
@@ -50,7 +50,8 @@ def described(attention: Any) -> FrozenDict[str, Any]:
     for name, field in fields.items()
   }
   try:
-    cls(**values, parent=None)  # Or a module around would adopt it.
+    # With no parent, or a module around would adopt it.
+    cls(**values, **_missing_bound(cls), parent=None)
   except (ValueError, TypeError) as error:
     raise ValueError(f"attention {label(cls)}: {error}") from error
   names = {row: name for name, row in ATTENTIONS.items()}
@@ -138,6 +139,16 @@ def _own_fields(cls: type[nn.Module]) -> dict[str, dataclasses.Field[Any]]:
   others = ("parent", "name", *_BOUND)
   fields = dataclasses.fields(cls)
   return {f.name: f for f in fields if f.init and f.name not in others}
+
+
+def _missing_bound(cls: type[nn.Module]) -> dict[str, None]:
+  """Returns None for what is handed over and has no default."""
+  missing = dataclasses.MISSING
+  return {
+    f.name: None
+    for f in dataclasses.fields(cls)
+    if f.name in _BOUND and f.default is f.default_factory is missing
+  }
 
 
 def _default(cls: type[nn.Module], field: dataclasses.Field[Any]) -> Any:

@@ -33,7 +33,9 @@ def merge(
   head = _name("params", prefix, "head/")
   keep_head = not any(n.startswith(head) for n in _misfits(new, old, prefix))
   if not keep_head:
-    logging.info("The head is initialised anew: its class count differs.")
+    logging.info(
+      "The head is initialised anew: the weights have none of its shape."
+    )
   merged = {
     name: old[name]
     if _is_in(prefix, name) and (keep_head or not name.startswith(head))

@@ -44,7 +44,7 @@ def evaluate(
   Args:
     config: checked; the batch size, how the model is run, and where "val" and
       "real" lie if not in `directory`.
-    names: of `evaluation.suites.SUITES`, with commas between them.
+    names: of `evaluation.imagenet.suites.SUITES`, with commas between them.
     directory: holds the suites' folders; None for `config.data.directory`.
     checkpoint: a bundle's folder, or a training workdir.
     step: of a workdir: "latest", "best", or a number.
