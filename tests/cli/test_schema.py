@@ -62,7 +62,7 @@ def test_an_unknown_key_is_named_with_the_nearest(changes, message):
 
 
 def test_a_key_like_no_other_is_named_with_all_there_are():
-  with pytest.raises(ValueError, match=r"zzz is .*\. The keys are clip, decay"):
+  with pytest.raises(ValueError, match=r"zzz is .*; the keys are clip, decay"):
     check(config(optimizer={"decay": 0.1, "zzz": 1}))
 
 

@@ -273,6 +273,7 @@ class Plain(nn.Module):
 
   @nn.compact
   def __call__(self, x):
+    """Maps [B, H, W, C] to [B, H, W, C]."""
     assert self.implementation == "shifted_sum"
     return self.depthwise(3, name="near")(x)
 

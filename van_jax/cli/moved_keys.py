@@ -72,8 +72,8 @@ def take(config: Any) -> dict[str, Any]:
     del config[section][name]
     plain = list(value) if isinstance(value, tuple) else value
     if plain != row.usual and not _idle(config, row):
-      renamed = row.renamed and value == row.renamed[0]
-      taken[row.to] = row.renamed[1] if renamed else value
+      before, now = row.renamed or (None, None)
+      taken[row.to] = now if value == before else value
   return taken
 
 

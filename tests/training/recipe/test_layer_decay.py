@@ -87,3 +87,9 @@ def test_two_vans_have_layers_of_their_own(params):
   assert scales["one"] == layer_decay.layer_scales(params, 0.5)
   assert set(jax.tree.leaves(scales["two"]["block1_0"])) == {0.5}
   assert set(jax.tree.leaves(scales["two"]["patch_embed1"])) == {0.25}
+
+
+def test_blocks_without_a_patch_embedding_are_no_van():
+  decoder = {"decoder": {"block1_0": jnp.zeros(1)}}
+  with pytest.raises(ValueError, match="no VAN"):
+    layer_decay.layer_scales(decoder, 0.5)

@@ -18,6 +18,8 @@ def variables(value, classes=10, width=4, head=True):
     "params": {"block1_0": {"kernel": full(3, width)}},
     "batch_stats": {"block1_0": {"mean": full(width)}},
   }
+  for part in tree.values():
+    part["patch_embed1"] = {"norm": full(width)}
   if head:
     tree["params"]["head"] = {
       "kernel": full(width, classes),
