@@ -2,20 +2,19 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 from absl import logging
 
-from van_jax import data, ops, parallel, storage, tasks
+from van_jax import data, ops, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
-from van_jax.training import randomness, state as state_lib, step as step_lib
-from van_jax.training.recipe import ema, freezing, pretrained
+from van_jax.training import step as step_lib
+from van_jax.training.recipe import ema, freezing
 
 
 def start_devices(config: Config, *, distributed: bool) -> None:
@@ -60,41 +59,6 @@ def _join_processes() -> None:
     given["coordinator_address"],
     int(given["num_processes"]),
     int(given["process_id"]),
-  )
-
-
-def state_creator(
-  config: Config,
-  model: Any,
-  optimizer: optax.GradientTransformation,
-) -> Callable[[Mapping[str, Any] | None], state_lib.TrainState]:
-  """Returns the function from pretrained variables (or None) to a state."""
-  size = config.augmentation.image_size
-  root_key = jax.random.key(config.seed)
-
-  def create(initial):
-    key = randomness.stream(root_key, "init", 0)
-    images = jnp.zeros((1, size, size, 3))
-    variables = model.init(key, images, train=False)
-    if initial is not None:
-      variables = pretrained.merge(variables, initial)
-    return state_lib.create_state(
-      variables, optimizer, ema=config.ema.decay is not None
-    )
-
-  return create
-
-
-def abstract_state(
-  create: Callable[[Any], state_lib.TrainState],
-  initial: Mapping[str, Any] | None,
-  mesh: jax.sharding.Mesh,
-) -> state_lib.TrainState:
-  """Returns a state's shapes, dtypes and shardings; nothing is computed."""
-  whole = parallel.replicated(mesh)
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-    jax.eval_shape(create, initial),
   )
 
 

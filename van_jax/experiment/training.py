@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
-import optax
 from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
@@ -18,12 +17,12 @@ from van_jax.experiment import (
   old_configs,
   parts,
   recipe_task,
-  scoring,
   sections,
+  start,
 )
 from van_jax.experiment.sections import Config
 from van_jax.training import loop
-from van_jax.training.recipe import pretrained, schedules
+from van_jax.training.recipe import schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   interruption,
@@ -85,7 +84,9 @@ def train(
   misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=distributed)
   misfits.check_batch_sizes(config, source)
-  initial = _pretrained(config)  # On devices: after they have been joined.
+  initial = start.pretrained_variables(
+    config
+  )  # On devices: after they have been joined.
   if jax.process_index() == 0:
     if start_over:
       workdir_lib.set_aside(workdir)
@@ -130,7 +131,7 @@ def _train(
       num_steps=config.logging.profile_steps,
     ) as observe,
   ):
-    state = _last_or_first_state(
+    state = start.last_or_first_state(
       config, model, optimizer, checkpointer, mesh, initial
     )
     first_step = int(state.step)
@@ -170,50 +171,6 @@ def _train(
 
 def _steps(epochs: float, steps_per_epoch: int) -> int:
   return max(round(epochs * steps_per_epoch), 1)
-
-
-def _pretrained(config: Config) -> Mapping[str, Any] | None:
-  """Returns the variables that fine-tuning starts from, if any."""
-  if not config.pretrained_bundle:
-    return None
-  bundle = bundle_lib.load_bundle(
-    config.pretrained_bundle, attention=scoring.attention_class(config)
-  )
-  pretrained.check(config_check.abstract_variables(config), bundle.variables)
-  for name in ("mean", "std"):
-    theirs = getattr(bundle.preprocessing, name)
-    ours = tuple(config.preprocessing[name])
-    if theirs != ours:
-      logging.warning(
-        "preprocessing.%s=%s, but the pretrained weights were trained with "
-        "%s; set it to theirs unless you mean to change it.",
-        name,
-        ours,
-        theirs,
-      )
-  return bundle.variables
-
-
-def _last_or_first_state(
-  config: Config,
-  model: Any,
-  optimizer: optax.GradientTransformation,
-  checkpointer: checkpoint_lib.Checkpointer,
-  mesh: jax.sharding.Mesh,
-  initial: Mapping[str, Any] | None,
-) -> TrainState:
-  """Returns the newest checkpoint's state, or the one to start from."""
-  create = parts.state_creator(config, model, optimizer)
-  like = parts.abstract_state(create, initial, mesh)
-  state = checkpointer.restore_latest(like)
-  if state is not None:
-    logging.info("Going on from the checkpoint of step %d.", int(state.step))
-    return state
-  # Run once, so that compiling is all its cost; LLVM's passes double it.
-  on_cpu = jax.default_backend() == "cpu"
-  options = {"xla_backend_optimization_level": 0} if on_cpu else None
-  whole = parallel.replicated(mesh)
-  return jax.jit(create, out_shardings=whole, compiler_options=options)(initial)
 
 
 def _evaluation(
