@@ -33,11 +33,39 @@ def check(
         f"{field}.{name} is no option of {_title(function)}; {near}its "
         f"options are {', '.join(allowed) or 'none'}."
       )
+  parameters = inspect.signature(function).parameters
+  for name, value in options.items():
+    parameter = parameters[name]
+    # With a choice, float | None say, it takes more than its default's type.
+    if "|" not in str(parameter.annotation):
+      check_type(f"{field}.{name}", value, parameter.default)
   if missing := sorted(required - set(given) - set(options)):
     raise ValueError(
       f"{field}.{missing[0]} is missing and {_title(function)} needs it; set "
       "it."
     )
+
+
+def check_type(field: str, value: Any, default: Any) -> None:
+  """Raises ValueError unless a value is of the type of a plain default.
+
+  A whole number may stand for a float; of other defaults than Booleans,
+  numbers and strings nothing is known.
+
+  Args:
+    field: as the user wrote it, for messages: "optimizer.options.beta1".
+    value: as the user wrote it.
+    default: of the argument.
+  """
+  kind = type(default)
+  if kind not in (bool, int, float, str) or type(value) is kind:
+    return
+  if kind is float and type(value) is int:
+    return
+  raise ValueError(
+    f"{field}={value!r} must be of type {kind.__name__}, as its default "
+    f"{default!r} is."
+  )
 
 
 def check_callable(function: Any, field: str) -> None:

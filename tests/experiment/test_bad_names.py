@@ -27,6 +27,15 @@ class Mine(nn.Module):
 def function():
   return 3
 
+class Held(Mine):
+  act: object = nn.gelu
+
+def number_course(course):
+  return 3
+
+def number_rule(decay):
+  return 3
+
 def opener(directory):
   return 3
 
@@ -113,7 +122,7 @@ def test_what_a_flag_sets_reaches_the_model(config_of):
       ("strangers:function", "no flax module class"),
     ),
     (["model.depths=1.5,1,1,1"], ("depths", "whole")),
-    (["model.attention.kernel_size=True"], ("kernel_size=True", "whole")),
+    (["model.attention.kernel_size=True"], ("kernel_size=True", "type int")),
     *[
       ([f"{section}.name=strangers:number"], (f"{section}.name", "function"))
       for section in ("optimizer", "loss", "schedule", "task")
@@ -134,8 +143,24 @@ def test_what_a_flag_sets_reaches_the_model(config_of):
     (["task.name=clasification"], ("'clasification'", "are classification")),
     (["task.options.depth=2"], ("depth", "no option")),
     (["model.widths=1,2"], ("widths", "four")),
-    (["optimizer.options.beta2=high"], ("optimizer",)),
-    (["model.attention.kernel_size=wide"], ("kernel_size", "wide")),
+    (
+      ["optimizer.options.beta2=high"],
+      ("optimizer.options.beta2='high'", "type float", "0.999"),
+    ),
+    (
+      ["model.attention.kernel_size=wide"],
+      ("attention.kernel_size='wide'", "type int"),
+    ),
+    (
+      ["model.attention.name=strangers:Mine", "model.attention.width=wide"],
+      ("attention.width='wide'", "type int"),
+    ),
+    (
+      ["model.attention.name=strangers:Held"],
+      ("attention.act=", "cannot be written to a file"),
+    ),
+    (["schedule.name=strangers:number_course"], ("schedule.name", "function")),
+    (["optimizer.name=strangers:number_rule"], ("optimizer.name", "a list")),
   ],
 )
 def test_what_there_is_not_is_named_with_what_there_is(

@@ -4,8 +4,10 @@ import json
 
 import jax
 import numpy as np
+import pytest
 
 import van_jax
+from van_jax import experiment
 from van_jax.experiment import weights
 
 
@@ -18,3 +20,14 @@ def test_a_workdir_that_says_nothing_of_its_optimizer_has_weights(run_copy):
   found = weights.load_weights(run_copy).variables
   exported = van_jax.load_bundle(run_copy / "bundle").variables
   jax.tree.map(np.testing.assert_array_equal, found, exported)
+
+
+def test_a_field_that_contradicts_the_weights_is_refused(finished, tiny_config):
+  workdir, scores = finished
+  config = tiny_config().unlock()
+  config.model.attention.dilation = 3  # As the weights have it.
+  assert experiment.evaluate(config, checkpoint=str(workdir)) == scores
+  config.model.attention.dilation = 2
+  message = r"attention\.dilation 3 there, 2 here"
+  with pytest.raises(ValueError, match=message):
+    experiment.evaluate(config, checkpoint=str(workdir))

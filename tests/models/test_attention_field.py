@@ -11,6 +11,7 @@ import stranger
 from ml_collections import config_dict
 
 from van_jax import models
+from van_jax.models import layers
 
 MIXING = "stranger:ChannelMixing"
 
@@ -284,3 +285,28 @@ def test_what_an_attention_is_given_needs_no_default():
   variables = jax.eval_shape(model.init, jax.random.key(0), images)
   unit = variables["params"]["block1_0"]["attn"]["spatial_gating_unit"]
   assert unit["near"]["kernel"].shape[:2] == (3, 3)
+
+
+class Shrinking(nn.Module):
+  """Returns a map that broadcasting would make fit."""
+
+  axes: tuple[int, ...] = (1, 2)
+
+  @nn.compact
+  def __call__(self, x):
+    """Maps [B, H, W, C] to fewer."""
+    return x.mean(self.axes, keepdims=True)
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (2,), (3,)])
+def test_another_shape_is_refused(axes):
+  model = create({"name": Shrinking, "axes": axes})
+  with pytest.raises(ValueError, match=r"Shrinking gave .* for \(1, 8, 8, 32"):
+    models.variable_shapes(model)
+
+
+@pytest.mark.parametrize("size", [0, "abc", 1.5, (3, 0), (3, 3, 3)])
+def test_a_depthwise_kernel_of_no_size_is_refused(size):
+  layer = layers.Depthwise(size)
+  with pytest.raises(ValueError, match=r"kernel_size=.* must be a whole"):
+    jax.eval_shape(layer.init, jax.random.key(0), jnp.zeros((1, 4, 4, 2)))

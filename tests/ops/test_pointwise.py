@@ -76,5 +76,5 @@ def test_other_arguments_are_refused(x, kernel, message):
 
 def test_unknown_implementations_are_refused():
   x, kernel, _ = draw()
-  with pytest.raises(ValueError, match=r"'fft'.*auto, numba_cpu"):
+  with pytest.raises(ValueError, match=r"'fft'.*auto, grouped, numba_cpu"):
     ops.pointwise_conv(x, kernel, implementation="fft")

@@ -212,7 +212,7 @@ def test_devices_exchange_nothing_forward():
     ({"kernel": jnp.ones((3, 3, 3, 2))}, "two C must be the same"),
     ({"kernel": jnp.ones((3, 3, 2, 2), jnp.bfloat16)}, "dtype=bfloat16"),
     ({"x": jnp.ones((1, 4, 4, 2), jnp.uint8)}, "x.dtype=uint8"),
-    ({"implementation": "fft"}, "'fft'.*auto, numba_cpu"),
+    ({"implementation": "fft"}, "'fft'.*auto, grouped, numba_cpu"),
     ({"stride": 0}, "stride=0 must be at least 1"),
     ({"padding": -1}, "padding=-1"),
     ({"kernel": jnp.ones((5, 3, 2, 2))}, "larger than x.shape"),

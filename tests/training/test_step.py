@@ -153,3 +153,21 @@ def test_frozen_parameters_have_no_gradient_and_no_part_in_its_norm(
   # parameters, which are a tenth of it.
   norm = optax.tree.norm(moved["head"])
   np.testing.assert_allclose(metrics["grad_norm"], norm, rtol=1e-5)
+
+
+def test_a_loss_of_several_numbers_is_refused():
+  step = step_lib.make_train_step(
+    apply=lambda variables, inputs, **options: (inputs, {}),
+    optimizer=optax.sgd(1.0),
+    schedule=optax.constant_schedule(1.0),
+    prepare=lambda key, batch: (batch["image"], batch["label"]),
+    loss=lambda outputs, targets: (outputs.mean(0), {}),
+    root_key=jax.random.key(0),
+    mesh=mesh_of(1),
+  )
+  state = state_lib.create_state(
+    {"params": {"w": np.zeros(1)}, "batch_stats": {}}, optax.sgd(1.0), ema=False
+  )
+  batch = {"image": np.zeros((2, 3)), "label": np.zeros(2)}
+  with pytest.raises(ValueError, match=r"loss has the shape \(3,\)"):
+    jax.eval_shape(step, state, batch)

@@ -27,7 +27,11 @@ _EXPECTED = (
 
 
 def parse_flags(arguments: Sequence[str]) -> list[str]:
-  """Parses a script's flags; an error is a line on stderr and exit status 1."""
+  """Parses a script's flags; an error is a line on stderr and exit status 1.
+
+  A stranger's module may lie in the folder that the script was started from.
+  """
+  sys.path.append(os.getcwd())
   try:
     return flag_parsing.parse(arguments)
   except ValueError as error:

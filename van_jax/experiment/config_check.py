@@ -22,6 +22,8 @@ _POSITIVE = (
 def check_config(config: Config) -> None:
   """Raises ValueError for what can be known without data and devices."""
   sections.check(config)
+  # A bundle must be able to say it: better now than at the end of the run.
+  models.architecture(sections.build(config, "model"))
   with sections.naming("task"):
     recipe_task.create_task(config)
   _check_threshold(config)

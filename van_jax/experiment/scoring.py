@@ -86,12 +86,33 @@ def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
     for name in ("widths", "depths", "ffn_ratios", "num_classes")
     if theirs[name] != ours[name]
   ]
+  misfits += [
+    f"attention.{name} {theirs['attention'].get(name)} there, {value} here"
+    for name, value in _given_attention(config, ours).items()
+    if theirs["attention"].get(name) != value
+  ]
   if misfits:
     raise ValueError(
       f"checkpoint={checkpoint} is of another architecture than config.model "
       f"({config.model.name}): {'; '.join(misfits)}. Name the config that "
       "belongs to it."
     )
+
+
+def _given_attention(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the attention's name and fields that a config insists on.
+
+  A mere "lka", the default, insists on nothing. A stranger's class has been
+  compared when it was handed over.
+  """
+  given = config.model.attention.to_dict()
+  if given == {"name": "lka"}:
+    return {}
+  return {
+    name: ours["attention"][name]
+    for name in given
+    if name != "name" or not imports.is_path(given["name"])
+  }
 
 
 def overridden_preprocessing(

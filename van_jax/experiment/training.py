@@ -84,9 +84,9 @@ def train(
   misfits.check_source(config, source, task)
   parts.start_devices(config, distributed=distributed)
   misfits.check_batch_sizes(config, source)
-  initial = start.pretrained_variables(
-    config
-  )  # On devices: after they have been joined.
+  config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
+  # On devices: after they have been joined.
+  initial = start.pretrained_variables(config)
   if jax.process_index() == 0:
     if start_over:
       workdir_lib.set_aside(workdir)

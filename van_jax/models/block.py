@@ -103,5 +103,11 @@ class Attention(nn.Module):
     h = ops.gelu(
       pointwise(channels, name="proj_1")(x), implementation=self.implementation
     )
-    h = pointwise(channels, name="proj_2")(unit(h, **told))
+    y = unit(h, **told)
+    if y.shape != h.shape:  # Or broadcasting would hide it.
+      raise ValueError(
+        f"attention {table.label(type(unit))} gave {y.shape} for {h.shape}; it "
+        "must return the shape that it gets."
+      )
+    h = pointwise(channels, name="proj_2")(y)
     return h + x if self.shortcut else h

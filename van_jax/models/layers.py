@@ -98,8 +98,7 @@ class Depthwise(nn.Module):
   def __call__(self, x: jax.Array) -> jax.Array:
     """Maps [B, H, W, C] to [B, H, W, C]."""
     channels = x.shape[-1]
-    size = self.kernel_size
-    high, wide = (size, size) if isinstance(size, int) else size
+    high, wide = _pair(self.kernel_size)
     shape = (high, wide, 1, channels)
     kernel = self.param("kernel", conv_init(channels), shape, jnp.float32)
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
@@ -110,6 +109,21 @@ class Depthwise(nn.Module):
       dilation=self.dilation,
       implementation=self.implementation,
     )
+
+
+def _pair(kernel_size: Any) -> tuple[int, int]:
+  """Returns the taps down and across, checked."""
+  sizes = (
+    kernel_size if isinstance(kernel_size, tuple | list) else [kernel_size]
+  )
+  if len(sizes) not in (1, 2) or not all(
+    isinstance(size, int) and size >= 1 for size in sizes
+  ):
+    raise ValueError(
+      f"kernel_size={kernel_size!r} must be a whole number, at least 1, or "
+      "two of them, (down, across)."
+    )
+  return sizes[0], sizes[-1]
 
 
 class DropPath(nn.Module):

@@ -85,6 +85,11 @@ def make_train_step(
       rngs={"dropout": key},
     )
     value, metrics = loss(outputs, targets)
+    if jnp.shape(value):
+      raise ValueError(
+        f"the task's loss has the shape {jnp.shape(value)} and must be one "
+        "number; return its mean."
+      )
     metrics = {**metrics, "loss": value}
     return value, (new.get("batch_stats", batch_stats), metrics)
 

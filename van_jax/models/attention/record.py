@@ -43,7 +43,8 @@ def from_json(
       raise ValueError(
         f"the attention of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"attention={name.rpartition(':')[2].rpartition('.')[2]})."
+        f"attention={name.rpartition(':')[2].rpartition('.')[2]}), or by "
+        f"--config.model.attention.name={name}."
       )
     return table.described(recorded)
   cls = table.module_class(handed_over)

@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 from flax.core import FrozenDict
 
-from van_jax import imports
+from van_jax import imports, signatures
 from van_jax.models.attention.lka import LargeKernelAttention
 from van_jax.models.attention.lska import LargeSeparableKernelAttention
 from van_jax.models.attention.msca import MultiScaleConvAttention
@@ -18,6 +18,9 @@ ATTENTIONS: dict[str, type[nn.Module]] = {
   "lska": LargeSeparableKernelAttention,
   "msca": MultiScaleConvAttention,
 }
+
+# Types of fields, or their names, that say what a value must be.
+_PLAIN = (bool, int, float, str, "bool", "int", "float", "str")
 
 # What a block hands over, to modules that declare it.
 _BOUND = ("depthwise", "pointwise", "dtype", "implementation")
@@ -45,6 +48,9 @@ def described(attention: Any) -> FrozenDict[str, Any]:
         f"attention.{field}={given[field]!r} is no field of {label(cls)}; "
         f"{imports.nearest(field, fields) if fields else 'it has none'}."
       )
+    if fields[field].type in _PLAIN:
+      default = fields[field].default
+      signatures.check_type(f"attention.{field}", given[field], default)
   values = {
     name: plain(given[name]) if name in given else _default(cls, field)
     for name, field in fields.items()
@@ -52,7 +58,7 @@ def described(attention: Any) -> FrozenDict[str, Any]:
   try:
     # With no parent, or a module around would adopt it.
     cls(**values, **_missing_bound(cls), parent=None)
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, ArithmeticError) as error:
     raise ValueError(f"attention {label(cls)}: {error}") from error
   names = {row: name for name, row in ATTENTIONS.items()}
   return FrozenDict({"name": names.get(cls, cls)} | values)

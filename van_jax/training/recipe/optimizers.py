@@ -61,10 +61,13 @@ def create_optimizer(
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
   freezing.check_patterns(frozen_patterns)
   decay = optax.add_decayed_weights(weight_decay, decays)
-  steps = [
-    *rule(decay, **(options or {})),
-    optax.scale_by_learning_rate(schedule),
-  ]
+  own = rule(decay, **(options or {}))
+  if not isinstance(own, list | tuple):
+    raise ValueError(
+      f"optimizer.name={name!r} gives {own!r} and must give a list of optax's "
+      "transformations, the decay among them."
+    )
+  steps = [*own, optax.scale_by_learning_rate(schedule)]
   if gradient_clip_norm:
     steps.insert(0, optax.clip_by_global_norm(gradient_clip_norm))
   optimizer = optax.chain(*steps)

@@ -91,6 +91,7 @@ def create_schedule(
     steps_per_epoch=steps_per_epoch,
   )
   schedule = row(course, **(options or {}))
+  signatures.check_callable(schedule, "schedule.name")
   # float32, whatever it is called with.
   return lambda count: jnp.asarray(schedule(jnp.asarray(count)), jnp.float32)
 
