@@ -6,6 +6,7 @@ python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 
 from absl import app, flags
 
+from van_jax import errors
 from van_jax.cli import command
 
 _INPUT = flags.DEFINE_string(
@@ -53,7 +54,7 @@ def _convert():
     return conversion.convert(**arguments, **options, preprocessing=given)
   for name, value in (options | given).items():
     if value:
-      raise ValueError(
+      raise errors.UserError(
         f"--{name}={value} has no meaning with --to={to}, which writes the "
         "weights as they are; leave one of the two out."
       )

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "van_jax"
 # Room: its floor. A room imports rooms of lower floors, and itself.
 FLOORS = {
   "ops": 0,
+  "errors": -1,  # Below all: every room may raise one.
   "imports": 0,
   "signatures": 0,
   "storage": 0,

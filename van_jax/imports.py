@@ -5,6 +5,8 @@ import importlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from van_jax import errors
+
 
 def is_path(name: Any) -> bool:
   """Returns whether a name is an import path, and not a row of a table."""
@@ -19,13 +21,13 @@ def load(path: str, field: str) -> Any:
     field: what the path was given for, for messages: "attention.name".
 
   Raises:
-    ValueError: when it does not import, or has no such name; with the cause.
+    UserError: when it does not import, or has no such name; with the cause.
   """
   module, _, name = path.partition(":")
   try:
     return getattr(importlib.import_module(module), name)
   except Exception as error:  # A stranger's module may fail in any way.
-    raise ValueError(
+    raise errors.UserError(
       f"{field}={path!r} cannot be imported: {type(error).__name__}: {error}; "
       "write it as MODULE:NAME, with the module's folder on PYTHONPATH."
     ) from error
@@ -35,12 +37,12 @@ def choose(name: str, table: Mapping[str, Any], field: str) -> Any:
   """Returns a table's row, or what an import path stands for.
 
   Raises:
-    ValueError: for a name that is neither, with the nearest that are known.
+    UserError: for a name that is neither, with the nearest that are known.
   """
   if is_path(name):
     return load(name, field)
   if name not in table:
-    raise ValueError(
+    raise errors.UserError(
       f"{field}={name!r} is unknown; {nearest(name, table)}, or an import "
       "path, MODULE:NAME."
     )

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from van_jax import errors
+
 
 def check(
   function: Callable[..., Any],
@@ -13,7 +15,7 @@ def check(
   *,
   given: Collection[str] = (),
 ) -> None:
-  """Raises ValueError unless a function takes these options as keywords.
+  """Raises UserError unless a function takes these options as keywords.
 
   Args:
     function: what a table's row, or an import path, stands for; whether it is
@@ -29,7 +31,7 @@ def check(
   for name in options:
     if name not in allowed:
       near = did_you_mean(name, allowed)
-      raise ValueError(
+      raise errors.UserError(
         f"{field}.{name} is no option of {_title(function)}; {near}its "
         f"options are {', '.join(allowed) or 'none'}."
       )
@@ -40,14 +42,14 @@ def check(
     if "|" not in str(parameter.annotation):
       check_type(f"{field}.{name}", value, parameter.default)
   if missing := sorted(required - set(given) - set(options)):
-    raise ValueError(
+    raise errors.UserError(
       f"{field}.{missing[0]} is missing and {_title(function)} needs it; set "
       "it."
     )
 
 
 def check_type(field: str, value: Any, default: Any) -> None:
-  """Raises ValueError unless a value is of the type of a plain default.
+  """Raises UserError unless a value is of the type of a plain default.
 
   A whole number may stand for a float; of other defaults than Booleans,
   numbers and strings nothing is known.
@@ -62,14 +64,14 @@ def check_type(field: str, value: Any, default: Any) -> None:
     return
   if kind is float and type(value) is int:
     return
-  raise ValueError(
+  raise errors.UserError(
     f"{field}={value!r} must be of type {kind.__name__}, as its default "
     f"{default!r} is."
   )
 
 
 def check_callable(function: Any, field: str) -> None:
-  """Raises ValueError unless a name stands for a function.
+  """Raises UserError unless a name stands for a function.
 
   Args:
     function: what a table's row, or an import path, stands for.
@@ -77,7 +79,7 @@ def check_callable(function: Any, field: str) -> None:
   """
   if not callable(function):
     section = field.removesuffix(".options").removesuffix(".name")
-    raise ValueError(
+    raise errors.UserError(
       f"{section}.name stands for {function!r}, which is no function; name one."
     )
 

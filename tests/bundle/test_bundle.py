@@ -157,7 +157,7 @@ def test_architecture_cannot_be_overridden(saved):
 
 
 def test_existing_folder_is_refused(saved, model, variables):
-  with pytest.raises(FileExistsError, match="exists already"):
+  with pytest.raises(ValueError, match="exists already"):
     save(saved, model, variables)
 
 
@@ -171,7 +171,7 @@ def test_overwrite_never_deletes_what_is_no_bundle(tmp_path, model, variables):
   precious = tmp_path / "home" / "thesis.txt"
   precious.parent.mkdir()
   precious.write_text("years")
-  with pytest.raises(FileExistsError, match="not a bundle"):
+  with pytest.raises(ValueError, match="not a bundle"):
     save(precious.parent, model, variables, overwrite=True)
   assert precious.read_text() == "years"
 
@@ -220,7 +220,7 @@ def test_labels_must_be_one_a_class(tmp_path, model, variables):
 
 
 def test_folder_that_is_no_bundle_is_named(tmp_path):
-  with pytest.raises(FileNotFoundError, match="not a bundle"):
+  with pytest.raises(ValueError, match="not a bundle"):
     bundle_lib.load_bundle(tmp_path)
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from absl import logging
 
+from van_jax import errors
 from van_jax.cli import command
 from van_jax.training import loop
 from van_jax.training.run import checkpoint
@@ -41,7 +42,7 @@ def test_the_result_is_one_line_of_json_on_stdout(capsys):
 @pytest.mark.parametrize(
   "error",
   [
-    ValueError("batch_size=3 is odd"),
+    errors.UserError("batch_size=3 is odd"),
     OSError("disk is gone"),
     checkpoint.CheckpointError("damaged"),
     loop.NonFiniteError("loss is nan at step 3"),
@@ -55,7 +56,7 @@ def test_an_expected_error_is_one_line_on_stderr_and_status_1(error, capsys):
 
 
 def test_a_message_of_several_lines_becomes_one(capsys):
-  status_of(ValueError("two\n  lines"))
+  status_of(errors.UserError("two\n  lines"))
   assert capsys.readouterr().err == "error: two lines\n"
 
 
@@ -64,11 +65,12 @@ def test_a_run_that_was_asked_to_stop_has_a_status_of_its_own(capsys):
   assert capsys.readouterr().out == ""
 
 
-def test_a_bug_keeps_its_traceback():
+@pytest.mark.parametrize("kind", [KeyError, ValueError])
+def test_a_bug_keeps_its_traceback(kind):
   def fail():
-    raise KeyError("ours")
+    raise kind("ours")
 
-  with pytest.raises(KeyError, match="ours"):
+  with pytest.raises(kind, match="ours"):
     command.run(fail)
 
 

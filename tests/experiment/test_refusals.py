@@ -245,7 +245,7 @@ def test_a_pretrained_bundle_that_does_not_fit(refuse, finished, tmp_path):
 
 
 def test_a_pretrained_bundle_that_is_not_there(refuse, tmp_path):
-  message = refuse(pretrained_bundle=str(tmp_path), error=FileNotFoundError)
+  message = refuse(pretrained_bundle=str(tmp_path), error=ValueError)
   assert f"{tmp_path} is not a bundle" in message
 
 

@@ -182,7 +182,7 @@ def test_files_are_replaced_only_on_demand(to, bundle, tmp_path):
     "to": to,
   }
   conversion.convert_back(**paths)
-  with pytest.raises(FileExistsError, match="exists already"):
+  with pytest.raises(ValueError, match="exists already"):
     conversion.convert_back(**paths)
   conversion.convert_back(**paths, overwrite=True)
 
@@ -191,7 +191,7 @@ def test_other_folders_are_never_replaced(bundle, tmp_path):
   (tmp_path / "mine").mkdir()
   (tmp_path / "mine" / "thesis.txt").write_text("years")
   for to in ("official", "huggingface"):
-    with pytest.raises(FileExistsError, match="is not overwritten"):
+    with pytest.raises(ValueError, match="is not overwritten"):
       conversion.convert_back(
         input=bundle, output=tmp_path / "mine", to=to, overwrite=True
       )

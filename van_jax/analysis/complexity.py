@@ -48,7 +48,7 @@ def complexity(
     image_size: height and width, at least 32; one number for a square.
 
   Raises:
-    ValueError: if the image is too small.
+    UserError: if the image is too small.
   """
   height, width = (
     (image_size, image_size) if isinstance(image_size, int) else image_size

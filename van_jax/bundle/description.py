@@ -11,7 +11,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.bundle.bundle import CLASSIFICATION
 
 NAME = "bundle.json"
@@ -42,11 +42,11 @@ def read(folder: epath.Path) -> dict[str, Any]:
   """Returns the fields of a bundle's JSON, of any version up to ours.
 
   Raises:
-    FileNotFoundError: if there is none.
-    ValueError: if it is damaged, or of a newer version.
+    UserError: if there is none.
+    UserError: if it is damaged, or of a newer version.
   """
   if not (folder / NAME).exists():
-    raise FileNotFoundError(
+    raise errors.UserError(
       f"{folder} is not a bundle: it has no {NAME}; make one with "
       "convert_torch_weights.py, or by exporting a training run."
     )
@@ -56,13 +56,13 @@ def read(folder: epath.Path) -> dict[str, Any]:
   except (ValueError, KeyError, TypeError) as error:
     raise damaged(folder, f"{NAME} cannot be read: {error!r}") from error
   if kind != FORMAT or not isinstance(version, int):
-    raise ValueError(
+    raise errors.UserError(
       f"{folder} says that it is {kind!r}, version {version!r}, and this "
       f"program reads {FORMAT!r}, versions 1 to {FORMAT_VERSION}; name a "
       "bundle of van_jax."
     )
   if version > FORMAT_VERSION:
-    raise ValueError(
+    raise errors.UserError(
       f"{folder} is a bundle of format version {version}, and this van_jax "
       f"reads versions up to {FORMAT_VERSION}; install a newer van_jax."
     )
@@ -71,8 +71,8 @@ def read(folder: epath.Path) -> dict[str, Any]:
   return {"task": CLASSIFICATION, **fields}
 
 
-def damaged(folder: epath.Path, what: str) -> ValueError:
+def damaged(folder: epath.Path, what: str) -> errors.UserError:
   """Returns the error that says what is wrong with a bundle."""
-  return ValueError(
+  return errors.UserError(
     f"{folder} is damaged: {what}; copy it again, or write it anew."
   )

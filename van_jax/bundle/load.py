@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from etils import epath
 from flax import traverse_util
 
-from van_jax import models, storage
+from van_jax import errors, models, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -32,8 +32,8 @@ def load_bundle(
       such as `dtype`, `drop_path_rate` or `remat`.
 
   Raises:
-    FileNotFoundError: if there is no bundle at `path`.
-    ValueError: if the bundle is damaged, of a newer format version, wants an
+    UserError: if there is no bundle at `path`.
+    UserError: if the bundle is damaged, of a newer format version, wants an
       attention that is not given, or an override would change the
       architecture.
   """
@@ -68,10 +68,10 @@ def load_bundle(
 def _check_same(
   path: epath.Path, saved: models.VAN, overridden: models.VAN
 ) -> None:
-  """Raises ValueError where an override would change the architecture."""
+  """Raises UserError where an override would change the architecture."""
   there, here = models.architecture(saved), models.architecture(overridden)
   if fixed := [name for name in there if there[name] != here[name]]:
-    raise ValueError(
+    raise errors.UserError(
       f"{', '.join(fixed)} cannot be overridden: the weights in {path} were "
       f"made for {fixed[0]}={there[fixed[0]]}; override fields that the "
       "weights do not depend on, such as dtype."

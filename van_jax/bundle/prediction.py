@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from van_jax import errors
 from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import normalization, preprocessing
 
@@ -46,16 +47,18 @@ def predict(
     top: how many classes.
 
   Raises:
-    ValueError: if the bundle has no classes, or the image cannot be read.
+    UserError: if the bundle has no classes, or the image cannot be read.
   """
   classes = bundle.model.num_classes
   if not classes:
-    raise ValueError(
+    raise errors.UserError(
       "bundle.model.num_classes=0: these weights give features, not classes; "
       "fine-tune them, or load a bundle of a classifier."
     )
   if not 1 <= top <= classes:
-    raise ValueError(f"top={top} must be from 1 to num_classes={classes}.")
+    raise errors.UserError(
+      f"top={top} must be from 1 to num_classes={classes}."
+    )
   pixels = preprocessing.preprocess_image(image, bundle.preprocessing)
   probabilities = np.asarray(
     _probabilities(cast(Hashable, bundle.model))(

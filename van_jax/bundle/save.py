@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from van_jax import models, storage
+from van_jax import errors, models, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import CLASSIFICATION
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -38,9 +38,9 @@ def save_bundle(
     overwrite: replace a bundle that is there already.
 
   Raises:
-    ValueError: if the variables or labels do not fit the model, or
+    UserError: if the variables or labels do not fit the model, or
       `load_bundle` could not make it again.
-    FileExistsError: if `path` is there and may not be replaced.
+    UserError: if `path` is there and may not be replaced.
   """
   architecture, again = _architecture(model)
   check_destination(path, overwrite=overwrite)
@@ -65,18 +65,18 @@ def save_bundle(
 
 
 def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-  """Raises FileExistsError unless a bundle may be written at `path`."""
+  """Raises UserError unless a bundle may be written at `path`."""
   path = storage.absolute(path)
   if not path.exists():
     return
   if not overwrite:
-    raise FileExistsError(
+    raise errors.UserError(
       f"{path} exists already; choose another folder, or pass overwrite."
     )
   if path.is_dir() and not any(path.iterdir()):
     return
   if not description.is_bundle(path):  # Never delete what is not ours.
-    raise FileExistsError(
+    raise errors.UserError(
       f"{path} is not a bundle, so it is not overwritten; choose another "
       "folder, or remove it by hand."
     )
@@ -86,10 +86,10 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   """Returns the model's fields as JSON, and what `load_bundle` makes of them.
 
   Raises:
-    ValueError: if that is another model.
+    UserError: if that is another model.
   """
   if model.folded:
-    raise ValueError(
+    raise errors.UserError(
       "model.folded=True: a folded network cannot be trained or converted; "
       "save the one that it was made from, and fold when loading."
     )
@@ -98,7 +98,7 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   handed_over = attention if isinstance(attention, type) else None
   again = models.from_architecture(fields, handed_over)
   if models.architecture(again) != fields:
-    raise ValueError(
+    raise errors.UserError(
       f"model is a {type(model).__qualname__}, and load_bundle would make "
       f"another model of its fields, {fields}: a bundle has no code; put what "
       "is different into an attention module of models.VAN."
@@ -107,9 +107,9 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
 
 
 def _check_labels(labels: Sequence[str] | None, num_classes: int) -> None:
-  """Raises ValueError unless there is one name a class."""
+  """Raises UserError unless there is one name a class."""
   if labels is not None and len(labels) != num_classes:
-    raise ValueError(
+    raise errors.UserError(
       f"labels has {len(labels)} names and the model num_classes={num_classes}"
       "; give one name a class, or None."
     )

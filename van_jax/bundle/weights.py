@@ -10,7 +10,7 @@ import numpy as np
 from etils import epath
 from flax import traverse_util
 
-from van_jax import models
+from van_jax import errors, models
 
 NAME = "weights"
 _LISTED = 8  # Misfits that one error spells out.
@@ -61,7 +61,7 @@ def damage(folder: epath.Path, saved: Mapping[str, str]) -> str:
 
 
 def check_fit(arrays: Mapping[str, np.ndarray], model: models.VAN) -> None:
-  """Raises ValueError unless the arrays are the model's, leaf by leaf."""
+  """Raises UserError unless the arrays are the model's, leaf by leaf."""
   wanted: dict[str, Any] = traverse_util.flatten_dict(
     models.variable_shapes(model), sep="/"
   )
@@ -78,7 +78,7 @@ def check_fit(arrays: Mapping[str, np.ndarray], model: models.VAN) -> None:
   ]
   if misfits:
     more = len(misfits) - _LISTED
-    raise ValueError(
+    raise errors.UserError(
       "the variables do not fit the model; save the ones that it was trained "
       "with:\n  "
       + "\n  ".join(misfits[:_LISTED])

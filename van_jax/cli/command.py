@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import jax
 from absl import logging
 
+from van_jax import errors
 from van_jax.cli import flag_parsing
 from van_jax.training import loop
 from van_jax.training.run import checkpoint
@@ -19,7 +20,7 @@ EXIT_ERROR = 1
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
 
 _EXPECTED = (
-  ValueError,
+  errors.UserError,
   OSError,
   checkpoint.CheckpointError,
   loop.NonFiniteError,

@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 
+from van_jax import errors
 from van_jax.cli import dotted_keys, moved_keys, open_sections, schema
 
 _NOT_THE_USERS = (
@@ -31,7 +32,7 @@ def parse(arguments: Sequence[str]) -> list[str]:
     The program's name, alone.
 
   Raises:
-    ValueError: naming the flag, the config key, or the config file's line.
+    UserError: naming the flag, the config key, or the config file's line.
   """
   config = _load_config(arguments)
   if config is None:
@@ -79,9 +80,9 @@ def _parse(
       if str(error).startswith(f"flag --config.{key}={value}:"):
         raise _wrong_type(config, key, value) from error
     line = " ".join(str(error).split()).rstrip(".")
-    raise ValueError(f"{line}; --help lists the flags.") from error
+    raise errors.UserError(f"{line}; --help lists the flags.") from error
   if rest:
-    raise ValueError(
+    raise errors.UserError(
       f"{rest[0]!r} is not a flag: flags are written --NAME=VALUE, and --help "
       "lists them."
     )
@@ -109,7 +110,7 @@ def _load_config(arguments: Sequence[str]) -> Any:
     return None
   path = given.split(":", 1)[0]
   if not os.path.isfile(path):
-    raise ValueError(
+    raise errors.UserError(
       f"--config={given} must be a Python file that defines get_config(), and "
       f"there is no file {path!r}; the folder configs holds some."
     )
@@ -117,11 +118,11 @@ def _load_config(arguments: Sequence[str]) -> Any:
     config = flags.FLAGS["config"].parser.parse(given)
   except Exception as error:  # Whatever the file raised.
     hint = f"; the head of {path} says what may follow the colon"
-    raise ValueError(
+    raise errors.UserError(
       f"--config={given}: {_origin(error)}{hint if ':' in given else ''}."
     ) from error
   if not hasattr(config, "get_type"):
-    raise ValueError(
+    raise errors.UserError(
       f"--config={given}: get_config() must return a ConfigDict, and returns "
       f"{config!r}."
     )
@@ -158,13 +159,13 @@ def _overrides(arguments: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _check_key(config: Any, key: str) -> None:
-  """Raises ValueError unless a dotted key is in the config."""
+  """Raises UserError unless a dotted key is in the config."""
   *names, last = key.split(".")
   section = _section(config, names, last)
   name = "".join(f"{part}." for part in ("config", *names))
   schema.check_key(name, last, set(section))
   if hasattr(section[last], "get_type"):
-    raise ValueError(
+    raise errors.UserError(
       f"{name}{last} is a section; set its keys one by one: "
       f"{', '.join(sorted(section[last])) or 'there are none yet'}."
     )
@@ -174,7 +175,7 @@ def _section(config: Any, names: Sequence[str], key: str) -> Any:
   """Returns the section that a key is to be in.
 
   Raises:
-    ValueError: when there is no such section.
+    UserError: when there is no such section.
   """
   prefix = "config."
   for name in names:
@@ -182,18 +183,18 @@ def _section(config: Any, names: Sequence[str], key: str) -> Any:
     config = config[name]
     prefix += f"{name}."
     if not hasattr(config, "get_type"):
-      raise ValueError(
+      raise errors.UserError(
         f"{prefix}{key} cannot be set: {prefix[:-1]} is the value {config!r}, "
         "not a section."
       )
   return config
 
 
-def _wrong_type(config: Any, key: str, value: str) -> ValueError:
+def _wrong_type(config: Any, key: str, value: str) -> errors.UserError:
   *names, last = key.split(".")
   section = _section(config, names, last)
   kind = section.get_type(last).__name__
-  return ValueError(
+  return errors.UserError(
     f"config.{key}={value!r} must be of type {kind}; the config file has "
     f"{section[last]!r}."
   )

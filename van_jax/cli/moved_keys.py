@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from van_jax import errors
 from van_jax.cli import dotted_keys
 
 
@@ -43,15 +44,15 @@ MOVED = {
 
 
 def check_key(key: str) -> None:
-  """Raises ValueError for a dotted key that is another one now."""
+  """Raises UserError for a dotted key that is another one now."""
   if key in MOVED:
-    raise ValueError(
+    raise errors.UserError(
       f"config.{key} is now config.{MOVED[key].to}; set that instead."
     )
 
 
 def check(config: Any) -> None:
-  """Raises ValueError if a config has a key that is another one now."""
+  """Raises UserError if a config has a key that is another one now."""
   for key in MOVED:
     if dotted_keys.has(config, key):
       check_key(key)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from absl import logging
 
+from van_jax import errors
 from van_jax.cli import dotted_keys
 
 # Section: the key with the name that its other keys belong to.
@@ -42,7 +43,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
       space for the equals sign.
 
   Raises:
-    ValueError: for a key without a value.
+    UserError: for a key without a value.
   """
   others, settings = [], []
   rest = list(arguments)
@@ -56,7 +57,7 @@ def take(arguments: Sequence[str]) -> tuple[list[str], list[Setting]]:
       continue
     if not equals:
       if not rest or rest[0].startswith(("--", "-" + _PREFIX)):
-        raise ValueError(f"{flag} needs a value: write {flag}=VALUE.")
+        raise errors.UserError(f"{flag} needs a value: write {flag}=VALUE.")
       text = rest.pop(0)
     settings.append(Setting(section, dotted[len(section) + 1 :], text))
   return others, settings
@@ -116,7 +117,7 @@ def _set(config: Any, setting: Setting) -> None:
     section[setting.key] = given
   except TypeError as error:
     kind = section.get_type(setting.key).__name__
-    raise ValueError(
+    raise errors.UserError(
       f"config.{setting.section}.{setting.key}={setting.text!r} must be of "
       f"type {kind}; the config file has {section[setting.key]!r}."
     ) from error

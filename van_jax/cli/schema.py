@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from van_jax import signatures
+from van_jax import errors, signatures
 
 
 def check_keys(
@@ -22,7 +22,7 @@ def check_keys(
     plain: by section, the keys that are read one by one; "" is the top.
 
   Raises:
-    ValueError: naming the key, with the nearest that exist.
+    UserError: naming the key, with the nearest that exist.
   """
   top = set(plain[""]) | sections.keys() | (plain.keys() - {""})
   _check("", config, required=top, allowed=top)
@@ -40,7 +40,7 @@ def check_keys(
 
 
 def check_key(prefix: str, key: str, allowed: Collection[str]) -> None:
-  """Raises ValueError unless a key is among those allowed.
+  """Raises UserError unless a key is among those allowed.
 
   Args:
     prefix: what the key is below, such as "config.optimizer.".
@@ -49,7 +49,7 @@ def check_key(prefix: str, key: str, allowed: Collection[str]) -> None:
   """
   if key not in allowed:
     near = signatures.did_you_mean(key, allowed, prefix)
-    raise ValueError(
+    raise errors.UserError(
       f"{prefix}{key} is not a key that anything reads; {near}the keys are "
       f"{', '.join(sorted(allowed))}."
     )
@@ -78,7 +78,7 @@ def _check(
   allowed: set[str] | None,
 ) -> None:
   if not isinstance(section, Mapping):
-    raise ValueError(
+    raise errors.UserError(
       f"config.{prefix.rstrip('.')}={section!r} must be a section with the "
       f"keys {sorted(required)}."
     )
@@ -86,7 +86,7 @@ def _check(
     if allowed is not None:
       check_key(f"config.{prefix}", key, allowed)
   if missing := sorted(required - section.keys()):
-    raise ValueError(
+    raise errors.UserError(
       f"config.{prefix}{missing[0]} is missing; start from "
       "configs/default.py, which has every key."
     )

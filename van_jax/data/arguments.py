@@ -4,47 +4,51 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
+
 MIN_IMAGE_SIZE = 32  # The network divides the size by 32.
 
 
 def check_image_size(size: Any, field: str) -> None:
-  """Raises ValueError unless `size` is a size that the network accepts."""
+  """Raises UserError unless `size` is a size that the network accepts."""
   if not is_whole(size) or size < MIN_IMAGE_SIZE:
-    raise ValueError(
+    raise errors.UserError(
       f"{field}={size!r} must be a whole number of pixels, at least "
       f"{MIN_IMAGE_SIZE}: the network's last map is 32 times smaller."
     )
 
 
 def check_choice(value: Any, choices: tuple[str, ...], field: str) -> None:
-  """Raises ValueError unless `value` is one of `choices`."""
+  """Raises UserError unless `value` is one of `choices`."""
   if value not in choices:
-    raise ValueError(f"{field}={value!r} must be one of {', '.join(choices)}.")
+    raise errors.UserError(
+      f"{field}={value!r} must be one of {', '.join(choices)}."
+    )
 
 
 def check_processes(
   batch_size: int, process_index: int, process_count: int
 ) -> None:
-  """Raises ValueError unless the processes can share a batch evenly."""
+  """Raises UserError unless the processes can share a batch evenly."""
   check_whole("batch_size", batch_size, 1)
   check_whole("process_count", process_count, 1)
   check_whole("process_index", process_index, 0)
   if process_index >= process_count:
-    raise ValueError(
+    raise errors.UserError(
       f"process_index={process_index} must be below process_count="
       f"{process_count}."
     )
   if batch_size % process_count:
-    raise ValueError(
+    raise errors.UserError(
       f"batch_size={batch_size} must be divisible by process_count="
       f"{process_count}; it counts examples over all processes."
     )
 
 
 def check_whole(field: str, value: Any, lowest: int) -> None:
-  """Raises ValueError unless `value` is a whole number from `lowest` on."""
+  """Raises UserError unless `value` is a whole number from `lowest` on."""
   if not is_whole(value) or value < lowest:
-    raise ValueError(
+    raise errors.UserError(
       f"{field}={value!r} must be a whole number, at least {lowest}."
     )
 

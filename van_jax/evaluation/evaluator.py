@@ -7,6 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from van_jax import errors
+
 Step = Callable[..., dict[str, jax.Array]]
 
 
@@ -83,7 +85,7 @@ def evaluate(
   if pending is not None:
     totals = accumulate(totals, pending)
   if totals is None:
-    raise ValueError(
+    raise errors.UserError(
       "The evaluation split gave no batch; it must not be empty."
     )
   return scores(totals)

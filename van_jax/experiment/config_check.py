@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.experiment import recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.training.run import checkpoint, profiling
@@ -20,7 +20,7 @@ _POSITIVE = (
 
 
 def check_config(config: Config) -> None:
-  """Raises ValueError for what can be known without data and devices."""
+  """Raises UserError for what can be known without data and devices."""
   sections.check(config)
   # A bundle must be able to say it: better now than at the end of the run.
   models.architecture(sections.build(config, "model"))
@@ -45,12 +45,12 @@ def abstract_variables(config: Config) -> Any:
 
 def _check_numbers(config: Config) -> None:
   if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
       "average."
     )
   if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
-    raise ValueError(
+    raise errors.UserError(
       f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
     )
   for key in _POSITIVE:
@@ -58,15 +58,15 @@ def _check_numbers(config: Config) -> None:
     for name in key.split("."):
       value = value[name]
     if value <= 0:
-      raise ValueError(f"config.{key}={value} must be above 0.")
+      raise errors.UserError(f"config.{key}={value} must be above 0.")
 
 
 def _check_threshold(config: Config) -> None:
-  """Raises ValueError where smoothing alone makes targets of all classes."""
+  """Raises UserError where smoothing alone makes targets of all classes."""
   threshold = config.loss.options.to_dict().get("target_threshold")
   smoothing, classes = config.mixing.label_smoothing, config.model.num_classes
   if threshold is not None and smoothing / max(classes, 1) > threshold:
-    raise ValueError(
+    raise errors.UserError(
       f"loss.options.target_threshold={threshold} must be at least what "
       f"mixing.label_smoothing={smoothing} gives each of {classes} "
       "classes, or every class becomes a target; set label_smoothing to 0, as "
@@ -75,7 +75,7 @@ def _check_threshold(config: Config) -> None:
 
 
 def _check_patterns(config: Config) -> None:
-  """Raises ValueError unless patterns match the model's parameters."""
+  """Raises UserError unless patterns match the model's parameters."""
   schedule = sections.build(config, "schedule", steps_per_epoch=1)
   optimizer = sections.build(config, "optimizer", schedule=schedule)
   jax.eval_shape(optimizer.init, abstract_variables(config)["params"])

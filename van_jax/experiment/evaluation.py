@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from van_jax import parallel
+from van_jax import errors, parallel
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,
@@ -56,7 +56,7 @@ def evaluate(
     loss, count and mean_per_class_accuracy.
 
   Raises:
-    ValueError: bad input.
+    UserError: bad input.
     CheckpointError: a checkpoint that is missing or damaged.
   """
   config_check.check_config(config)
@@ -76,7 +76,7 @@ def evaluate(
       distributed=distributed,
     )
   if suite_directory is not None:
-    raise ValueError(
+    raise errors.UserError(
       f"suite_directory={suite_directory} says where suites lie, and no "
       "--suite is named."
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import ml_collections
 
+from van_jax import errors
 from van_jax.cli import dotted_keys, moved_keys
 from van_jax.experiment.sections import Config
 from van_jax.training.run import workdir as workdir_lib
@@ -53,7 +54,7 @@ def read(workdir: str | os.PathLike[str]) -> Config:
   """Returns the config of a workdir's run, whatever version started it.
 
   Raises:
-    ValueError: when the folder holds no run, or its config is damaged.
+    UserError: when the folder holds no run, or its config is damaged.
   """
   return ml_collections.ConfigDict(upgrade(workdir_lib.read_config(workdir)))
 
@@ -67,11 +68,11 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
       read without the recipe.
 
   Raises:
-    ValueError: when it has no model.
+    UserError: when it has no model.
   """
   upgraded = copy.deepcopy(dict(config))
   if not isinstance(upgraded.get("model"), dict):
-    raise ValueError(
+    raise errors.UserError(
       f"{workdir_lib.CONFIG} has no section 'model' and is no config of "
       "van_jax's; name another workdir, or pass --start_over."
     )

@@ -9,7 +9,7 @@ import jax
 import optax
 from absl import logging
 
-from van_jax import data, ops, storage, tasks
+from van_jax import data, errors, ops, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
@@ -21,7 +21,7 @@ def start_devices(config: Config, *, distributed: bool) -> None:
   """Touches the devices, for the first time.
 
   Raises:
-    ValueError: when the other processes cannot be found.
+    UserError: when the other processes cannot be found.
   """
   if distributed:
     _join_processes()
@@ -50,7 +50,7 @@ def _join_processes() -> None:
     jax.distributed.initialize()
     return
   if missing := sorted(names[k] for k in names.keys() - given.keys()):
-    raise ValueError(
+    raise errors.UserError(
       f"--distributed needs {', '.join(missing)} in the environment too; set "
       f"all of {', '.join(names.values())}, or none where the cluster is one "
       "that jax.distributed knows."

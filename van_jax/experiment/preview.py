@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from van_jax import data, storage, tasks
+from van_jax import data, errors, storage, tasks
 from van_jax.data.images import grid, normalization
 from van_jax.experiment import (
   config_check,
@@ -53,7 +53,7 @@ def draw_preview(
     output, count and step.
 
   Raises:
-    ValueError: bad input, before any image is read.
+    UserError: bad input, before any image is read.
   """
   config_check.check_config(config)
   if count is None:
@@ -118,7 +118,7 @@ def _prepared(
 
 def _check_classes(config: Config, task: tasks.Task) -> None:
   if task.classes is None:
-    raise ValueError(
+    raise errors.UserError(
       f"task.name={config.task.name!r} must be one of classes: a preview has "
       "their names and weights below the images."
     )
@@ -126,26 +126,28 @@ def _check_classes(config: Config, task: tasks.Task) -> None:
 
 def _check_counts(config: Config, count: int, step: int) -> None:
   if not 1 <= count <= config.batch_size:
-    raise ValueError(
+    raise errors.UserError(
       f"count={count} must be from 1 to batch_size={config.batch_size}, the "
       "images of one step."
     )
   if not 0 <= step < 1 << 31:
-    raise ValueError(
+    raise errors.UserError(
       f"step={step} must be from 0 to {(1 << 31) - 1}: the updates done before "
       "the one whose images are drawn."
     )
 
 
 def _checked_output(output: str, overwrite: bool) -> epath.Path:
-  """Returns where to write, or raises ValueError; writes nothing."""
+  """Returns where to write, or raises UserError; writes nothing."""
   if not output.lower().endswith(".png"):
-    raise ValueError(f"output={output!r} must name a PNG file, such as x.png.")
+    raise errors.UserError(
+      f"output={output!r} must name a PNG file, such as x.png."
+    )
   path = storage.absolute(output)
   if path.is_dir():
-    raise ValueError(f"output={output} is a folder; name a PNG file.")
+    raise errors.UserError(f"output={output} is a folder; name a PNG file.")
   if path.exists() and not overwrite:
-    raise ValueError(
+    raise errors.UserError(
       f"output={output} is there already; name another file, or allow it with "
       "--overwrite."
     )
@@ -155,13 +157,13 @@ def _checked_output(output: str, overwrite: bool) -> epath.Path:
 
 
 def _check_writable(output: str, path: epath.Path) -> None:
-  """Raises ValueError where a local file or its folder cannot be made."""
+  """Raises UserError where a local file or its folder cannot be made."""
   nearest = path
   while not nearest.exists():
     nearest = nearest.parent
   kind_fits = nearest == path or nearest.is_dir()
   if not kind_fits or not os.access(nearest, os.W_OK):
-    raise ValueError(
+    raise errors.UserError(
       f"output={output} cannot be written: {nearest} is not a folder that you "
       "may write to; name a file in one that is."
     )

@@ -18,7 +18,7 @@ def create_task(
       `config.preprocessing`.
 
   Raises:
-    ValueError: for a task, a loss, or an option of theirs that is unknown.
+    UserError: for a task, a loss, or an option of theirs that is unknown.
   """
   shown: data.Preprocessing = preprocessing or sections.build(
     config, "preprocessing"

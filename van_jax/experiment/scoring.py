@@ -10,6 +10,7 @@ from absl import logging
 from van_jax import (
   bundle as bundle_lib,
   data,
+  errors,
   imports,
   models,
   parallel,
@@ -25,7 +26,7 @@ def load(
   """Returns the weights to score, once devices and config suit them.
 
   Raises:
-    ValueError: when they do not.
+    UserError: when they do not.
     CheckpointError: a checkpoint that is missing or damaged.
   """
   parallel.check_batch_size(
@@ -61,11 +62,11 @@ def make_room(output: str) -> None:
   """Makes the folder of a file, so that no scores are lost for want of it."""
   path = storage.absolute(output)
   if path.is_dir():
-    raise ValueError(f"output={output} is a folder; name a JSON file.")
+    raise errors.UserError(f"output={output} is a folder; name a JSON file.")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
   except OSError as error:
-    raise ValueError(
+    raise errors.UserError(
       f"output={output} cannot be written: {error}; name a file in a folder "
       "that can be."
     ) from error
@@ -78,7 +79,7 @@ def write(output: str, scores: Mapping[str, Any]) -> None:
 
 
 def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
-  """Raises ValueError when a checkpoint holds another network."""
+  """Raises UserError when a checkpoint holds another network."""
   theirs = models.architecture(model)
   ours = models.architecture(sections.build(config, "model"))
   misfits = [
@@ -92,7 +93,7 @@ def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
     if theirs["attention"].get(name) != value
   ]
   if misfits:
-    raise ValueError(
+    raise errors.UserError(
       f"checkpoint={checkpoint} is of another architecture than config.model "
       f"({config.model.name}): {'; '.join(misfits)}. Name the config that "
       "belongs to it."

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from van_jax import data, models
+from van_jax import data, errors, models
 from van_jax.cli import moved_keys, schema
 from van_jax.training.recipe import (
   erasing,
@@ -103,7 +103,7 @@ def bound(config: Config, name: str) -> Callable[..., Any]:
 
 
 def check(config: Config) -> None:
-  """Raises ValueError unless all keys are read and all sections can be built.
+  """Raises UserError unless all keys are read and all sections can be built.
 
   What reads files is left out, and no device is touched.
   """
@@ -138,14 +138,14 @@ def _try(config: Config, name: str) -> None:
 
 @contextlib.contextmanager
 def naming(section: str) -> Iterator[None]:
-  """Turns a TypeError within into a ValueError that names the section.
+  """Turns a TypeError within into a UserError that names the section.
 
   A ConfigDict keeps a key's type, and not those of a tuple's elements.
   """
   try:
     yield
   except TypeError as error:
-    raise ValueError(
+    raise errors.UserError(
       f"config.{section} has a value of a wrong type: {error}; "
       "configs/default.py shows the right ones."
     ) from error

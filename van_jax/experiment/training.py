@@ -9,7 +9,7 @@ from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
-from van_jax import bundle as bundle_lib, data, parallel, storage, tasks
+from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,
@@ -69,7 +69,7 @@ def train(
     mean_per_class_accuracy.
 
   Raises:
-    ValueError: bad input, before anything is written.
+    UserError: bad input, before anything is written.
     InterruptedRunError: after SIGTERM, with the state saved.
     NonFiniteError, CheckpointError: naming the step, or the folder.
   """
@@ -192,7 +192,7 @@ def _evaluation(
       evaluator.evaluate(eval_step, variables, device_batches, task.scores)
     )
     if task.best not in scores:
-      raise ValueError(
+      raise errors.UserError(
         f"task.best={task.best!r} must be a number among the task's scores, "
         f"{', '.join(scores)}; checkpoints are kept by it."
       )

@@ -8,6 +8,7 @@ import jax
 
 from van_jax import (
   bundle as bundle_lib,
+  errors,
   imports,
   models,
   parallel,
@@ -48,7 +49,7 @@ def load_weights(
     **model_overrides: how the model is run, such as `dtype`.
 
   Raises:
-    ValueError: when the folder is neither, or is damaged.
+    UserError: when the folder is neither, or is damaged.
     CheckpointError: when the checkpoint is missing or damaged.
   """
   check_is_weights(checkpoint)
@@ -71,10 +72,10 @@ def load_weights(
 
 
 def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
-  """Raises ValueError unless the folder is a bundle or a workdir."""
+  """Raises UserError unless the folder is a bundle or a workdir."""
   is_run = (storage.absolute(checkpoint) / workdir_lib.CONFIG).exists()
   if not is_run and not bundle_lib.is_bundle(checkpoint):
-    raise ValueError(
+    raise errors.UserError(
       f"checkpoint={checkpoint} must be a bundle (a folder with bundle.json) "
       f"or a training workdir (with {workdir_lib.CONFIG}), and is neither."
     )
@@ -124,18 +125,22 @@ def _step_number(
     )
   if step != "latest":
     if not step.isdecimal():
-      raise ValueError(f"step={step!r} must be latest, best, or a number.")
+      raise errors.UserError(
+        f"step={step!r} must be latest, best, or a number."
+      )
     return int(step)
   steps = checkpoint_lib.steps(directory)
   if not steps:
-    raise ValueError(f"There is no finished checkpoint in {directory} yet.")
+    raise errors.UserError(
+      f"There is no finished checkpoint in {directory} yet."
+    )
   return steps[-1]
 
 
 def _own_task(config: Config) -> tasks.Task:
   """Returns the task that a workdir names, if it is one of van_jax's own."""
   if imports.is_path(name := config.task.name):
-    raise ValueError(
+    raise errors.UserError(
       f"the task of this run is {name!r}, which is not imported because a file "
       "says so; hand the task over, or name a step by its number."
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, storage
+from van_jax import bundle as bundle_lib, errors, storage
 from van_jax.interop import export, provenance
 from van_jax.interop.assignment import arrays, assign
 from van_jax.interop.facts import class_names, published_preprocessing
@@ -50,13 +50,13 @@ def convert(
     What became of it; plain JSON values.
 
   Raises:
-    ValueError: if the file is damaged, unsafe, or not VAN's weights.
-    FileExistsError: if `output` exists and may not be replaced.
+    UserError: if the file is damaged, unsafe, or not VAN's weights.
+    UserError: if `output` exists and may not be replaced.
   """
   input, output = storage.absolute(input), storage.absolute(output)
   bundle_lib.check_destination(output, overwrite=overwrite)
   if images is not None and not verify:
-    raise ValueError(
+    raise errors.UserError(
       f"images={images} are what verify compares on; ask for it too, or leave "
       "them out."
     )
@@ -102,7 +102,7 @@ def read_weights(
     labels: one name a class; None for what the file or ImageNet says.
 
   Raises:
-    ValueError: if the file is damaged, unsafe, or not VAN's weights.
+    UserError: if the file is damaged, unsafe, or not VAN's weights.
   """
   path = storage.absolute(path)
   with weight_files.open_weights(path) as contents:
@@ -186,8 +186,8 @@ def convert_back(
     What became of it; plain JSON values.
 
   Raises:
-    ValueError: if the other project's code cannot run the model.
-    FileExistsError: if `output` exists and may not be replaced.
+    UserError: if the other project's code cannot run the model.
+    UserError: if `output` exists and may not be replaced.
   """
   output = pathlib.Path(storage.absolute(output))
   export.check_destination(output, to=to, overwrite=overwrite)
@@ -218,7 +218,7 @@ def _assigned(
     assignment = assign.assign(weights)
     arrays.check_bytes(assignment, os.path.getsize(path))
   except ValueError as error:
-    raise ValueError(f"{path}: {error}") from error
+    raise errors.UserError(f"{path}: {error}") from error
   model = assignment.model
   logging.info(
     "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",

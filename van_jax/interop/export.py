@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.data.images import preprocessing as preprocessing_lib
 from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import published_preprocessing
@@ -46,29 +46,29 @@ _WARP_FROM = 384  # Hugging Face's processor crops below this size only.
 
 
 def check(model: models.VAN, *, to: str) -> None:
-  """Raises ValueError unless a project's code can run the model."""
+  """Raises UserError unless a project's code can run the model."""
   if to not in FORMATS:
-    raise ValueError(f"to={to!r} must be one of {', '.join(FORMATS)}.")
+    raise errors.UserError(f"to={to!r} must be one of {', '.join(FORMATS)}.")
   if model.attention not in map(table.described, _BUILT_IN[to]):
-    raise ValueError(
+    raise errors.UserError(
       f"the model's attention is {dict(model.attention)}, and the {to} code "
       f"has {', '.join(map(str, _BUILT_IN[to]))} built in; keep the bundle."
     )
   if to == MMPRETRAIN:
     return  # It can do without layer scales.
   if model.layer_scale_init is None:
-    raise ValueError(
+    raise errors.UserError(
       f"the model has no layer scales, and the {to} code always has; write "
       "it for mmpretrain, or keep the bundle."
     )
 
 
 def check_destination(path: pathlib.Path, *, to: str, overwrite: bool) -> None:
-  """Raises FileExistsError unless weights may be written at `path`."""
+  """Raises UserError unless weights may be written at `path`."""
   if not path.exists():
     return
   if not overwrite:
-    raise FileExistsError(
+    raise errors.UserError(
       f"{path} exists already; choose another path, or pass overwrite."
     )
   names = {file.name for file in path.iterdir()} if path.is_dir() else set()
@@ -78,7 +78,7 @@ def check_destination(path: pathlib.Path, *, to: str, overwrite: bool) -> None:
     else path.is_file()
   )
   if not replaceable:  # Never delete what is not ours.
-    raise FileExistsError(
+    raise errors.UserError(
       f"{path} is not {to} weights, so it is not overwritten; choose another "
       "path, or remove it by hand."
     )
@@ -200,7 +200,7 @@ def _config(
 def _processor(to: preprocessing_lib.Preprocessing) -> dict[str, Any]:
   """Returns the settings with which ConvNeXt's processor does the same."""
   if (to.image_size >= _WARP_FROM) != (to.resize_mode == "warp"):
-    raise ValueError(
+    raise errors.UserError(
       f"resize_mode={to.resize_mode!r} at image_size={to.image_size}: Hugging "
       f"Face's processor crops below {_WARP_FROM} pixels and warps from there "
       "on; change the bundle's preprocessing, or write another format."

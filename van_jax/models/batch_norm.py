@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from van_jax import errors
+
 EPSILON = 1e-5
 MOMENTUM = 0.9  # What stays of the running value; torch's momentum is 0.1.
 
@@ -33,7 +35,7 @@ class BatchNorm(nn.Module):
     """Maps [B, H, W, C] to [B, H, W, C].
 
     Raises:
-      ValueError: in training, if B is not a multiple of group_size, or a group
+      UserError: in training, if B is not a multiple of group_size, or a group
         has a single value a channel and hence no variance.
     """
     channels = x.shape[-1:]
@@ -61,13 +63,13 @@ def _split(x: jax.Array, group_size: int | None) -> jax.Array:
   """Returns x, [B, H, W, C], as [groups, examples, H, W, C]."""
   size = group_size or x.shape[0]
   if x.shape[0] % size:
-    raise ValueError(
+    raise errors.UserError(
       f"batch_norm_group_size={size} must divide the batch, which has "
       f"{x.shape[0]} examples; change one of the two."
     )
   groups = x.reshape(-1, size, *x.shape[1:])
   if groups[0].size == x.shape[-1]:
-    raise ValueError(
+    raise errors.UserError(
       f"BatchNorm in training needs several values a channel, got one from "
       f"x.shape={x.shape} in groups of {size}; enlarge the batch, the group or "
       f"the images, or set batch_norm_frozen."

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from van_jax import ops
+from van_jax import errors, ops
 from van_jax.models import layers
 from van_jax.models.attention import table
 from van_jax.models.batch_norm import BatchNorm
@@ -105,7 +105,7 @@ class Attention(nn.Module):
     )
     y = unit(h, **told)
     if y.shape != h.shape:  # Or broadcasting would hide it.
-      raise ValueError(
+      raise errors.UserError(
         f"attention {table.label(type(unit))} gave {y.shape} for {h.shape}; it "
         "must return the shape that it gets."
       )

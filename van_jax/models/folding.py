@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from van_jax import errors
 from van_jax.models.batch_norm import EPSILON
 from van_jax.models.van import VAN
 
@@ -34,7 +35,7 @@ def fold_batch_norm(
     where the attention has statistics of its own.
   """
   if model.folded:
-    raise ValueError("folded=True: the network is folded already.")
+    raise errors.UserError("folded=True: the network is folded already.")
   params, stats = variables["params"], variables["batch_stats"]
   folded, kept = {}, {}
   for name, layer in params.items():

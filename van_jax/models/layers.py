@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from van_jax import ops
+from van_jax import errors, ops
 
 
 def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
@@ -119,7 +119,7 @@ def _pair(kernel_size: Any) -> tuple[int, int]:
   if len(sizes) not in (1, 2) or not all(
     isinstance(size, int) and size >= 1 for size in sizes
   ):
-    raise ValueError(
+    raise errors.UserError(
       f"kernel_size={kernel_size!r} must be a whole number, at least 1, or "
       "two of them, (down, across)."
     )

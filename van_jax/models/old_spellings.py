@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from van_jax import errors
 from van_jax.models.attention import lka, table
 
 # Before there was a choice of attentions LKA's fields were VAN's.
@@ -18,7 +19,7 @@ def as_now(fields: Mapping[str, Any]) -> dict[str, Any]:
   """Returns VAN's fields with old spellings replaced by today's.
 
   Raises:
-    ValueError: where old and new contradict each other.
+    UserError: where old and new contradict each other.
   """
   fields = dict(fields)
   if "conv_implementation" in fields:
@@ -26,7 +27,7 @@ def as_now(fields: Mapping[str, Any]) -> dict[str, Any]:
     # It was of depthwise convolutions alone, and "xla" now is of everything.
     old = "grouped" if old == "xla" else old
     if fields.setdefault("implementation", old) != old:
-      raise ValueError(
+      raise errors.UserError(
         f"conv_implementation={old!r} is the old spelling of implementation="
         f"{fields['implementation']!r}; give one of them."
       )
@@ -44,14 +45,14 @@ def _with_old(
   field, value = next(iter(old.items()))
   cls = table.module_class(attention["name"])
   if cls is not lka.LargeKernelAttention:
-    raise ValueError(
+    raise errors.UserError(
       f"{field}={value!r} is LKA's and attention.name is {table.label(cls)!r}; "
       f"set attention.{_OF_LKA[field]}, if it has one, or leave it out."
     )
   for field, value in old.items():
     given = attention.setdefault(_OF_LKA[field], value)
     if table.plain(given) != table.plain(value):
-      raise ValueError(
+      raise errors.UserError(
         f"{field}={value!r} is the old spelling of attention."
         f"{_OF_LKA[field]}={given!r}; give one of them."
       )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from van_jax import ops
+from van_jax import errors, ops
 from van_jax.models import layers
 from van_jax.models.attention import table
 from van_jax.models.batch_norm import BatchNorm
@@ -120,7 +120,7 @@ class VAN(nn.Module):
         `init`, to which it makes no difference.
 
     Raises:
-      ValueError: on images that are too small, or not floating [B, H, W, 3].
+      UserError: on images that are too small, or not floating [B, H, W, 3].
     """
     last = self.features(images, train=train)[-1]
     wide = jnp.promote_types(self.dtype, jnp.float32)
@@ -138,7 +138,7 @@ class VAN(nn.Module):
     """
     _check_images(images)
     if self.folded and train:
-      raise ValueError(
+      raise errors.UserError(
         "train=True with folded=True: a folded network has no BatchNorm left; "
         "train the one that it was made from."
       )
@@ -163,21 +163,21 @@ def _check_fields(van: VAN) -> None:
   for name in ("widths", "depths", "ffn_ratios"):
     values = getattr(van, name)
     if len(values) != 4 or min(values) <= 0:
-      raise ValueError(
+      raise errors.UserError(
         f"{name}={values} must be four positive numbers, one a stage."
       )
     if name != "ffn_ratios" and any(int(value) != value for value in values):
-      raise ValueError(f"{name}={values} must be whole numbers.")
+      raise errors.UserError(f"{name}={values} must be whole numbers.")
   for name in ("drop_path_rate", "dropout_rate"):
     if not 0 <= getattr(van, name) < 1:
-      raise ValueError(
+      raise errors.UserError(
         f"{name}={getattr(van, name)} must be at least 0 and below 1; it is "
         f"the fraction that is dropped."
       )
   if van.num_classes < 0:
-    raise ValueError(f"num_classes={van.num_classes} must be at least 0.")
+    raise errors.UserError(f"num_classes={van.num_classes} must be at least 0.")
   if van.batch_norm_group_size is not None and van.batch_norm_group_size < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"batch_norm_group_size={van.batch_norm_group_size} must be at least 1, "
       f"or None for the whole batch."
     )
@@ -186,24 +186,24 @@ def _check_fields(van: VAN) -> None:
 
 def _check_choices(van: VAN) -> None:
   if van.implementation not in ops.list_implementations():
-    raise ValueError(
+    raise errors.UserError(
       f"implementation={van.implementation!r} must be one of "
       f"{', '.join(ops.list_implementations())}."
     )
   if not jnp.issubdtype(jnp.dtype(van.dtype), jnp.floating):
-    raise ValueError(
+    raise errors.UserError(
       f"dtype={van.dtype} must be floating, float32 or bfloat16 say."
     )
 
 
 def _check_images(images: jax.Array) -> None:
   if images.ndim != 4 or not jnp.issubdtype(images.dtype, jnp.floating):
-    raise ValueError(
+    raise errors.UserError(
       f"images of shape {images.shape} and dtype {images.dtype} must be "
       f"floating [B, H, W, 3]; normalise them, and add the missing axes."
     )
   if min(images.shape[1:3]) < MIN_IMAGE_SIZE:
-    raise ValueError(
+    raise errors.UserError(
       f"images.shape={images.shape}: height and width must be at least "
       f"{MIN_IMAGE_SIZE}, the stride of the last stage; enlarge them."
     )

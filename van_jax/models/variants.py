@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from van_jax import imports
+from van_jax import errors, imports
 from van_jax.models import old_spellings
 from van_jax.models.attention import record
 from van_jax.models.van import VAN
@@ -64,10 +64,10 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
       leaves the variant's.
 
   Raises:
-    ValueError: on a name or a field that does not exist, or a bad value.
+    UserError: on a name or a field that does not exist, or a bad value.
   """
   if name not in VARIANTS:
-    raise ValueError(
+    raise errors.UserError(
       f"name={name!r} is not a model; {imports.nearest(name, VARIANTS)}."
     )
   fields = dataclasses.asdict(VARIANTS[name])
@@ -83,11 +83,11 @@ def architecture(model: VAN) -> dict[str, Any]:
   """Returns the fields that the model's weights depend on, as JSON values.
 
   Raises:
-    ValueError: if they do not make the model: it is not quite a VAN, or its
+    UserError: if they do not make the model: it is not quite a VAN, or its
       attention has a field that JSON cannot hold.
   """
   if type(model) is not VAN:
-    raise ValueError(
+    raise errors.UserError(
       f"the model is a {type(model).__name__}, and files describe a VAN by its "
       "fields; put what is different into an attention module."
     )
@@ -113,13 +113,13 @@ def from_architecture(
     **overrides: fields of how to run the model.
 
   Raises:
-    ValueError: on missing or unknown fields, a bad value, or a stranger's
+    UserError: on missing or unknown fields, a bad value, or a stranger's
       attention that is not handed over.
   """
   fields = old_spellings.as_now(fields)
   missing = sorted(set(_ARCHITECTURE_FIELDS) - set(fields))
   if missing:
-    raise ValueError(
+    raise errors.UserError(
       f"the architecture lacks {', '.join(missing)}; all of "
       f"{', '.join(_ARCHITECTURE_FIELDS)} must be given."
     )
@@ -132,7 +132,7 @@ def _build(fields: dict[str, Any]) -> VAN:
   known = {f.name for f in dataclasses.fields(VAN)} - {"parent", "name"}
   for name in fields:
     if name not in known:
-      raise ValueError(
+      raise errors.UserError(
         f"{name}={fields[name]!r} is not a field of VAN; "
         f"{imports.nearest(name, known)}."
       )
@@ -149,6 +149,6 @@ def _dtype(name: DTypeLike) -> jnp.dtype:
   try:
     return jnp.dtype(name)
   except TypeError as error:
-    raise ValueError(
+    raise errors.UserError(
       f"dtype={name!r} is not a type of numbers; take float32 or bfloat16."
     ) from error

@@ -17,6 +17,8 @@ from jax import lax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+from van_jax import errors
+
 Function = Callable[..., Any]
 
 # What a model may name. All but "xla" are of depthwise convolutions ("grouped"
@@ -72,7 +74,7 @@ def compute(arrays: tuple[Any, ...], default: Way, **platforms: Way) -> Any:
     **platforms: the ways of some, by JAX's names: cpu, tpu, cuda, rocm.
 
   Raises:
-    ValueError: when a derivative of another kind is asked for.
+    UserError: when a derivative of another kind is asked for.
   """
 
   def choose(direction):
@@ -105,11 +107,11 @@ def is_plain(implementation: str, arrays: tuple[Any, ...]) -> bool:
   """Returns whether JAX's own operation is asked for, or what "auto" means.
 
   Raises:
-    ValueError: on a name that is none; where another operation is asked for
+    UserError: on a name that is none; where another operation is asked for
       and a size is not known, as in an exported program for any batch.
   """
   if implementation not in IMPLEMENTATIONS:
-    raise ValueError(
+    raise errors.UserError(
       f"implementation={implementation!r} is not one; choose one of "
       f"{', '.join(IMPLEMENTATIONS)}."
     )
@@ -117,7 +119,7 @@ def is_plain(implementation: str, arrays: tuple[Any, ...]) -> bool:
     return True
   for array in jax.tree.leaves(arrays):
     if not all(isinstance(size, int) for size in array.shape):
-      raise ValueError(
+      raise errors.UserError(
         f"implementation={implementation!r} needs to know all sizes, got an "
         f"array of shape {array.shape}; {_SWITCH}"
       )
@@ -148,7 +150,7 @@ def _once(x):
 
 @_once.defjvp
 def _(primals, tangents) -> NoReturn:
-  raise ValueError(
+  raise errors.UserError(
     f"operations have gradients of first order; for a gradient of a gradient, "
     f"{_SWITCH}"
   )
@@ -165,7 +167,7 @@ def _(primals, tangents):
 
 
 def _refuse_forward_mode(*args, **kwargs) -> NoReturn:
-  raise ValueError(
+  raise errors.UserError(
     f"operations have gradients in reverse mode alone; for jax.jvp, "
     f"jax.jacfwd or jax.linearize, {_SWITCH}"
   )

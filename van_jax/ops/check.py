@@ -32,7 +32,7 @@ def shapes(
     image_size: pixels a side of the images.
 
   Raises:
-    ValueError: on a name that is no model's.
+    UserError: on a name that is no model's.
   """
   found = set()
   for name in names:

@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
 from van_jax.ops import by_platform, grouped, shifted_sum
 from van_jax.ops.by_platform import IMPLEMENTATIONS, Way
 from van_jax.ops.cpu.depthwise import call as loops
@@ -80,7 +81,7 @@ def depthwise_conv(
     [B, H, W, C] of x's dtype.
 
   Raises:
-    ValueError: on shapes, dilation or a name that make no such convolution.
+    UserError: on shapes, dilation or a name that make no such convolution.
   """
   check(x, kernel, bias, dilation)
   arrays = (x, kernel, bias)
@@ -133,29 +134,29 @@ def _on_cpu(dtype):
 
 
 def check(x, kernel, bias, dilation):
-  """Raises ValueError unless `depthwise_conv` takes these arguments."""
+  """Raises UserError unless `depthwise_conv` takes these arguments."""
   if x.ndim != 4 or kernel.ndim != 4:
-    raise ValueError(
+    raise errors.UserError(
       f"depthwise_conv takes x of [B, H, W, C] and a kernel of "
       f"[kh, kw, 1, C], got {x.shape} and {kernel.shape}; add the missing "
       f"axes."
     )
   if kernel.shape[2:] != (1, x.shape[-1]):
-    raise ValueError(
+    raise errors.UserError(
       f"kernel.shape={kernel.shape} does not fit x.shape={x.shape}: its last "
       f"axes must be (1, {x.shape[-1]}); one [kh, kw] kernel a channel."
     )
   if bias is not None and bias.shape != x.shape[-1:]:
-    raise ValueError(
+    raise errors.UserError(
       f"bias.shape={bias.shape} does not fit x.shape={x.shape}: it must be "
       f"{x.shape[-1:]}, a number a channel."
     )
   if dilation < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"dilation={dilation} must be at least 1; 1 is an ordinary kernel."
     )
   for name, array in (("x", x), ("kernel", kernel)):
     if not jnp.issubdtype(array.dtype, jnp.floating):
-      raise ValueError(
+      raise errors.UserError(
         f"{name}.dtype={array.dtype} must be floating; cast it first."
       )

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from van_jax import errors
 from van_jax.ops import by_platform, depthwise
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.depthwise import call as loops
@@ -36,11 +37,11 @@ def depthwise_conv_gelu(
     implementation: one of `list_implementations()`.
 
   Raises:
-    ValueError: on shapes, dilation or a name that make no such convolution.
+    UserError: on shapes, dilation or a name that make no such convolution.
   """
   depthwise.check(x, kernel, bias, dilation)
   if input_bias.shape != bias.shape:
-    raise ValueError(
+    raise errors.UserError(
       f"input_bias.shape={input_bias.shape} does not fit x.shape={x.shape}: it "
       f"must be {bias.shape}, a number a channel."
     )

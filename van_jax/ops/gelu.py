@@ -8,6 +8,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
 from van_jax.ops import by_platform
 
 # Of t, t**3, t**5 and t**7 in atanh(2 P(N <= t) - 1): minimax up to t = 5, by
@@ -43,10 +44,12 @@ def gelu(x: jax.Array, *, implementation: str = "auto") -> jax.Array:
     implementation: "xla" for JAX's erf and its derivatives of any kind.
 
   Raises:
-    ValueError: on an implementation that is none, or whole numbers.
+    UserError: on an implementation that is none, or whole numbers.
   """
   if not jnp.issubdtype(x.dtype, jnp.floating):
-    raise ValueError(f"x.dtype={x.dtype} must be floating; cast it first.")
+    raise errors.UserError(
+      f"x.dtype={x.dtype} must be floating; cast it first."
+    )
   if by_platform.is_plain(implementation, (x,)):
     wide = _wide(x)
     return (wide * _by_erf(wide)).astype(x.dtype)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from van_jax import errors
 from van_jax.ops import by_platform, strided
 from van_jax.ops.by_platform import Way
 
@@ -32,10 +33,10 @@ def pointwise_conv(
       all others are "auto".
 
   Raises:
-    ValueError: on shapes, dtypes or a name that make no such product.
+    UserError: on shapes, dtypes or a name that make no such product.
   """
   if x.ndim != 4 or kernel.ndim != 2 or kernel.shape[0] != x.shape[-1]:
-    raise ValueError(
+    raise errors.UserError(
       f"pointwise_conv takes x of [B, H, W, C] and a kernel of [C, F], got "
       f"{x.shape} and {kernel.shape}; the two C must be the same."
     )

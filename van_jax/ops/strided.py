@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from van_jax import errors
 from van_jax.ops import by_platform
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.strided import call as loops
@@ -36,7 +37,7 @@ def strided_conv(
       derivatives of it; all others are "auto".
 
   Raises:
-    ValueError: on shapes, stride, padding or a name that make no such
+    UserError: on shapes, stride, padding or a name that make no such
       convolution.
   """
   _check(x, kernel, stride, padding)
@@ -79,27 +80,27 @@ def _by_xla(x, kernel, stride, padding):
 
 def _check(x, kernel, stride, padding):
   if x.ndim != 4 or kernel.ndim != 4 or kernel.shape[2] != x.shape[-1]:
-    raise ValueError(
+    raise errors.UserError(
       f"strided_conv takes x of [B, H, W, C] and a kernel of [kh, kw, C, D], "
       f"got {x.shape} and {kernel.shape}; the two C must be the same."
     )
   check_dtypes(x, kernel)
   if stride < 1 or padding < 0:
-    raise ValueError(
+    raise errors.UserError(
       f"stride={stride} must be at least 1, and padding={padding} at least 0."
     )
   for size, taps in zip(x.shape[1:3], kernel.shape[:2], strict=True):
     if size + 2 * padding < taps:
-      raise ValueError(
+      raise errors.UserError(
         f"kernel.shape={kernel.shape} is larger than x.shape={x.shape} with "
         f"padding={padding}; add more padding, or enlarge the map."
       )
 
 
 def check_dtypes(x: jax.Array, kernel: jax.Array) -> None:
-  """Raises ValueError unless both have the same floating dtype."""
+  """Raises UserError unless both have the same floating dtype."""
   if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-    raise ValueError(
+    raise errors.UserError(
       f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
       f"floating one; cast one of them."
     )

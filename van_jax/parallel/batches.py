@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from van_jax import errors
 from van_jax.parallel.mesh import split_by_example
 
 
@@ -62,12 +63,12 @@ def check_batch_size(name: str, batch_size: int, *, accumulation: int = 1):
   """Checks that a batch divides evenly over micro-batches and devices.
 
   Raises:
-    ValueError: naming the field, its value, and the nearest that fit.
+    UserError: naming the field, its value, and the nearest that fit.
   """
   parts = jax.device_count() * accumulation
   if batch_size < 1 or batch_size % parts:
     below = max(batch_size // parts, 1) * parts
-    raise ValueError(
+    raise errors.UserError(
       f"{name}={batch_size} must be a positive multiple of "
       f"{jax.device_count()} devices x {accumulation} micro-batches = "
       f"{parts}; use {below} or {below + parts}, or another number of "

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from van_jax import errors
+
 
 def batch_sums(
   logits: jax.Array, labels: jax.Array, mask: jax.Array, num_classes: int
@@ -31,7 +33,7 @@ def batch_sums(
     int32, top-1 answers that are right and examples, by true class.
   """
   if logits.ndim != 2 or logits.shape[1] != num_classes:
-    raise ValueError(
+    raise errors.UserError(
       f"logits {logits.shape} must be [B, {num_classes}]; the model and the "
       "data must agree on num_classes."
     )
@@ -111,7 +113,7 @@ def scores(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
   """
   count = int(totals["count"])
   if count == 0:
-    raise ValueError(
+    raise errors.UserError(
       "count=0 examples were evaluated and must be 1 or more; the split is "
       "empty, check its name and folder."
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 from van_jax.tasks import classification
 from van_jax.tasks.task import Task
 
@@ -29,7 +29,7 @@ def create_task(
       keyword does without.
 
   Raises:
-    ValueError: for an unknown name or option, with the nearest.
+    UserError: for an unknown name or option, with the nearest.
   """
   create = imports.choose(name, TASKS, "task.name")
   signatures.check_callable(create, "task.name")
@@ -37,7 +37,7 @@ def create_task(
   signatures.check(create, options or {}, "task.options", given=declared)
   task = create(**declared, **(options or {}))
   if not isinstance(task, Task):
-    raise ValueError(
+    raise errors.UserError(
       f"task.name={name!r} gives {type(task).__name__} and must give a "
       "van_jax.tasks.Task; return one."
     )

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from van_jax import errors
+
 MODES = ("max", "min")
 Batch = Mapping[str, jax.Array]
 Inputs = Callable[[Batch], Any]
@@ -50,6 +52,6 @@ class Task:
 
   def __post_init__(self):
     if self.best_mode not in MODES:
-      raise ValueError(
+      raise errors.UserError(
         f"task.best_mode={self.best_mode!r} must be one of {', '.join(MODES)}."
       )

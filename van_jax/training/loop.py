@@ -6,13 +6,14 @@ from typing import Any
 
 import jax
 
+from van_jax import errors
 from van_jax.training.run.progress import Progress
 from van_jax.training.state import TrainState
 
 Scalars = dict[str, float]
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(errors.UserError):
   """A metric of a step was NaN or infinite."""
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from van_jax import parallel
+from van_jax import errors, parallel
 from van_jax.training import randomness
 from van_jax.training.state import TrainState
 
@@ -86,7 +86,7 @@ def make_train_step(
     )
     value, metrics = loss(outputs, targets)
     if jnp.shape(value):
-      raise ValueError(
+      raise errors.UserError(
         f"the task's loss has the shape {jnp.shape(value)} and must be one "
         "number; return its mean."
       )
@@ -149,7 +149,7 @@ def make_train_step(
       "learning_rate": jnp.asarray(schedule(current.step)),
     }
     if taken := sorted(own.keys() & metrics.keys()):
-      raise ValueError(
+      raise errors.UserError(
         f"the task's metric {taken[0]!r} has the name of one that every step "
         "has; call it otherwise."
       )

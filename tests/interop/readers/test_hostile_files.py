@@ -276,4 +276,4 @@ def test_a_folder_is_refused(tmp_path):
 
 
 def test_a_missing_file_is_said(tmp_path):
-  refuse(tmp_path / "w.pth", "No such file", FileNotFoundError)
+  refuse(tmp_path / "w.pth", "No such file", ValueError)

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from van_jax import imports
+from van_jax import errors, imports
 from van_jax.data.images.pixels import compiled, filters, geometry, tones
 
 FIELD = "augmentation.operations"
@@ -103,14 +103,14 @@ def choose(names: Sequence[str]) -> tuple[Operation, ...]:
   """Returns the operations of these names or import paths.
 
   Raises:
-    ValueError: for a name that is not in the table, with the nearest that are,
+    UserError: for a name that is not in the table, with the nearest that are,
       and for an import path that names no operation.
   """
   chosen = []
   for name in names:
     operation = imports.choose(name, OPERATIONS, FIELD)
     if not isinstance(operation, Operation):
-      raise ValueError(
+      raise errors.UserError(
         f"{FIELD}: {name} is a {type(operation).__name__}, and must be an "
         "Operation of van_jax.data.augment.operations."
       )

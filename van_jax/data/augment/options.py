@@ -6,6 +6,7 @@ from typing import Any
 
 from etils import epy
 
+from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.images.preprocessing import INTERPOLATIONS
 
@@ -96,7 +97,7 @@ class Augmentation:
       arguments.is_whole(value) and 0 <= value <= 255
       for value in self.fill_color
     ):
-      raise ValueError(
+      raise errors.UserError(
         f"augmentation.fill_color={self.fill_color} must be three whole "
         f"numbers from 0 to 255, (r, g, b)."
       )
@@ -107,7 +108,7 @@ def _check_operations(names: tuple[str, ...], policy: str) -> None:
   if not names:
     return
   if policy != "randaugment":
-    raise ValueError(
+    raise errors.UserError(
       f"augmentation.operations={names} are for policy='randaugment', and "
       f"policy={policy!r} has its own; leave them ()."
     )
@@ -116,7 +117,7 @@ def _check_operations(names: tuple[str, ...], policy: str) -> None:
 
 def _check_pair(field: str, value: Any, *, highest: float) -> None:
   if len(value) != 2 or not 0 < value[0] <= value[1] <= highest:
-    raise ValueError(
+    raise errors.UserError(
       f"augmentation.{field}={value} must be (low, high) with 0 < low <= high"
       f"{'' if highest == math.inf else f' <= {highest:g}'}."
     )
@@ -124,7 +125,7 @@ def _check_pair(field: str, value: Any, *, highest: float) -> None:
 
 def _check_range(field: str, value: float, low: float, high: float) -> None:
   if not low <= value <= high:
-    raise ValueError(
+    raise errors.UserError(
       f"augmentation.{field}={value} must be at least {low}"
       f"{'' if high == math.inf else f' and at most {high}'}."
     )

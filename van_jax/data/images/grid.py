@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from van_jax import errors
+
 _FONT_SIZE = 13  # Pixels.
 _LINE = 17  # Pixels from line to line.
 _GAP = 8  # Pixels between cells.
@@ -26,12 +28,12 @@ def draw(images: np.ndarray, captions: Sequence[str]) -> Image.Image:
     captions: N of them.
   """
   if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
-    raise ValueError(
+    raise errors.UserError(
       f"images {images.shape} of {images.dtype} must be uint8 [N, H, W, 3]."
     )
   count, height, width, _ = images.shape
   if count != len(captions) or not count:
-    raise ValueError(
+    raise errors.UserError(
       f"{count} images and {len(captions)} captions must be as many, and at "
       "least one."
     )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from van_jax import errors
 from van_jax.data import arguments
 
 _FILTERS = {
@@ -58,7 +59,7 @@ class Preprocessing:
       not arguments.is_whole(self.resize_size)
       or self.resize_size < self.image_size
     ):
-      raise ValueError(
+      raise errors.UserError(
         f"Preprocessing.resize_size={self.resize_size!r} must be a whole "
         f"number of pixels, at least image_size={self.image_size}; the centre "
         f"crop cuts image_size out of it."
@@ -66,7 +67,7 @@ class Preprocessing:
     for name in ("mean", "std"):
       object.__setattr__(self, name, _channels(getattr(self, name), name))
     if min(self.std) <= 0:
-      raise ValueError(
+      raise errors.UserError(
         f"Preprocessing.std={self.std} must be above 0 in every channel; "
         f"pixels are divided by it."
       )
@@ -92,7 +93,7 @@ class Preprocessing:
     """Inverts `to_json`; every field must be there and no other."""
     names = {field.name for field in dataclasses.fields(cls)}
     if set(fields) != names:
-      raise ValueError(
+      raise errors.UserError(
         f"preprocessing has the fields {sorted(fields)}, and must have "
         f"exactly {sorted(names)}."
       )
@@ -128,7 +129,7 @@ def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
   if isinstance(image, Image.Image):
     return image
   if not isinstance(image, np.ndarray | str | os.PathLike):
-    raise ValueError(
+    raise errors.UserError(
       f"image is of type {type(image).__name__}, and must be a path, a PIL "
       "image or a NumPy array."
     )
@@ -139,11 +140,11 @@ def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
     except FileNotFoundError:
       raise
     except (OSError, Image.DecompressionBombError) as error:
-      raise ValueError(
+      raise errors.UserError(
         f"{os.fspath(image)} cannot be read as an image: {error}"
       ) from error
   if image.dtype != np.uint8:
-    raise ValueError(
+    raise errors.UserError(
       f"image.dtype={image.dtype} must be uint8, pixels of 0 to 255; "
       f"[0, 1] pixels are scaled by np.round(255 * image).astype(np.uint8)."
     )
@@ -151,7 +152,7 @@ def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
     image = image[..., 0]
   colours = image.ndim == 3 and image.shape[2] == 3
   if not (image.ndim == 2 or colours) or not image.size:
-    raise ValueError(
+    raise errors.UserError(
       f"image.shape={image.shape} must be [H, W], [H, W, 1] or [H, W, 3], and "
       "not empty."
     )
@@ -164,7 +165,7 @@ def _channels(values: Any, name: str) -> tuple[float, ...]:
   except (TypeError, ValueError):
     channels = ()
   if len(channels) != 3 or not np.isfinite(channels).all():
-    raise ValueError(
+    raise errors.UserError(
       f"Preprocessing.{name}={values!r} must be three finite numbers, one a "
       f"channel (r, g, b), of [0, 1] pixels."
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.images import centre_crop
 from van_jax.data.images.preprocessing import Preprocessing
@@ -46,7 +47,7 @@ def eval_batches(
     what else the source has beside its images.
   """
   if source.evaluation is None:
-    raise ValueError(
+    raise errors.UserError(
       f"source {source.name!r} was opened with eval_split=None; name the "
       f"split to evaluate on."
     )

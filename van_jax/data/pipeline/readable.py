@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data.images import decode
 from van_jax.data.sources.split import Split
 from van_jax.data.tensorflow import tf
@@ -80,7 +81,7 @@ def _read(
       yield batch
       continue
     # Out of the except clause, for a traceback without TensorFlow's.
-    raise ValueError(message)
+    raise errors.UserError(message)
 
 
 def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
+from van_jax import errors
 from van_jax.data.pipeline import grouping
 from van_jax.data.sources.split import Split
 from van_jax.data.tensorflow import tf
@@ -75,7 +76,7 @@ def repaired(
     The rest of them, "image" [B, S, S, 3] and what belongs to it.
 
   Raises:
-    ValueError: a batch has no good example.
+    UserError: a batch has no good example.
   """
   known = set()
   for batch in batches:
@@ -100,7 +101,7 @@ def _replaced(
     return values
   good = np.flatnonzero(~damaged)
   if not len(good):
-    raise ValueError(
+    raise errors.UserError(
       f"none of the {len(damaged)} images of a batch can be read, among them "
       f"{split.describe(int(batch['index'][0]))}; on_damaged='skip' needs one "
       f"that can. Look at the data set."

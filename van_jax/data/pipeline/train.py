@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from etils import epy
 
+from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.augment import crop
 from van_jax.data.augment.options import Augmentation
@@ -108,9 +109,9 @@ def _train_iterator(
 
 
 def _checked_training(source: Source, share: Share, seed: int) -> Split:
-  """Returns the training split, or raises ValueError."""
+  """Returns the training split, or raises UserError."""
   if source.train is None:
-    raise ValueError(
+    raise errors.UserError(
       f"source {source.name!r} was opened with train_split=None; name the "
       f"split to train on."
     )
@@ -118,7 +119,7 @@ def _checked_training(source: Source, share: Share, seed: int) -> Split:
     share.batch_size, share.process_index, share.process_count
   )
   if share.batch_size > source.num_train:
-    raise ValueError(
+    raise errors.UserError(
       f"batch_size={share.batch_size} must be at most the number of training "
       f"examples, {source.num_train}; lower it."
     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data.sources import listing, names, slices
 from van_jax.data.sources.split import IndexedSplit
 from van_jax.data.tensorflow import tf
@@ -77,13 +78,13 @@ def list_split(directory: str, split: str) -> FileSplit:
   name, bounds = slices.parse(split)
   folder = os.path.join(listing.absolute(directory), name)
   if not listing.is_folder(folder):
-    raise ValueError(
+    raise errors.UserError(
       f"directory={directory!r} holds no folder {name!r}; a folder data set "
       f"is directory/SPLIT/CLASS/NAME.jpg, and {_there_is(directory)}."
     )
   class_names = listing.folders(folder)
   if not class_names:
-    raise ValueError(
+    raise errors.UserError(
       f"{folder} holds no class folder; a folder data set is "
       f"directory/SPLIT/CLASS/NAME.jpg."
     )
@@ -93,7 +94,9 @@ def list_split(directory: str, split: str) -> FileSplit:
   if bounds:
     files = slices.keep(files, slices.select(files, bounds))
     if not len(files):
-      raise ValueError(f"split={split!r} of directory={directory!r} is empty.")
+      raise errors.UserError(
+        f"split={split!r} of directory={directory!r} is empty."
+      )
   labels = np.arange(len(class_names), dtype=np.int32)
   labels = np.repeat(labels, np.diff(files.first))
   return FileSplit(
@@ -102,11 +105,11 @@ def list_split(directory: str, split: str) -> FileSplit:
 
 
 def _check_none_empty(paths: list[str], files: names.Names) -> None:
-  """Raises ValueError where a class folder has no image."""
+  """Raises UserError where a class folder has no image."""
   empty = np.flatnonzero(np.diff(files.first) == 0)
   if len(empty):
     more = f" (and {len(empty) - 1} others)" if len(empty) > 1 else ""
-    raise ValueError(
+    raise errors.UserError(
       f"class folder {paths[empty[0]]}{more} holds no image "
       f"({', '.join(listing.EXTENSIONS)}); fill it, or remove it in every "
       f"split."

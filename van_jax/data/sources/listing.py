@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent import futures
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.data.tensorflow import tf
 
 EXTENSIONS = (".jpeg", ".jpg", ".png")
@@ -36,7 +36,7 @@ def is_folder(path: str) -> bool:
   try:
     return tf.io.gfile.isdir(path)
   except tf.errors.OpError as error:
-    raise ValueError(f"{path} cannot be read: {error.message}") from error
+    raise errors.UserError(f"{path} cannot be read: {error.message}") from error
 
 
 def folders(path: str) -> list[str]:

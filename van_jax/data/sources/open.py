@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 from van_jax.data import arguments
 from van_jax.data.sources import folder, tfds, tfds_folders
 from van_jax.data.sources.digits import digits
@@ -87,16 +87,16 @@ def open_source(
     options: the opener's own: `shuffle_megabytes` of TFDS data sets.
 
   Raises:
-    ValueError: the data set, a split or a class is missing or damaged; an
+    UserError: the data set, a split or a class is missing or damaged; an
       option is not one of this kind of source.
   """
   if train_split is None and eval_split is None:
-    raise ValueError(
+    raise errors.UserError(
       "train_split=None and eval_split=None leave nothing to open; name one."
     )
   arguments.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
   if not directory:
-    raise ValueError(f"directory={directory!r} must name a folder.")
+    raise errors.UserError(f"directory={directory!r} must name a folder.")
   open_split = _open(name, directory, dict(options))
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
@@ -121,7 +121,7 @@ def _open(
   try:
     return tfds.opener(directory, name=name, **own)
   except tfds_folders.NotPreparedError as error:
-    raise ValueError(
+    raise errors.UserError(
       f"{error} Besides TFDS data sets, {imports.nearest(name, SOURCES)}, and "
       "import paths, MODULE:NAME."
     ) from error
@@ -133,11 +133,11 @@ def _is_import_path(name: str) -> bool:
 
 
 def _check_same_classes(train: Split, evaluation: Split) -> None:
-  """Raises ValueError unless a label means the same in both splits."""
+  """Raises UserError unless a label means the same in both splits."""
   if train.class_names == evaluation.class_names:
     return
   ours, theirs = set(train.class_names), set(evaluation.class_names)
-  raise ValueError(
+  raise errors.UserError(
     f"{train.title} has {len(ours)} classes and {evaluation.title} has "
     f"{len(theirs)}; they must be the same. Only in training: "
     f"{_some(ours - theirs)}; only in evaluation: {_some(theirs - ours)}."

@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data.sources import record_pieces
 from van_jax.data.sources.split import Share, Split
 from van_jax.data.tensorflow import tf
@@ -83,7 +84,7 @@ class RecordSplit(Split):
     return self._read(self.pieces.between(start, stop).stack())
 
   def check_training(self, batch_size: int, process_count: int) -> None:
-    """Raises ValueError where stripes or windows do not suit the batches."""
+    """Raises UserError where stripes or windows do not suit the batches."""
     self.window(batch_size, stripe_count(batch_size, process_count))
 
   def shuffled(self, seed: int, share: Share) -> Any:
@@ -135,7 +136,7 @@ class RecordSplit(Split):
     """Returns the records that each of `stripes` stripes shuffles at a time."""
     held = self.shuffle_megabytes * 1e6 / self.record_bytes
     if held < min(batch_size, self.size):
-      raise ValueError(
+      raise errors.UserError(
         f"shuffle_megabytes={self.shuffle_megabytes} must hold a batch of "
         f"{batch_size} records, of {self.record_bytes:.0f} bytes on average in "
         f"{self.title}; raise it to "
@@ -216,7 +217,7 @@ def stripe_count(batch_size: int, process_count: int) -> int:
   """Returns the largest divisor of `batch_size` up to 64."""
   stripes = max(n for n in range(1, MAX_STRIPES + 1) if batch_size % n == 0)
   if stripes % process_count:
-    raise ValueError(
+    raise errors.UserError(
       f"batch_size={batch_size} gives {stripes} stripes of record files "
       f"(its largest divisor up to {MAX_STRIPES}), which process_count="
       f"{process_count} must divide; choose a multiple of {MAX_STRIPES}."

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data.sources import folder, record_pieces, tfds_folders
 from van_jax.data.sources.memory_split import MemorySplit
 from van_jax.data.sources.record_split import RecordSplit
@@ -31,14 +32,14 @@ def list_classes(
       not among the folders, is the label.
 
   Raises:
-    ValueError: the folder is missing, has a class of another name or an empty
+    UserError: the folder is missing, has a class of another name or an empty
       one.
   """
   split = folder.list_split(directory, name)
   number = {class_name: i for i, class_name in enumerate(class_names)}
   strange = [n for n in split.class_names if n not in number]
   if strange:
-    raise ValueError(
+    raise errors.UserError(
       f"{split.title} holds the folders {', '.join(strange[:5])}, and a class "
       f"folder must be called as one of {len(class_names)}, from "
       f"{class_names[0]} to {class_names[-1]}; move other folders away, or "
@@ -54,14 +55,14 @@ def number_files(split: folder.FileSplit) -> folder.FileSplit:
   """Labels ILSVRC 2012 validation images with their number less one.
 
   Raises:
-    ValueError: a file is called otherwise, or a number comes twice.
+    UserError: a file is called otherwise, or a number comes twice.
   """
   numbers = [_number(split, file) for file in split.files]
   values, counts = np.unique(numbers, return_counts=True)
   if (counts > 1).any():
     twice = values[counts > 1][0]
     where = [f for f, n in zip(split.files, numbers, strict=True) if n == twice]
-    raise ValueError(
+    raise errors.UserError(
       f"{split.title} holds {' and '.join(where[:2])}, the same image; remove "
       "the one that is in the wrong place."
     )
@@ -80,11 +81,11 @@ def number_records(
     split_name: of the split.
 
   Raises:
-    ValueError: the data set has no feature "file_name".
+    UserError: the data set has no feature "file_name".
   """
   builder = tfds_folders.prepared_builder(name, directory)
   if "file_name" not in builder.info.features:
-    raise ValueError(
+    raise errors.UserError(
       f"name={name!r} has the features {sorted(builder.info.features)} and "
       "must have 'file_name', which says which image is which; imagenet2012 "
       "has it."
@@ -107,7 +108,7 @@ def _number(split: folder.FileSplit, file: str) -> int:
   found = re.fullmatch(_NUMBERED, file.rsplit("/", 1)[-1])
   number = int(found[1]) if found else 0
   if not 1 <= number <= 50_000:
-    raise ValueError(
+    raise errors.UserError(
       f"{split.title}/{file} must be called ILSVRC2012_val_NUMBER.JPEG, with "
       "the image's number from 00000001 to 00050000: labels are found by it. "
       "Restore the original names."

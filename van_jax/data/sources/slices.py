@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data.sources import names
 
 _SLICE = re.compile(r"(?P<name>[^\[\]]+)\[(?P<start>.*?):(?P<stop>.*?)\]")
@@ -18,14 +19,14 @@ def parse(split: str) -> tuple[str, tuple[str, str] | None]:
   """Splits "train[:99%]" into its name and its bounds, ("", "99%").
 
   Raises:
-    ValueError: the brackets hold no slice.
+    UserError: the brackets hold no slice.
   """
   if "[" not in split and "]" not in split:
     return split, None
   found = _SLICE.fullmatch(split)
   bounds = (found["start"], found["stop"]) if found else ("?", "?")
   if not found or not all(not b or _BOUND.fullmatch(b) for b in bounds):
-    raise ValueError(
+    raise errors.UserError(
       f"split={split!r} must be a name, or a slice of one such as "
       f"'train[:99%]', 'train[99%:]' or 'train[1000:2000]'."
     )

@@ -18,6 +18,7 @@ import abc
 import dataclasses
 from typing import Any
 
+from van_jax import errors
 from van_jax.data.tensorflow import tf
 
 
@@ -66,7 +67,7 @@ class Split(abc.ABC):
     """Number of examples."""
 
   def check_training(self, batch_size: int, process_count: int) -> None:
-    """Raises ValueError where it cannot be shuffled into such batches."""
+    """Raises UserError where it cannot be shuffled into such batches."""
     del batch_size, process_count  # Most splits can.
 
   @abc.abstractmethod
@@ -136,11 +137,11 @@ def fetch_parts(split: Split, handle: Any) -> tuple[Any, dict[str, Any]]:
   """Returns an example's encoded image, [] string, and its other parts.
 
   Raises:
-    ValueError: the split hands out no image, or a reserved name.
+    UserError: the split hands out no image, or a reserved name.
   """
   parts = dict(split.fetch(handle))
   if "image" not in parts or parts.keys() & set(RESERVED):
-    raise ValueError(
+    raise errors.UserError(
       f"{split.title} hands out {sorted(parts)}; an example must have an "
       f"'image', and none of {', '.join(RESERVED)}, which batches have."
     )

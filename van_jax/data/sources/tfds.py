@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.sources import record_pieces, tfds_folders
 from van_jax.data.sources.memory_split import MemorySplit
@@ -31,7 +32,7 @@ def opener(
       `record_split.py`.
 
   Raises:
-    ValueError: it is not prepared, or no data set of images with a label.
+    UserError: it is not prepared, or no data set of images with a label.
   """
   arguments.check_whole("data.options.shuffle_megabytes", shuffle_megabytes, 1)
   builder = tfds_folders.prepared_builder(name, directory)
@@ -39,7 +40,7 @@ def opener(
   if not isinstance(features.get("image"), tfds.features.Image) or not (
     isinstance(features.get("label"), tfds.features.ClassLabel)
   ):
-    raise ValueError(
+    raise errors.UserError(
       f"name={name!r} has the features {sorted(features)}; an image data set "
       f"for classification has an Image 'image' and a ClassLabel 'label'."
     )
@@ -50,19 +51,19 @@ def _open(builder: Any, name: str, split: str, shuffle_megabytes: int) -> Split:
   try:
     info = builder.info.splits[split]
   except (KeyError, ValueError, AssertionError) as error:
-    raise ValueError(
+    raise errors.UserError(
       f"split {split!r} is not in {name!r}, which has "
       f"{', '.join(sorted(builder.info.splits))} and slices of them such as "
       f"'train[:90%]'."
     ) from error
   pieces = info.file_instructions
   if not pieces:
-    raise ValueError(f"split {split!r} of {name!r} is empty.")
+    raise errors.UserError(f"split {split!r} of {name!r} is empty.")
   files = sorted({piece.filename for piece in pieces})
   num_bytes = _check_files(files)
   whole = builder.info.splits.get(split)  # None for a slice of a split.
   if whole is not None and num_bytes < whole.num_bytes:
-    raise ValueError(
+    raise errors.UserError(
       f"split {split!r} of {name!r} has {num_bytes} bytes and should have "
       f"{whole.num_bytes}: its files are cut off. {_again(files[0])}"
     )
@@ -100,13 +101,13 @@ def parser(builder: Any) -> Callable[[Any], dict[str, Any]]:
 
 
 def _check_files(files: list[str]) -> int:
-  """Returns the bytes of all files; raises ValueError if one is missing."""
+  """Returns the bytes of all files; raises UserError if one is missing."""
   num_bytes = 0
   for file in files:
     try:
       num_bytes += tf.io.gfile.stat(file).length
     except tf.errors.OpError as error:
-      raise ValueError(
+      raise errors.UserError(
         f"{file} cannot be opened: the data set is damaged. {_again(file)}"
       ) from error
   return num_bytes
@@ -145,7 +146,7 @@ def _load(pieces: Any, parse: Any) -> dict[str, Any]:
     else:
       reason = f"holds {found} examples and should hold {piece.take}"
     if found != piece.take:
-      raise ValueError(
+      raise errors.UserError(
         f"{piece.filename} {reason}: the data set is damaged. "
         f"{_again(piece.filename)}"
       )

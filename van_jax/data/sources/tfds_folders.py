@@ -7,6 +7,7 @@ from typing import Any
 
 from etils import epy
 
+from van_jax import errors
 from van_jax.data.sources import listing
 from van_jax.data.tensorflow import tf, tfds
 
@@ -17,7 +18,7 @@ with epy.lazy_imports():
 _EMBEDDED = "digits"
 
 
-class NotPreparedError(ValueError):
+class NotPreparedError(errors.UserError):
   """There is no such data set yet; says the command that makes it."""
 
 
@@ -26,7 +27,7 @@ def prepared_builder(name: str, directory: str) -> Any:
 
   Raises:
     NotPreparedError: the data set is not prepared.
-    ValueError: it is damaged.
+    UserError: it is damaged.
   """
   directory = listing.absolute(directory)
   try:
@@ -41,7 +42,7 @@ def prepared_builder(name: str, directory: str) -> Any:
       f"--directory={directory}`{_other_versions(name, directory)}."
     ) from error
   except (ValueError, OSError, json_format.Error) as error:
-    raise ValueError(
+    raise errors.UserError(
       f"name={name!r} in directory={directory!r} cannot be opened: {error} "
       f"If its files are damaged, remove them and prepare the data set again."
     ) from error
@@ -64,7 +65,7 @@ def prepare(name: str, directory: str) -> None:
   the second to end finds the first one's.
 
   Raises:
-    ValueError: the data set's archives must be put in place by hand first.
+    UserError: the data set's archives must be put in place by hand first.
   """
   _hide_accelerators()
   builder = _builder(name, listing.absolute(directory))
@@ -76,7 +77,7 @@ def prepare(name: str, directory: str) -> None:
     if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
       raise
     manual = os.path.join(directory, "downloads", "manual")
-    raise ValueError(
+    raise errors.UserError(
       f"name={name!r} is made of files that TFDS cannot download; put them "
       f"into {manual}. {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
     ) from error

@@ -7,6 +7,8 @@ mCE is its mean over the 15 corruptions of the benchmark.
 
 from collections.abc import Mapping, Sequence
 
+from van_jax import errors
+
 SEVERITIES = (1, 2, 3, 4, 5)
 
 # AlexNet's top-1 error, mean of the five severities; the authors' repository,
@@ -40,19 +42,19 @@ def corruption_errors(top1: Mapping[str, Sequence[float]]) -> dict[str, float]:
     top1: by corruption, accuracies in [0, 1] at the five severities. All 15
       must be there; others are left out.
   """
-  errors = {}
+  found = {}
   for name in CORRUPTIONS:
     if len(top1.get(name, ())) != len(SEVERITIES):
-      raise ValueError(
+      raise errors.UserError(
         f"{name} has {len(top1.get(name, ()))} accuracies and must have "
         f"{len(SEVERITIES)}, one a severity; mCE is of all 15 corruptions."
       )
     error = 1 - sum(top1[name]) / len(SEVERITIES)
-    errors[name] = error / ALEXNET_ERRORS[name]
-  return errors
+    found[name] = error / ALEXNET_ERRORS[name]
+  return found
 
 
 def mean_corruption_error(top1: Mapping[str, Sequence[float]]) -> float:
   """Returns mCE as a fraction: 1 is AlexNet's; papers print it in percent."""
-  errors = corruption_errors(top1)
-  return sum(errors.values()) / len(errors)
+  found = corruption_errors(top1)
+  return sum(found.values()) / len(found)

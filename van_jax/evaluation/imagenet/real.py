@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
+
 NUM_IMAGES = 50_000
 
 
@@ -18,28 +20,28 @@ def parse(text: str, *, name: str, num_classes: int) -> np.ndarray:
     num_classes: K.
 
   Raises:
-    ValueError: if it is anything else.
+    UserError: if it is anything else.
   """
   try:
     lists = json.loads(text)
   except ValueError as error:
-    raise ValueError(
+    raise errors.UserError(
       f"{name} is not JSON: {error}; download it again."
     ) from error
   if not isinstance(lists, list) or len(lists) != NUM_IMAGES:
     length = len(lists) if isinstance(lists, list) else type(lists).__name__
-    raise ValueError(
+    raise errors.UserError(
       f"{name} must be a list of {NUM_IMAGES} lists, one an image of the "
       f"validation set, and has {length}; download it again."
     )
   for number, labels in enumerate(lists, start=1):
     if not _are_labels(labels, num_classes):
-      raise ValueError(
+      raise errors.UserError(
         f"{name}: entry {number}, {str(labels)[:60]}, must be a list of labels "
         f"from 0 to {num_classes - 1}; download the file again."
       )
   if not any(lists):
-    raise ValueError(f"{name} has no label at all; download it again.")
+    raise errors.UserError(f"{name} has no label at all; download it again.")
   table = np.full((NUM_IMAGES, max(map(len, lists))), -1, np.int32)
   for row, labels in zip(table, lists, strict=True):
     row[: len(labels)] = labels

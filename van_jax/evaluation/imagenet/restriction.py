@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from van_jax import errors
+
 
 def restrict(
   logits: jax.Array, labels: jax.Array, classes: np.ndarray
@@ -23,7 +25,7 @@ def restrict(
     among the classes, which no answer meets.
   """
   if not (np.diff(classes) > 0).all():
-    raise ValueError(f"classes={classes} must rise; sort them.")
+    raise errors.UserError(f"classes={classes} must rise; sort them.")
   place = jnp.searchsorted(jnp.asarray(classes), labels)
   found = jnp.asarray(classes)[jnp.minimum(place, len(classes) - 1)] == labels
   return logits[:, classes], jnp.where(found, place, -1).astype(jnp.int32)

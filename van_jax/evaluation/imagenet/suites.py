@@ -8,6 +8,8 @@ val: ILSVRC 2012, arXiv 1409.0575. real: arXiv 2006.07159. v2: arXiv
 
 import dataclasses
 
+from van_jax import errors
+
 NUM_CLASSES = 1000
 
 
@@ -96,12 +98,12 @@ def parse_names(names: str) -> tuple[str, ...]:
   """Returns the suites that a list such as "val,a,c" names, each once.
 
   Raises:
-    ValueError: for a name that is no suite's.
+    UserError: for a name that is no suite's.
   """
   chosen = tuple(dict.fromkeys(name.strip() for name in names.split(",")))
   for name in chosen:
     if name not in SUITES:
-      raise ValueError(
+      raise errors.UserError(
         f"suite={names!r} names {name!r}, which is none; the suites are "
         f"{', '.join(SUITES)}, with commas between them."
       )

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from absl import logging
 
-from van_jax import data, parallel
+from van_jax import data, errors, parallel
 from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
@@ -58,7 +58,7 @@ def evaluate(
     means something; of "c", mce and what it is made of.
 
   Raises:
-    ValueError: bad input.
+    UserError: bad input.
     CheckpointError: a checkpoint that is missing or damaged.
   """
   _check_classes(config)
@@ -76,7 +76,7 @@ def evaluate(
 
 def _check_classes(config: Config) -> None:
   if config.model.num_classes != suites.NUM_CLASSES:
-    raise ValueError(
+    raise errors.UserError(
       f"model.num_classes={config.model.num_classes} must be "
       f"{suites.NUM_CLASSES}: the suites ask for ImageNet-1k's classes, in its "
       "order."

@@ -10,7 +10,7 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.data.sources import folder, relabelled
 from van_jax.data.sources.split import Split
 from van_jax.evaluation.imagenet import corruption, real, suites
@@ -60,7 +60,7 @@ def open_suites(
       no folder for them.
 
   Raises:
-    ValueError: one is missing or damaged.
+    UserError: one is missing or damaged.
   """
   given = config.data.directory if directory is None else directory
   root = storage.absolute(given)
@@ -90,7 +90,7 @@ def _folder(name: str, suite: Suite, root: epath.Path) -> str:
   for candidate in suite.folders:
     if (root / candidate).is_dir():
       return candidate
-  raise ValueError(
+  raise errors.UserError(
     f"suite {name!r}, {suite.title}, is not there: looked for "
     f"{' and '.join(str(root / f) for f in suite.folders)}. Unpack the "
     "authors' archive there, or name another --suite_directory."
@@ -116,12 +116,12 @@ def _validation(
     try:
       source = sections.build(config, "data", train_split=None)
     except ValueError as error:
-      raise ValueError(
+      raise errors.UserError(
         f"{missing} Nor is the config's evaluation split: {error}"
       ) from error
     assert source.evaluation is not None
     if source.class_names != imagenet.wordnet_ids():
-      raise ValueError(
+      raise errors.UserError(
         f"{missing} The config's {source.evaluation.title} cannot stand in: it "
         "has other classes than ImageNet-1k's 1000, named by WordNet ids."
       ) from missing
@@ -135,7 +135,7 @@ def _check_classes(suite: Suite, split: Split) -> np.ndarray:
     return np.arange(suites.NUM_CLASSES, dtype=np.int32)
   present = np.unique(split.labels)
   if len(present) != suite.num_classes:
-    raise ValueError(
+    raise errors.UserError(
       f"{split.title} holds {len(present)} classes, and {suite.title} has "
       f"exactly {suite.num_classes}; unpack its whole archive into an empty "
       "folder."
@@ -149,7 +149,7 @@ def _with_real_labels(
   looked_for = [root / file for file in _REAL_FILES]
   found = [path for path in looked_for if path.is_file()]
   if not found:
-    raise ValueError(
+    raise errors.UserError(
       f"suite 'real' has no labels: looked for "
       f"{' and '.join(map(str, looked_for))}; the file is in the repository "
       "google-research/reassessed-imagenet."
@@ -180,7 +180,7 @@ def _open_corruptions(suite: Suite, root: epath.Path) -> tuple[Part, ...]:
   ]
   missing = [name for name in names if not (top / name).is_dir()]
   if missing:
-    raise ValueError(
+    raise errors.UserError(
       f"suite 'c', {suite.title}: {top} has no folder {', '.join(missing[:8])} "
       f"({len(missing)} of {len(names)} missing); unpack all the archives "
       "(noise, blur, weather, digital) there, as CORRUPTION/SEVERITY/CLASS."
@@ -191,7 +191,7 @@ def _open_corruptions(suite: Suite, root: epath.Path) -> tuple[Part, ...]:
     split = _class_folders(suite, top, name)
     if split.files != first.files:
       odd = sorted(set(split.files) ^ set(first.files))
-      raise ValueError(
+      raise errors.UserError(
         f"{split.title} and {first.title} must hold the same images, and "
         f"differ in {len(odd)}, such as {odd[0]}; unpack their archives again."
       )

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from van_jax import errors
 from van_jax.interop.assignment.assign import Assignment
 from van_jax.interop.names import keys
 from van_jax.interop.readers import tensors
 
 
 def check_bytes(assignment: Assignment, file_bytes: int) -> None:
-  """Raises ValueError when the arrays hold more numbers than the file does.
+  """Raises UserError when the arrays hold more numbers than the file does.
 
   A small file could ask for any amount of memory by naming one storage often.
   """
@@ -22,7 +23,7 @@ def check_bytes(assignment: Assignment, file_bytes: int) -> None:
   ]
   total = sum(math.prod(t.shape) * tensors.item_size(t.dtype) for t in used)
   if total > file_bytes:
-    raise ValueError(
+    raise errors.UserError(
       f"its arrays take {total} bytes and the file has {file_bytes}: they "
       "share numbers, as no VAN's do; save a state_dict without sharing."
     )
@@ -57,7 +58,7 @@ def write(
     count: what torch's counters of BatchNorm's batches say.
 
   Raises:
-    ValueError: if the format has no name for an array.
+    UserError: if the format has no name for an array.
   """
   flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
   entries = {path: keys.entry_of_path(path, dialect) for path in flat}

@@ -7,7 +7,7 @@ from typing import Any
 
 from flax import traverse_util
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.interop.facts import shapes
 from van_jax.interop.names import keys, state_dicts
 from van_jax.interop.readers import tensors
@@ -38,7 +38,7 @@ def assign(weights: state_dicts.StateDict) -> Assignment:
   """Matches every tensor with an array of the model that they describe.
 
   Raises:
-    ValueError: with all tensors without a place, arrays without a tensor, and
+    UserError: with all tensors without a place, arrays without a tensor, and
       shapes and types that differ.
   """
   dialect = weights.dialect
@@ -66,7 +66,7 @@ def assign(weights: state_dicts.StateDict) -> Assignment:
     listed = _unknown(unknown, [entries[path].key for path in missing])
     listed += _missing(missing, entries, unknown)
     listed += unequal[:_LISTED]
-    raise ValueError(_error(listed[:_LISTED], misfits, weights, model))
+    raise errors.UserError(_error(listed[:_LISTED], misfits, weights, model))
   return Assignment(model, entries, kept, dropped)
 
 

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.interop.facts import imagenet
 
 _IMAGENET_CLASSES = 1000
@@ -40,12 +40,12 @@ def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
   """Returns the names in a text file, one a line.
 
   Raises:
-    ValueError: if it cannot be read, or is not text.
+    UserError: if it cannot be read, or is not text.
   """
   try:
     text = storage.absolute(path).read_text(encoding="utf-8")
   except (OSError, ValueError) as error:
-    raise ValueError(
+    raise errors.UserError(
       f"labels={path} must be a text file with one class name a line: {error}."
     ) from error
   return tuple(line.strip() for line in text.splitlines() if line.strip())

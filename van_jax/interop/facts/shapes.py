@@ -4,6 +4,7 @@ import collections
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from van_jax import errors
 from van_jax.interop.names import key_tables, keys
 from van_jax.models.attention.msca import MultiScaleConvAttention
 
@@ -38,7 +39,7 @@ def architecture(
     layer_norm_epsilon: of the project that trained the weights.
 
   Raises:
-    ValueError: if a stage is missing.
+    UserError: if a stage is missing.
   """
   widths = [_width(shapes, stage) for stage in (1, 2, 3, 4)]
   has = {entry.module for entry in shapes}
@@ -65,7 +66,7 @@ def _common(values: Iterable[Any], what: str) -> Any:
   """Returns the most common of the values."""
   counts = collections.Counter(values)
   if not counts:
-    raise ValueError(
+    raise errors.UserError(
       f"these are not all of VAN's weights: nothing in them says {what}; give "
       "a file of the whole network."
     )

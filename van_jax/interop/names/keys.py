@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Iterable
 
+from van_jax import errors
 from van_jax.interop.names import key_tables
 
 _PLACE = re.compile(r"(patch_embed|block|norm)(\d+)(?:_(\d+))?(?=/|$)")
@@ -59,7 +60,7 @@ def entry_of_path(path: str, dialect: Dialect) -> Entry:
   """Returns the entry of an array of ours.
 
   Raises:
-    ValueError: if the format has no name for it.
+    UserError: if the format has no name for it.
   """
   collection, name = path.split("/", 1)
   stage, block, template = 0, 0, name
@@ -71,7 +72,7 @@ def entry_of_path(path: str, dialect: Dialect) -> Entry:
   for module, array in _arrays(dialect.table):
     if (array.collection, _ours(module, array)) == (collection, template):
       return _entry(module, array, stage, block, dialect)
-  raise ValueError(
+  raise errors.UserError(
     f"{path} has no name in the {dialect.table.name} format; choose another "
     "format, or keep the bundle."
   )

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from van_jax import errors
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -21,11 +23,11 @@ class Layout:
     """Returns our shape of an array of a foreign shape.
 
     Raises:
-      ValueError: if the foreign shape has other axes than the layout.
+      UserError: if the foreign shape has other axes than the layout.
     """
     kept = len(foreign) - self.ones
     if kept != len(self.axes) or any(n != 1 for n in foreign[kept:]):
-      raise ValueError(f"{foreign} has not the axes of {self}")
+      raise errors.UserError(f"{foreign} has not the axes of {self}")
     return tuple(foreign[axis] for axis in self.axes)
 
   def shape_there(self, ours: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from van_jax import errors
 from van_jax.interop.names import keys
 from van_jax.interop.readers import tensors
 
@@ -46,16 +47,16 @@ def find(tree: Any, *, averaged: bool = False) -> StateDict:
     averaged: take the moving average of the weights.
 
   Raises:
-    ValueError: if there are no such weights, or they are not VAN's.
+    UserError: if there are no such weights, or they are not VAN's.
   """
   if not isinstance(tree, dict):
-    raise ValueError(
+    raise errors.UserError(
       f"the file holds a {type(tree).__name__}, not weights by name; save the "
       "model's state_dict."
     )
   averages = next((place for place in AVERAGED if _is_dict(tree, place)), "")
   if averaged and not averages:
-    raise ValueError(
+    raise errors.UserError(
       f"the file has no averaged weights, under none of {', '.join(AVERAGED)}; "
       f"it has {_listed(tree)}."
     )
@@ -64,7 +65,7 @@ def find(tree: Any, *, averaged: bool = False) -> StateDict:
   found = unwrapped(_tensors(tree[place] if place else tree))
   dialect = keys.recognise(found)
   if dialect is None:
-    raise ValueError(
+    raise errors.UserError(
       f"these are not VAN's weights: the keys are {_listed(found or tree)}; "
       f"those known here are {_KNOWN}."
     )

@@ -7,7 +7,7 @@ from importlib import resources
 
 from PIL import Image
 
-from van_jax import storage
+from van_jax import errors, storage
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -20,7 +20,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
       scikit-learn ships, whole and in quarters.
 
   Raises:
-    ValueError: if there are none, or one cannot be read.
+    UserError: if there are none, or one cannot be read.
   """
   if folder is None:
     return _built_in()
@@ -31,7 +31,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
     if path.suffix.lower() in _SUFFIXES and path.is_file()
   )
   if not paths:
-    raise ValueError(
+    raise errors.UserError(
       f"images={folder} has no {', '.join(_SUFFIXES)} files; give a folder of "
       "photographs, or none for the built-in ones."
     )
@@ -45,7 +45,7 @@ def _checked(path: pathlib.Path) -> bytes:
     with Image.open(io.BytesIO(encoded)) as image:
       image.load()
   except (OSError, Image.DecompressionBombError) as error:
-    raise ValueError(
+    raise errors.UserError(
       f"{path} cannot be read as an image: {error}; remove it, or name another "
       "folder."
     ) from error

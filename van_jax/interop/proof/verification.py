@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.data.images import (
   centre_crop,
   normalization,
@@ -53,14 +53,14 @@ class _Difference:
 
 
 def check(model: models.VAN) -> None:
-  """Raises ValueError unless the PyTorch VAN can be what the model is."""
+  """Raises UserError unless the PyTorch VAN can be what the model is."""
   name = model.attention["name"]
   # What the PyTorch units cannot be told, and is LKA's or LSKA's own.
   for field in {"gate", "convs"} & model.attention.keys():
     given = model.attention[field]
     default = getattr(models.ATTENTIONS[name], field)
     if given != default:
-      raise ValueError(
+      raise errors.UserError(
         f"verify: the weights have attention.{field}={given}, and the PyTorch "
         f"VAN has {default} built in; convert without verify."
       )

@@ -14,13 +14,14 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.interop.readers import tensors
 
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 _DTYPES = "f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1"
 
 
-class RefusedError(ValueError):
+class RefusedError(errors.UserError):
   """A pickle that refers to something which is not data."""
 
 
@@ -117,7 +118,7 @@ def load(
 
   Raises:
     RefusedError: at the first name that is not in the tables.
-    ValueError: if the pickle is damaged.
+    UserError: if the pickle is damaged.
   """
   try:
     _check_memo(file)
@@ -129,7 +130,7 @@ def load(
       "weights from a source that you trust, as a plain state_dict."
     ) from None
   except Exception as error:  # Damaged opcodes raise nearly every kind.
-    raise ValueError(
+    raise errors.UserError(
       f"its pickle is damaged ({error!r}); fetch the file again."
     ) from error
 

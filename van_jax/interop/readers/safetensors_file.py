@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 import ml_dtypes  # noqa: F401
 import numpy as np
 
+from van_jax import errors
 from van_jax.interop.readers import tensors
 
 _DTYPES = {
@@ -39,7 +40,7 @@ def opened(
   """Yields the file's tensors by name; they can be read inside the context.
 
   Raises:
-    ValueError: if the file is damaged.
+    UserError: if the file is damaged.
   """
   import safetensors
 
@@ -47,7 +48,7 @@ def opened(
     try:
       file = stack.enter_context(safetensors.safe_open(path, "numpy"))
     except (safetensors.SafetensorError, OSError) as error:
-      raise ValueError(
+      raise errors.UserError(
         f"the file is cut short or damaged ({error}); fetch it again."
       ) from error
     yield {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118

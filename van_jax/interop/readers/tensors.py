@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from van_jax import errors
+
 
 class Tensor:
   """One entry of a weight file.
@@ -26,7 +28,7 @@ class Tensor:
     self.read = read
 
   def __setstate__(self, state: object):  # No pickle may reach in.
-    raise ValueError(f"state for a tensor: {type(state).__name__}")
+    raise errors.UserError(f"state for a tensor: {type(state).__name__}")
 
 
 def item_size(dtype: str) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
+
 
 def save(
   path: str | os.PathLike[str],
@@ -31,7 +33,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     with torch.serialization.safe_globals([argparse.Namespace]):
       return torch.load(path, map_location="cpu", weights_only=True)
   except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
-    raise ValueError(
+    raise errors.UserError(
       f"{path} was converted, but torch refuses to read it for verification: "
       f"{str(error).splitlines()[0]}; save its state_dict alone."
     ) from error
@@ -46,12 +48,12 @@ def library() -> Any:
   """Returns torch.
 
   Raises:
-    ValueError: if it is not installed.
+    UserError: if it is not installed.
   """
   try:
     import torch
   except ImportError as error:
-    raise ValueError(
+    raise errors.UserError(
       "to write or verify PyTorch weights needs PyTorch; "
       "pip install 'van_jax[convert]'."
     ) from error

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.interop.readers import pickles, tensors, torch_tensors
 
 # The first pickle of every such file; torch/serialization.py.
@@ -24,7 +25,7 @@ def read(file: IO[bytes]) -> Any:
     file: at its start; stays open for as long as tensors are read.
 
   Raises:
-    ValueError: if the file is damaged or refused.
+    UserError: if the file is damaged or refused.
   """
   return _File(file).tree()
 
@@ -47,13 +48,17 @@ class _File:
     )
     keys = pickles.load(self._file, names={})
     if not isinstance(keys, list) or not {*map(type, keys)} <= {str}:
-      raise ValueError("its list of storages is damaged; fetch the file again.")
+      raise errors.UserError(
+        "its list of storages is damaged; fetch the file again."
+      )
     position = self._file.tell()
     size = self._file.seek(0, io.SEEK_END)
     for key in keys:
       position = self._locate(key, position, size)
     if missing := self._storages.keys() - self._offsets.keys():
-      raise ValueError(f"storage {min(missing)} is missing; fetch it again.")
+      raise errors.UserError(
+        f"storage {min(missing)} is missing; fetch it again."
+      )
     return tree
 
   def _storage(self, pid: Any) -> torch_tensors.Storage:
@@ -74,13 +79,13 @@ class _File:
     head = self._file.read(8)
     storage = self._storages.get(key)
     if storage is None or head != struct.pack("<q", storage.count):
-      raise ValueError(
+      raise errors.UserError(
         f"the file is cut short or damaged at storage {key}; fetch it again."
       )
     self._offsets[key] = position + 8
     end = position + 8 + storage.count * tensors.item_size(storage.dtype)
     if end > size:
-      raise ValueError(
+      raise errors.UserError(
         f"the file is cut short in storage {key}; fetch it again."
       )
     return end

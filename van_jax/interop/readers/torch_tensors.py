@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.interop.readers import pickles, tensors
 
 _DTYPES = {
@@ -72,7 +73,7 @@ def _tensor(storage: Storage, offset, shape, strides, *_) -> tensors.Tensor:
   def read() -> np.ndarray:
     numbers = storage.read()
     if len(numbers) != storage.count:  # as_strided would read other memory.
-      raise ValueError("the file is cut short; fetch it again.")
+      raise errors.UserError("the file is cut short; fetch it again.")
     numbers = numbers[offset:]
     steps = [step * numbers.itemsize for step in strides]
     return np.lib.stride_tricks.as_strided(

@@ -10,6 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.interop.readers import pickles, tensors, torch_tensors
 
 
@@ -20,12 +21,12 @@ def read(file: IO[bytes]) -> Any:
     file: stays open for as long as tensors are read.
 
   Raises:
-    ValueError: if the archive is damaged, refused, or not torch's.
+    UserError: if the archive is damaged, refused, or not torch's.
   """
   try:
     return _Archive(zipfile.ZipFile(file)).tree()
   except (zipfile.BadZipFile, RuntimeError) as error:  # Encrypted, or newer.
-    raise ValueError(
+    raise errors.UserError(
       f"the archive is cut short or damaged ({error}); fetch the file again."
     ) from error
 
@@ -38,12 +39,12 @@ class _Archive:
     self._entries = {info.filename: info for info in archive.infolist()}
     pickled = [name for name in self._entries if name.endswith("/data.pkl")]
     if len(pickled) != 1:
-      raise ValueError(
+      raise errors.UserError(
         "the archive has no data.pkl, so torch.save did not write it; give "
         "the file of weights itself."
       )
     if any(info.compress_type for info in self._entries.values()):
-      raise ValueError(
+      raise errors.UserError(
         "the archive is compressed, which torch.save's are not; unpack it and "
         "give the file of weights itself."
       )
@@ -77,7 +78,7 @@ class _Archive:
     try:
       data = self._archive.read(entry)  # Checks its CRC-32.
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError) as error:
-      raise ValueError(
+      raise errors.UserError(
         f"{entry.filename} in the archive is damaged ({error}); fetch the file "
         "again."
       ) from error

@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Iterator
 from typing import IO, Any
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.interop.readers import (
   pickles,
   safetensors_file,
@@ -37,18 +37,18 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[Contents]:
   """Yields what a file holds; its tensors can be read inside the context.
 
   Raises:
-    FileNotFoundError: if there is no such file.
-    ValueError: if the file is damaged, refused, or of no format known here.
+    UserError: if there is no such file.
+    UserError: if the file is damaged, refused, or of no format known here.
   """
   path = pathlib.Path(storage.absolute(path))
   if path.is_dir():
-    raise ValueError(
+    raise errors.UserError(
       f"{path} is a folder; give the file of weights in it, such as "
       "model.safetensors. Of a bundle or a training workdir, say which format "
       "to write (--to)."
     )
   if not path.exists():
-    raise FileNotFoundError(
+    raise errors.UserError(
       f"{path}: No such file; give the path of a file of weights."
     )
   with path.open("rb") as file:
@@ -59,7 +59,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[Contents]:
         contents = _read(path, file, head, stack)
       except ValueError as error:
         refused = isinstance(error, pickles.RefusedError)
-        kind = pickles.RefusedError if refused else ValueError
+        kind = pickles.RefusedError if refused else errors.UserError
         raise kind(f"{path}: {error}") from error
       yield contents
 
@@ -81,23 +81,23 @@ def _read(
   if head.startswith(pickle.PROTO):
     names = pickles.numpy_names()
     return Contents("pickle", pickles.load(file, names=names))
-  raise ValueError(
+  raise errors.UserError(
     "no format known here starts like this file; give a .pth, .pth.tar, .bin, "
     ".safetensors or .pdparams."
   )
 
 
 def _check_not_text(head: bytes) -> None:
-  """Raises ValueError for what is often found in the place of weights."""
+  """Raises UserError for what is often found in the place of weights."""
   text = head.lstrip().lower()
   if not head:
-    raise ValueError("the file is empty; fetch it again.")
+    raise errors.UserError("the file is empty; fetch it again.")
   if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-    raise ValueError(
+    raise errors.UserError(
       "this is a web page, an error message perhaps, saved under the name of "
       "the weights; open it to see, and fetch the file again."
     )
   if text.startswith(b"version https://git-lfs"):
-    raise ValueError(
+    raise errors.UserError(
       "this is a pointer of Git LFS, not the weights; run 'git lfs pull'."
     )

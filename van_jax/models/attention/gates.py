@@ -3,6 +3,8 @@
 import flax.linen as nn
 import jax
 
+from van_jax import errors
+
 # arXiv:2202.09741, Table 3.
 GATES = {
   "multiply": lambda x, view: x * view,
@@ -18,6 +20,6 @@ def gated(x: jax.Array, view: jax.Array, gate: str) -> jax.Array:
 
 
 def check_gate(gate: str) -> None:
-  """Raises ValueError unless there is such a gate."""
+  """Raises UserError unless there is such a gate."""
   if gate not in GATES:
-    raise ValueError(f"gate={gate!r} must be one of {', '.join(GATES)}.")
+    raise errors.UserError(f"gate={gate!r} must be one of {', '.join(GATES)}.")

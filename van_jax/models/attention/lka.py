@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from van_jax import errors
 from van_jax.models import layers
 from van_jax.models.attention.gates import check_gate, gated
 from van_jax.models.attention.sizes import check_sizes
@@ -78,6 +79,6 @@ class LargeKernelAttention(nn.Module):
 def _check_convs(convs: tuple[str, ...]) -> None:
   ordered = tuple(conv for conv in CONVS if conv in convs)
   if convs != DENSE and (not convs or convs != ordered):
-    raise ValueError(
+    raise errors.UserError(
       f"convs={convs} must be some of {CONVS}, in that order, or {DENSE}."
     )

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from van_jax import errors
 from van_jax.models import layers
 from van_jax.models.attention.gates import check_gate, gated
 from van_jax.models.attention.sizes import check_sizes
@@ -37,7 +38,7 @@ class LargeSeparableKernelAttention(nn.Module):
     check_sizes(kernel_size=self.kernel_size, dilation=self.dilation)
     check_gate(self.gate)
     if self.kernel_size < self.dilation:
-      raise ValueError(
+      raise errors.UserError(
         f"kernel_size={self.kernel_size} must be at least dilation="
         f"{self.dilation}; no taps would be left."
       )

@@ -6,6 +6,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from van_jax import errors
 from van_jax.models import layers
 from van_jax.models.attention.sizes import check_sizes
 
@@ -29,7 +30,7 @@ class MultiScaleConvAttention(nn.Module):
 
   def __post_init__(self):
     if not isinstance(self.kernel_sizes, tuple) or not self.kernel_sizes:
-      raise ValueError(
+      raise errors.UserError(
         f"kernel_sizes={self.kernel_sizes!r} must be sizes, one a branch."
       )
     for i, size in enumerate(self.kernel_sizes):

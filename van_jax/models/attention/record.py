@@ -6,7 +6,7 @@ from typing import Any
 import flax.linen as nn
 from flax.core import FrozenDict
 
-from van_jax import imports
+from van_jax import errors, imports
 from van_jax.models.attention import table
 
 
@@ -14,7 +14,7 @@ def to_json(attention: Any) -> dict[str, Any]:
   """Returns an attention's name, or import path, and fields as JSON values.
 
   Raises:
-    ValueError: if a field's value is none that JSON has.
+    UserError: if a field's value is none that JSON has.
   """
   values = dict(table.described(attention))
   name = table.label(table.module_class(values.pop("name")))
@@ -35,12 +35,12 @@ def from_json(
     handed_over: the class, or an import path that the caller trusts.
 
   Raises:
-    ValueError: if there is no class, or it is another one than recorded.
+    UserError: if there is no class, or it is another one than recorded.
   """
   name = recorded["name"]
   if handed_over is None:
     if imports.is_path(name):
-      raise ValueError(
+      raise errors.UserError(
         f"the attention of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
         f"attention={name.rpartition(':')[2].rpartition('.')[2]}), or by "
@@ -49,7 +49,7 @@ def from_json(
     return table.described(recorded)
   cls = table.module_class(handed_over)
   if _own_name(table.label(cls)) != _own_name(name):
-    raise ValueError(
+    raise errors.UserError(
       f"attention={table.label(cls)!r} was handed over, and that of these "
       f"weights is {name!r}; hand over that one"
       + ("." if imports.is_path(name) else ", or none: it is known by name.")
@@ -69,7 +69,7 @@ def _json(field: str, value: Any) -> Any:
     return {str(key): _json(field, item) for key, item in value.items()}
   if value is None or isinstance(value, bool | int | float | str):
     return value
-  raise ValueError(
+  raise errors.UserError(
     f"attention.{field}={value!r} cannot be written to a file; let the field "
     "be a number, a name, or a sequence of those."
   )

@@ -8,7 +8,7 @@ from typing import Any
 import flax.linen as nn
 from flax.core import FrozenDict
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 from van_jax.models.attention.lka import LargeKernelAttention
 from van_jax.models.attention.lska import LargeSeparableKernelAttention
 from van_jax.models.attention.msca import MultiScaleConvAttention
@@ -36,7 +36,7 @@ def described(attention: Any) -> FrozenDict[str, Any]:
       module class; or a mapping with that as "name" and fields of the module.
 
   Raises:
-    ValueError: for an unknown name, a field that the module has not, one that
+    UserError: for an unknown name, a field that the module has not, one that
       it cannot do without, or a value that it refuses.
   """
   given = as_dict(attention)
@@ -44,7 +44,7 @@ def described(attention: Any) -> FrozenDict[str, Any]:
   fields = _own_fields(cls)
   for field in given:
     if field not in fields:
-      raise ValueError(
+      raise errors.UserError(
         f"attention.{field}={given[field]!r} is no field of {label(cls)}; "
         f"{imports.nearest(field, fields) if fields else 'it has none'}."
       )
@@ -59,7 +59,7 @@ def described(attention: Any) -> FrozenDict[str, Any]:
     # With no parent, or a module around would adopt it.
     cls(**values, **_missing_bound(cls), parent=None)
   except (ValueError, TypeError, ArithmeticError) as error:
-    raise ValueError(f"attention {label(cls)}: {error}") from error
+    raise errors.UserError(f"attention {label(cls)}: {error}") from error
   names = {row: name for name, row in ATTENTIONS.items()}
   return FrozenDict({"name": names.get(cls, cls)} | values)
 
@@ -68,13 +68,13 @@ def module_class(name: Any) -> type[nn.Module]:
   """Returns the class that a name, an import path or the class stands for.
 
   Raises:
-    ValueError: if it stands for no flax module class.
+    UserError: if it stands for no flax module class.
   """
   cls = name
   if isinstance(name, str):
     cls = imports.choose(name, ATTENTIONS, "attention.name")
   if not isinstance(cls, type) or not issubclass(cls, nn.Module):
-    raise ValueError(
+    raise errors.UserError(
       f"attention.name={name!r} is no flax module class; name a class that "
       "inherits from flax.linen.Module."
     )
@@ -113,18 +113,18 @@ def as_dict(attention: Any) -> dict[str, Any]:
   """Returns an attention's name and the fields that are given.
 
   Raises:
-    ValueError: if it is no name, class or mapping with a name.
+    UserError: if it is no name, class or mapping with a name.
   """
   if isinstance(attention, str | type):
     return {"name": attention}
   if not hasattr(attention, "keys"):  # A config's section is no Mapping.
-    raise ValueError(
+    raise errors.UserError(
       f"attention={attention!r} must be a name, a module class, or a mapping "
       "with a name and fields."
     )
   given = {key: attention[key] for key in attention}
   if "name" not in given:
-    raise ValueError(
+    raise errors.UserError(
       f"attention={given} has no name; there are {', '.join(ATTENTIONS)}, "
       "import paths and classes."
     )
@@ -162,6 +162,6 @@ def _default(cls: type[nn.Module], field: dataclasses.Field[Any]) -> Any:
     return plain(field.default)
   if field.default_factory is not dataclasses.MISSING:
     return plain(field.default_factory())
-  raise ValueError(
+  raise errors.UserError(
     f"attention.{field.name} must be given: {label(cls)} has no default for it."
   )

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
+
 MODES = ("pixel", "rand", "const")
 _ATTEMPTS = 10  # Then timm leaves the box out.
 
@@ -43,7 +45,7 @@ def erase(
   """
   _check_options(probability, mode, count, area, min_aspect)
   if not jnp.issubdtype(images.dtype, jnp.floating):
-    raise ValueError(
+    raise errors.UserError(
       f"images are {images.dtype} and must be floating point to hold noise; "
       "normalise them first."
     )
@@ -169,29 +171,29 @@ def _check_options(
   area: tuple[float, float],
   min_aspect: float,
 ) -> None:
-  """Raises ValueError for options outside of their ranges."""
+  """Raises UserError for options outside of their ranges."""
   if not 0 <= probability <= 1:
-    raise ValueError(
+    raise errors.UserError(
       f"erasing.probability={probability} must be a probability, in [0, 1]; "
       "0 turns erasing off."
     )
   if mode not in MODES:
-    raise ValueError(
+    raise errors.UserError(
       f"erasing.mode={mode!r} must be one of {', '.join(MODES)}; the official "
       "recipe uses pixel."
     )
   if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"erasing.count={count!r} must be a whole number, at least 1; for no "
       "box set erasing.probability=0."
     )
   if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
-    raise ValueError(
+    raise errors.UserError(
       f"erasing.area={tuple(area)} must be the lowest and the highest part of "
       "an image's area, 0 < lowest <= highest <= 1."
     )
   if not 0 < min_aspect <= 1:
-    raise ValueError(
+    raise errors.UserError(
       f"erasing.min_aspect={min_aspect} must be in (0, 1]; the highest aspect "
       "is its inverse."
     )

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import optax
 
+from van_jax import errors
 from van_jax.training.recipe import van_prefixes
 
 
@@ -22,7 +23,7 @@ def freeze_labels(params: optax.Params, patterns: Sequence[str]) -> Any:
     patterns: regular expressions, at least one.
 
   Raises:
-    ValueError: when a pattern matches no path, or nothing is left to train.
+    UserError: when a pattern matches no path, or nothing is left to train.
   """
   prefixes = van_prefixes.find(params)
 
@@ -36,10 +37,12 @@ def freeze_labels(params: optax.Params, patterns: Sequence[str]) -> Any:
   paths = [names(path) for path, _ in leaves]
   for pattern in patterns:
     if not any(re.fullmatch(pattern, name) for path in paths for name in path):
-      raise ValueError(_unmatched(pattern, [name for n in paths for name in n]))
+      raise errors.UserError(
+        _unmatched(pattern, [name for n in paths for name in n])
+      )
   frozen = re.compile("|".join(f"(?:{pattern})" for pattern in patterns))
   if all(any(map(frozen.fullmatch, path)) for path in paths):
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.frozen_patterns={tuple(patterns)} must leave something to "
       "train and freeze every parameter; narrow them."
     )
@@ -70,9 +73,9 @@ def stop_frozen(params: Any, patterns: Sequence[str]) -> Any:
 
 
 def check_patterns(patterns: Sequence[str]) -> None:
-  """Raises ValueError for what is no sequence of regular expressions."""
+  """Raises UserError for what is no sequence of regular expressions."""
   if isinstance(patterns, str):
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.frozen_patterns={patterns!r} must be a sequence of "
       "patterns; put the string into a tuple."
     )
@@ -80,7 +83,7 @@ def check_patterns(patterns: Sequence[str]) -> None:
     try:
       re.compile(pattern)
     except re.error as error:
-      raise ValueError(
+      raise errors.UserError(
         f"optimizer.frozen_patterns: {pattern!r} must be a regular expression "
         f"and is not ({error}); escape or balance it."
       ) from error

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import optax
 
+from van_jax import errors
 from van_jax.training.recipe import van_prefixes
 
 _STAGE = re.compile(r"(patch_embed|norm)(\d+)")
@@ -44,11 +45,11 @@ def layer_scales(params: Any, layer_decay: float) -> Any:
     layer_decay: in (0, 1].
 
   Raises:
-    ValueError: when there is no VAN, or a name in one that has no layer.
+    UserError: when there is no VAN, or a name in one that has no layer.
   """
   prefixes = van_prefixes.find(params)
   if not prefixes:
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.layer_decay has no layers: there is no VAN (block1_0, ...) "
       f"below {', '.join(map(str, params))}; set it to None for other networks."
     )
@@ -89,7 +90,7 @@ def _layer_id(name: str, ids: dict[tuple[int, int], int], top: int) -> int:
     stage = [index for (s, _), index in ids.items() if s == int(match[2])]
     if stage:
       return min(stage) if match[1] == "patch_embed" else max(stage)
-  raise ValueError(
+  raise errors.UserError(
     f"optimizer.layer_decay has no layer for the parameters of {name!r}: "
     "beside a VAN's blocks names must be VAN's (patch_embed1, norm1, head, "
     "...); put the VAN below a name of its own, or set it to None."

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -26,7 +26,7 @@ def create_loss(
     options: the named one's own; None for its defaults.
 
   Raises:
-    ValueError: for an unknown name or option, with the nearest.
+    UserError: for an unknown name or option, with the nearest.
   """
   loss = imports.choose(name, LOSSES, "loss.name")
   own = options or {}
@@ -77,7 +77,7 @@ def binary_cross_entropy(
   """
   _check_shapes(outputs, targets)
   if target_threshold is not None and not 0 <= target_threshold < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"loss.options.target_threshold={target_threshold} must be in [0, 1); "
       "None leaves targets as they are and DeiT III has 0."
     )
@@ -97,9 +97,9 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
 
 
 def _check_shapes(outputs: jax.Array, targets: jax.Array) -> None:
-  """Raises ValueError unless there is a row of targets an example."""
+  """Raises UserError unless there is a row of targets an example."""
   if outputs.shape != targets.shape or outputs.ndim != 2:
-    raise ValueError(
+    raise errors.UserError(
       f"outputs {outputs.shape} and targets {targets.shape} must both be "
       "[B, K]; turn integer labels into rows with smoothing.smooth_one_hot."
     )

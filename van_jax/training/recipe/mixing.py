@@ -8,6 +8,7 @@ the partner of example i is example B - 1 - i.
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
 from van_jax.training.recipe import smoothing
 
 
@@ -40,7 +41,7 @@ def mix(
     label_smoothing: in [0, 1); applied before the labels are mixed.
   """
   if not jnp.issubdtype(images.dtype, jnp.floating):
-    raise ValueError(
+    raise errors.UserError(
       f"images are {images.dtype} and must be floating point to be blended; "
       "normalise them first."
     )
@@ -141,11 +142,11 @@ def _check_options(
   switch_probability: float,
   probability: float,
 ) -> None:
-  """Raises ValueError for options outside of their ranges."""
+  """Raises UserError for options outside of their ranges."""
   alphas = {"mixup_alpha": mixup_alpha, "cutmix_alpha": cutmix_alpha}
   for name, alpha in alphas.items():
     if not alpha >= 0:
-      raise ValueError(
+      raise errors.UserError(
         f"mixing.{name}={alpha} must not be negative; 0 turns it off and "
         "the official recipe uses mixup 0.8 and CutMix 1.0."
       )
@@ -155,6 +156,6 @@ def _check_options(
   }
   for name, chance in chances.items():
     if not 0 <= chance <= 1:
-      raise ValueError(
+      raise errors.UserError(
         f"mixing.{name}={chance} must be a probability, in [0, 1]."
       )

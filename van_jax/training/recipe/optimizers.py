@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import optax
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 from van_jax.training.recipe import freezing, layer_decay as layer_decay_lib
 
 Transformation = optax.GradientTransformation
@@ -53,7 +53,7 @@ def create_optimizer(
     options: the named one's own; None for its defaults.
 
   Raises:
-    ValueError: for an unknown name or option, with the nearest, or a value
+    UserError: for an unknown name or option, with the nearest, or a value
       out of range.
   """
   rule = imports.choose(name, OPTIMIZERS, "optimizer.name")
@@ -63,7 +63,7 @@ def create_optimizer(
   decay = optax.add_decayed_weights(weight_decay, decays)
   own = rule(decay, **(options or {}))
   if not isinstance(own, list | tuple):
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.name={name!r} gives {own!r} and must give a list of optax's "
       "transformations, the decay among them."
     )
@@ -214,20 +214,20 @@ OPTIMIZERS: dict[str, Callable[..., list[Transformation]]] = {
 
 
 def _check_betas(**betas: float) -> None:
-  """Raises ValueError for decays of averages outside of [0, 1)."""
+  """Raises UserError for decays of averages outside of [0, 1)."""
   for name, beta in betas.items():
     if not 0 <= beta < 1:
-      raise ValueError(
+      raise errors.UserError(
         f"optimizer.options.{name}={beta} must be in [0, 1), a part that an "
         "average keeps; 0.9 is usual."
       )
 
 
 def _check_positive(**values: float) -> None:
-  """Raises ValueError for values that must be above 0."""
+  """Raises UserError for values that must be above 0."""
   for name, value in values.items():
     if not value > 0:
-      raise ValueError(
+      raise errors.UserError(
         f"optimizer.options.{name}={value} must be positive; leave it out for "
         "its default."
       )
@@ -236,19 +236,19 @@ def _check_positive(**values: float) -> None:
 def _check_rates(
   weight_decay: float, clip_norm: float | None, layer_decay: float | None
 ) -> None:
-  """Raises ValueError for factors outside of their ranges."""
+  """Raises UserError for factors outside of their ranges."""
   if not weight_decay >= 0:
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.weight_decay={weight_decay} must not be negative; 0 turns "
       "it off and the official recipe uses 0.05."
     )
   if clip_norm is not None and not clip_norm >= 0:
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.gradient_clip_norm={clip_norm} must not be negative; None "
       "or 0 turns it off."
     )
   if layer_decay is not None and not 0 < layer_decay <= 1:
-    raise ValueError(
+    raise errors.UserError(
       f"optimizer.layer_decay={layer_decay} must be in (0, 1]; None or 1 "
       "turns it off."
     )

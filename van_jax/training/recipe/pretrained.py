@@ -6,6 +6,7 @@ from typing import Any
 from absl import logging
 from flax import traverse_util
 
+from van_jax import errors
 from van_jax.training.recipe import van_prefixes
 
 _LISTED = 8  # Misfits that one error spells out.
@@ -25,7 +26,7 @@ def merge(
       another number of classes, and nothing else may differ.
 
   Raises:
-    ValueError: listing the arrays that do not fit.
+    UserError: listing the arrays that do not fit.
   """
   check(fresh, pretrained)
   prefix = _prefix(fresh)
@@ -46,7 +47,7 @@ def merge(
 
 
 def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
-  """Raises the ValueError of `merge`; shapes are enough for it."""
+  """Raises the UserError of `merge`; shapes are enough for it."""
   prefix = _prefix(fresh)
   new, old = _flat(fresh), _below(prefix, pretrained)
   misfits = [
@@ -56,7 +57,7 @@ def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
   ]
   if misfits:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
-    raise ValueError(
+    raise errors.UserError(
       "The pretrained bundle does not fit config.model: "
       f"{'; '.join(misfits[:_LISTED])}{more}. Set config.model to the "
       "bundle's architecture."
@@ -67,7 +68,7 @@ def _prefix(fresh: Mapping[str, Any]) -> str:
   """Returns where the model's VAN is; "" for one that is nothing else."""
   prefixes = van_prefixes.find(fresh["params"])
   if len(prefixes) > 1:
-    raise ValueError(
+    raise errors.UserError(
       f"The model has {len(prefixes)} VANs, {', '.join(prefixes)}, and "
       "pretrained_bundle must be for one; lay their weights over the model's "
       "in a program of your own."

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from van_jax import imports, signatures
+from van_jax import errors, imports, signatures
 
 Schedule = Callable[[jax.typing.ArrayLike], jax.Array]
 
@@ -75,7 +75,7 @@ def create_schedule(
     steps_per_epoch: see `Course`.
 
   Raises:
-    ValueError: for an unknown name or option, with the nearest, or values
+    UserError: for an unknown name or option, with the nearest, or values
       that do not fit together.
   """
   row = imports.choose(name, SCHEDULES, "schedule.name")
@@ -139,7 +139,7 @@ def polynomial(course: Course, *, power: float = 1.0) -> optax.Schedule:
     power: above 0; 1 is a straight line, and segmentation has 0.9 or 1.
   """
   if not power > 0:
-    raise ValueError(
+    raise errors.UserError(
       f"schedule.options.power={power} must be positive; 1 is a straight line."
     )
   peak, end = course.learning_rate, course.end_learning_rate
@@ -178,7 +178,7 @@ def official_rates(
   durations = {"warmup_epochs": warmup_epochs, "epochs": epochs}
   for name, duration in durations.items():
     if duration != int(duration):
-      raise ValueError(
+      raise errors.UserError(
         f"schedule.{name}={duration} must be a whole number with "
         "schedule.name='official', whose rate changes once an epoch; "
         "round it or use 'cosine'."
@@ -212,16 +212,16 @@ def _after_warmup(
 
 
 def _check_rates(peak: float, warmup: float, end: float) -> None:
-  """Raises ValueError for rates that no run can mean."""
+  """Raises UserError for rates that no run can mean."""
   if not 0 < peak < math.inf:
-    raise ValueError(
+    raise errors.UserError(
       f"schedule.learning_rate={peak} must be positive and finite; the "
       "official recipe uses 1e-3 for a batch of 1024."
     )
   starts = {"warmup_learning_rate": warmup, "end_learning_rate": end}
   for name, rate in starts.items():
     if not 0 <= rate <= peak:
-      raise ValueError(
+      raise errors.UserError(
         f"schedule.{name}={rate} must be from 0 to the peak, "
         f"schedule.learning_rate={peak}; lower it or raise the peak."
       )
@@ -233,23 +233,23 @@ def _check_durations(
   cooldown_epochs: float,
   steps_per_epoch: int,
 ) -> None:
-  """Raises ValueError for durations that do not fit together."""
+  """Raises UserError for durations that do not fit together."""
   if steps_per_epoch < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"steps_per_epoch={steps_per_epoch} must be 1 or more; the batch is "
       "larger than the training split, lower batch_size."
     )
   if not epochs > 0:
-    raise ValueError(
+    raise errors.UserError(
       f"schedule.epochs={epochs} must be positive; say how long to train."
     )
   if not cooldown_epochs >= 0:
-    raise ValueError(
+    raise errors.UserError(
       f"schedule.cooldown_epochs={cooldown_epochs} must not be negative; 0 "
       "means no cooldown."
     )
   if not 0 <= warmup_epochs <= epochs:
-    raise ValueError(
+    raise errors.UserError(
       f"schedule.warmup_epochs={warmup_epochs} must be from 0 to "
       f"schedule.epochs={epochs}; shorten the warm-up or lengthen the run."
     )

@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
+
 
 def smooth_one_hot(
   labels: jax.Array, num_classes: int, smoothing: float
@@ -20,7 +22,7 @@ def smooth_one_hot(
     smoothing: in [0, 1); 0 gives plain one-hot rows.
   """
   if not 0 <= smoothing < 1:
-    raise ValueError(
+    raise errors.UserError(
       f"label_smoothing={smoothing} must be in [0, 1); 0 turns it off and "
       "the official recipe uses 0.1."
     )

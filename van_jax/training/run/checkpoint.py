@@ -12,7 +12,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.training.run import fingerprint, restoring
 from van_jax.training.run.restoring import CheckpointError
 from van_jax.training.state import TrainState
@@ -45,7 +45,7 @@ class Checkpointer:
       best_mode: "max" if a higher one is better, "min" if a lower one is.
 
     Raises:
-      ValueError: when a count is too small.
+      UserError: when a count is too small.
     """
     check_kept(keep_last, keep_best)
     self._directory = storage.absolute(directory)
@@ -127,7 +127,7 @@ class Checkpointer:
 
     Raises:
       CheckpointError: when there are checkpoints and none can be read.
-      ValueError: when the newest is of another architecture.
+      UserError: when the newest is of another architecture.
     """
     found = steps(self._directory)
     for step in reversed(found):
@@ -166,9 +166,9 @@ def _rank(scores: Mapping[str, float], *, best: str, best_mode: str) -> float:
 
 
 def check_kept(keep_last: int, keep_best: int) -> None:
-  """Raises ValueError unless these numbers of checkpoints can be kept."""
+  """Raises UserError unless these numbers of checkpoints can be kept."""
   if keep_last < 1 or keep_best < 0:
-    raise ValueError(
+    raise errors.UserError(
       f"checkpoint.keep_last={keep_last} must be 1 or more and "
       f"checkpoint.keep_best={keep_best} 0 or more."
     )

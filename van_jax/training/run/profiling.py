@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import jax
 from absl import logging
 
+from van_jax import errors
+
 
 @contextlib.contextmanager
 def trace_window(
@@ -22,7 +24,7 @@ def trace_window(
     num_steps: length of the window; 0 for no trace.
 
   Raises:
-    ValueError: when the window is malformed.
+    UserError: when the window is malformed.
   """
   check_window(first_step, num_steps)
   tracing = False
@@ -49,9 +51,9 @@ def trace_window(
 
 
 def check_window(first_step: int, num_steps: int) -> None:
-  """Raises ValueError unless these steps can be traced."""
+  """Raises UserError unless these steps can be traced."""
   if num_steps < 0 or (num_steps and first_step < 1):
-    raise ValueError(
+    raise errors.UserError(
       f"logging.profile_first_step={first_step} must be 1 or more and "
       f"logging.profile_steps={num_steps} 0 (no trace) or more."
     )

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.training.run import fingerprint
 from van_jax.training.state import TrainState
 
@@ -19,7 +19,7 @@ _LISTED = 8  # Misfits that one error spells out.
 _PARTS = ("step", "params", "batch_stats", "opt_state", "ema")
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(errors.UserError):
   """A checkpoint could not be written or read."""
 
 
@@ -35,7 +35,7 @@ def restore(
 
   Raises:
     CheckpointError: when it is missing or damaged.
-    ValueError: when it is of another architecture or optimizer.
+    UserError: when it is of another architecture or optimizer.
   """
   path = _existing(directory, step)
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
@@ -68,7 +68,7 @@ def restore_weights(
 
   Raises:
     CheckpointError: when it is missing or damaged.
-    ValueError: when it is of another architecture.
+    UserError: when it is of another architecture.
   """
   path = _existing(directory, step)
   with _reader(ocp.PyTreeCheckpointHandler()) as reader:
@@ -176,7 +176,7 @@ def _verify(
 
 
 def _check_architecture(path: epath.Path, saved: Any, like: Any):
-  """Raises a ValueError that lists what a checkpoint has and `like` has not."""
+  """Raises a UserError that lists what a checkpoint has and `like` has not."""
 
   def shapes(tree):
     leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
@@ -193,7 +193,7 @@ def _check_architecture(path: epath.Path, saved: Any, like: Any):
   ]
   if misfits:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
-    raise ValueError(
+    raise errors.UserError(
       f"Checkpoint {path} does not fit the config: "
       f"{'; '.join(misfits[:_LISTED])}{more}. Use the config that it was "
       "trained with."

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 from flax import traverse_util
 
-from van_jax import storage
+from van_jax import errors, storage
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
@@ -34,18 +34,20 @@ def check_owner(
     upgrade: says an older version's config in today's keys.
 
   Raises:
-    ValueError: when it holds a run of another config, listing what differs,
+    UserError: when it holds a run of another config, listing what differs,
       or other files.
   """
   if not os.fspath(workdir):
-    raise ValueError("workdir='' must name a folder; pass --workdir=DIR.")
+    raise errors.UserError("workdir='' must name a folder; pass --workdir=DIR.")
   workdir = storage.absolute(workdir)
   if workdir.exists() and not workdir.is_dir():
-    raise ValueError(f"workdir={workdir} must be a folder, and is a file.")
+    raise errors.UserError(
+      f"workdir={workdir} must be a folder, and is a file."
+    )
   path = workdir / CONFIG
   if not path.exists():
     if (workdir / CHECKPOINTS).exists():
-      raise ValueError(
+      raise errors.UserError(
         f"workdir={workdir} has checkpoints and no {CONFIG}, so that their "
         "config is not known; name another folder, or pass --start_over."
       )
@@ -53,7 +55,7 @@ def check_owner(
   there = upgrade(read_config(workdir))
   differences = _differences(there, config, free)
   if differences:
-    raise ValueError(
+    raise errors.UserError(
       f"workdir={workdir} holds a run of another config: "
       f"{'; '.join(differences)}. Name another folder, restore the config, "
       "or pass --start_over, which sets that run aside."
@@ -64,7 +66,7 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
   """Returns the config that a folder's run was started with.
 
   Raises:
-    ValueError: when the folder holds no run, one of a newer version, or its
+    UserError: when the folder holds no run, one of a newer version, or its
       config is damaged.
   """
   path = storage.absolute(workdir) / CONFIG
@@ -72,16 +74,16 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
     config = json.loads(path.read_text())
     version = int(config.pop(_VERSION_KEY, 1))
   except FileNotFoundError:
-    raise ValueError(
+    raise errors.UserError(
       f"{workdir} is not a training workdir: it has no {CONFIG}."
     ) from None
   except (ValueError, AttributeError, TypeError) as error:
-    raise ValueError(
+    raise errors.UserError(
       f"{path} is damaged ({error}); name another workdir, or pass "
       "--start_over."
     ) from None
   if version > FORMAT_VERSION:
-    raise ValueError(
+    raise errors.UserError(
       f"{workdir} holds a run of format version {version}, and this van_jax "
       f"reads versions up to {FORMAT_VERSION}; install a newer van_jax."
     )

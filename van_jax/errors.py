@@ -1,0 +1,9 @@
+"""What a user can mend, told apart from what only we can."""
+
+
+class UserError(ValueError):
+  """Bad input or a bad environment; the message says which, and the remedy.
+
+  Scripts print it as one line. Any other error is a bug, and keeps its
+  traceback.
+  """
