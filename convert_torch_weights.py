@@ -40,6 +40,7 @@ def _load_workdir(path):
 
 
 def _convert():
+  from van_jax import parallel
   from van_jax.interop import convert as conversion
 
   arguments = {
@@ -47,6 +48,7 @@ def _convert():
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }
+  parallel.check_platforms()
   options = {name: flag.value for name, flag in _OPTIONS.items()}
   given = {name: flag.value for name, flag in _PREPROCESSING.items()}
   given = {name: value for name, value in given.items() if value is not None}

@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.analysis.multiply_adds import multiply_adds
 
 
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       )
       for name in flags.names or models.list_models()
     }
-  except ValueError as error:
+  except errors.UserError as error:
     parser.error(str(error))
   print(table(rows))
 

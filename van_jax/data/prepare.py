@@ -9,6 +9,7 @@ be fetched by hand (imagenet2012) lie in DIRECTORY/downloads/manual.
 import argparse
 import sys
 
+from van_jax import errors
 from van_jax.data.sources import tfds_folders
 
 
@@ -23,7 +24,7 @@ def main(arguments: list[str] | None = None) -> None:
   options = parser.parse_args(arguments)
   try:
     tfds_folders.prepare(options.name, options.directory)
-  except ValueError as error:
+  except errors.UserError as error:
     parser.exit(1, f"{error}\n")
   print(f"{options.name} is ready in {options.directory}.", file=sys.stderr)
 

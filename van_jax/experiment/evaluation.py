@@ -62,7 +62,7 @@ def evaluate(
   config_check.check_config(config)
   weights.check_is_weights(checkpoint)
   if output:
-    scoring.make_room(output)
+    scoring.check_output(output)
   if suite is not None:
     return score_suites.evaluate(
       config,

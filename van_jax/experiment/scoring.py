@@ -58,18 +58,11 @@ def attention_class(config: Config) -> type | None:
   return imports.load(name, "config.model.attention.name")
 
 
-def make_room(output: str) -> None:
-  """Makes the folder of a file, so that no scores are lost for want of it."""
-  path = storage.absolute(output)
-  if path.is_dir():
+def check_output(output: str) -> None:
+  """Raises UserError where scores would be lost for want of a place."""
+  if storage.absolute(output).is_dir():
     raise errors.UserError(f"output={output} is a folder; name a JSON file.")
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(
-      f"output={output} cannot be written: {error}; name a file in a folder "
-      "that can be."
-    ) from error
+  storage.check_writable(output, "output")
 
 
 def write(output: str, scores: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.ops import trust
 
 _HEADER = (
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.error("--batch and --rounds must be at least 1.")
   try:
     found = shapes(flags.models.split(","), flags.image_size)
-  except ValueError as error:
+  except errors.UserError as error:
     parser.error(str(error))
   implementation = trust.KERNELS[platform]
   print(

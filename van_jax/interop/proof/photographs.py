@@ -2,9 +2,9 @@
 
 import io
 import os
-import pathlib
 from importlib import resources
 
+from etils import epath
 from PIL import Image
 
 from van_jax import errors, storage
@@ -24,7 +24,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
   """
   if folder is None:
     return _built_in()
-  folder = pathlib.Path(storage.absolute(folder))
+  folder = storage.absolute(folder)
   paths = sorted(
     path
     for path in folder.rglob("*")
@@ -38,7 +38,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
   return {str(path.relative_to(folder)): _checked(path) for path in paths}
 
 
-def _checked(path: pathlib.Path) -> bytes:
+def _checked(path: epath.Path) -> bytes:
   """Returns a file's bytes, having decoded them."""
   encoded = path.read_bytes()
   try:
