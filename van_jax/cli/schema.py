@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from van_jax import errors, signatures
-from van_jax.cli import dotted_keys
 
 
 def check_keys(
@@ -26,7 +25,7 @@ def check_keys(
   Raises:
     UserError: naming the key, with the nearest that exist.
   """
-  tree = list(dotted_keys.leaves(config))
+  tree = _known(sections, plain)
   top = set(plain[""]) | sections.keys() | (plain.keys() - {""})
   _check("", config, required=top, allowed=top, tree=tree)
   for name, keys in plain.items():
@@ -55,7 +54,7 @@ def check_key(
     prefix: what the key is below, such as "config.optimizer.".
     key: as the user wrote it.
     allowed: the keys that there are.
-    tree: the dotted keys of all values of the config, to find it elsewhere.
+    tree: dotted keys of values, to find it elsewhere.
   """
   if key not in allowed:
     near = (
@@ -67,6 +66,19 @@ def check_key(
       f"{prefix}{key} is not a key that anything reads; {near}the keys are "
       f"{', '.join(sorted(allowed))}."
     )
+
+
+def _known(
+  sections: Mapping[str, tuple[Callable[..., Any], Collection[str]]],
+  plain: Mapping[str, Collection[str]],
+) -> list[str]:
+  """Returns the dotted keys that are read, but for what any name may bring."""
+  known = [f"{name}.{key}" for name, keys in plain.items() for key in keys]
+  for name, (function, given) in sections.items():
+    required, allowed = _keywords(function)
+    known += [f"{name}.{key}" for key in sorted(allowed or required)]
+    known = [key for key in known if key not in {f"{name}.{g}" for g in given}]
+  return [key.removeprefix(".") for key in known]
 
 
 def _elsewhere(name: str, tree: Collection[str]) -> str:
