@@ -9,28 +9,46 @@ from ml_collections import config_flags
 from van_jax.cli import command
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The data, configs/NAME.py[:ARGUMENT].", lock_config=True
+  "config",
+  None,
+  "The data, and the model that the weights are of: configs/NAME.py, or "
+  "configs/NAME.py:ARGUMENT. --config.KEY=VALUE sets a key of it; `python -m "
+  "van_jax keys` prints all keys, as configs/default.py has them.",
+  lock_config=True,
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "checkpoint", None, "A bundle's folder, or a workdir.", required=True
+  "checkpoint",
+  None,
+  "What to score: a bundle's folder, or a run's workdir.",
+  required=True,
 )
 _STEP = flags.DEFINE_string(
-  "step", "latest", "Of a workdir: latest, best, or a number."
+  "step", "latest", "Which checkpoint of a workdir: latest, best, or a number."
 )
 _SUITE = flags.DEFINE_string(
-  "suite", None, "Instead of the split: val, real, v2, a, r, sketch, c[,...]."
+  "suite",
+  None,
+  "ImageNet's test sets to score on instead of the config's split, with commas "
+  "between: val (ImageNet's own), real (its reassessed labels), v2, a, r, "
+  "sketch, c (corruptions).",
 )
 _SUITE_DIRECTORY = flags.DEFINE_string(
-  "suite_directory", None, "Holds the suites; config.data.directory if absent."
+  "suite_directory",
+  None,
+  "Folder with the suites' folders; config.data.directory when left out.",
 )
 _FOLD = flags.DEFINE_bool(
-  "fold_batch_norm", False, "Fold BatchNorm into the kernels beside it."
+  "fold_batch_norm",
+  False,
+  "Fold BatchNorm into the kernels beside it: faster, equal but for rounding.",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "JSON file for all scores, per-class accuracy too."
+  "output", None, "JSON file to write all scores to, each class's too."
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "One of several processes: all hosts start this."
+  "distributed",
+  False,
+  "This is one of several processes, as train.py --help says.",
 )
 
 

@@ -117,8 +117,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     metavar="model",
     help=f"any of {', '.join(models.list_models())}; all of them if none",
   )
-  parser.add_argument("--image_size", type=int, default=224)
-  parser.add_argument("--num_classes", type=int, default=1000)
+  parser.add_argument(
+    "--image_size", type=int, default=224, help="pixels a side; default 224"
+  )
+  parser.add_argument(
+    "--num_classes",
+    type=int,
+    default=1000,
+    help="outputs of the head, 0 for no head; default 1000",
+  )
   flags = parser.parse_args(argv)
   try:
     rows = {
