@@ -12,8 +12,8 @@ from van_jax.cli import command
 _INPUT = flags.DEFINE_string(
   "input",
   None,
-  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams. With --to: "
-  "a bundle's folder or a run's workdir.",
+  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams; with "
+  "--to, a bundle's folder or a run's workdir.",
 )
 _OUTPUT = flags.DEFINE_string(
   "output",
