@@ -68,3 +68,16 @@ def test_incomplete_architecture_is_named():
   del fields["attention"]
   with pytest.raises(ValueError, match="lacks attention"):
     models.from_architecture(fields)
+
+
+@pytest.mark.parametrize(
+  ("alias", "name"),
+  zip(
+    ("van_tiny", "van_small", "van_base", "van_large"),
+    ("van_b0", "van_b1", "van_b2", "van_b3"),
+    strict=True,
+  ),
+)
+def test_the_papers_names_are_known(alias, name):
+  assert models.create_model(alias) == models.create_model(name)
+  assert alias not in models.list_models()

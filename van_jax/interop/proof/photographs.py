@@ -26,9 +26,10 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
     return _built_in()
   folder = storage.absolute(folder)
   paths = sorted(
-    path
-    for path in folder.rglob("*")
-    if path.suffix.lower() in _SUFFIXES and path.is_file()
+    parent / name
+    for parent, _, names in folder.walk()
+    for name in names
+    if name.lower().endswith(_SUFFIXES)
   )
   if not paths:
     raise errors.UserError(
