@@ -9,6 +9,8 @@ import tomllib
 
 import pytest
 
+from van_jax import __main__
+
 ROOT = pathlib.Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 USERS_CONFIG = """
@@ -84,3 +86,13 @@ def test_the_wheel_has_every_script_and_config():
 
 def test_pythons_that_tensorflow_has_no_wheels_for_are_refused():
   assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+
+
+def test_all_keys_are_printed_as_the_defaults_have_them(capsys):
+  __main__.main(["van_jax", "keys"])
+  assert capsys.readouterr().out == (ROOT / "configs/default.py").read_text()
+
+
+def test_a_script_that_there_is_not_is_named_with_those_there_are():
+  with pytest.raises(SystemExit, match=r"trane: there are train, eval, conv"):
+    __main__.main(["van_jax", "trane"])

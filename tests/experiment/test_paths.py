@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from van_jax.experiment.imagenet import suite_data
 from van_jax.interop import convert as conversion
 from van_jax.training.run import workdir as workdir_lib
 
-SMALL = {"image_size": 32, "resize_size": 36}
+SMALL: Any = {"image_size": 32, "resize_size": 36}
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,10 @@ def convert_back_to_a_folder(home):
   arguments = {"input": "~/given/bundle", "output": "~/new"}
   conversion.convert_back(**arguments, to="huggingface")
   assert (home / "new" / "config.json").is_file()
+
+
+def weights_alone(home):
+  assert conversion.read_weights("~/given/w.pth").model.num_classes == 7
 
 
 def verification_images(home):
@@ -158,6 +163,7 @@ def strangers_data(home, monkeypatch):
     convert_path_object,
     convert_back_to_a_file,
     convert_back_to_a_folder,
+    weights_alone,
     verification_images,
     save_bundle,
     load_weights,

@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -285,9 +286,9 @@ def test_an_existing_folder_is_refused_with_the_flag_that_replaces_it(
   file, tmp_path
 ):
   (tmp_path / "there").mkdir()
-  for function, options in (
-    (conversion.convert, {}),
-    (conversion.convert_back, {"to": "official"}),
-  ):
-    with pytest.raises(ValueError, match=r"--overwrite \(overwrite=True in Py"):
-      function(input=file, output=tmp_path / "there", **options)
+  paths: Any = {"input": file, "output": tmp_path / "there"}
+  message = r"--overwrite \(overwrite=True in Python\)"
+  with pytest.raises(ValueError, match=message):
+    conversion.convert(**paths)
+  with pytest.raises(ValueError, match=message):
+    conversion.convert_back(**paths, to="official")

@@ -14,7 +14,7 @@ from van_jax import errors, parallel
         "Unable to initialize backend 'gpux': it is not known. (set "
         "JAX_PLATFORMS='' to automatically choose an available backend)"
       ),
-      "names: Unable to initialize backend 'gpux': it is not known.; install",
+      "names: Unable to initialize backend 'gpux': it is not known; install",
     ),
     (AssertionError(), "names: it is not there; install"),  # Of "cuda".
   ],

@@ -50,13 +50,14 @@ def parse(arguments: Sequence[str]) -> list[str]:
     _check_key(config, key)
   arguments, nones = _take_nones(arguments, dict(overrides))
   program = _parse(arguments, config, overrides)
-  changed: Any = flags.FLAGS["config"].value
+  flag: Any = flags.FLAGS["config"]
+  changed = flag.value
   with config.unlocked(), changed.unlocked():
     _move(config, keep=())
     _move(changed, keep=[key for key, _ in overrides])
     for key in nones:
       dotted_keys.put(changed, key, None)
-      flags.FLAGS["config"].override_values[key] = None
+      flag.override_values[key] = None
     open_sections.apply(changed, config, settings)
   return program
 

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     storage.check_writable(options.directory, "--directory", inside=True)
     tfds_folders.prepare(options.name, options.directory)
   except errors.UserError as error:
-    parser.exit(1, f"{error}\n")
+    parser.exit(1, f"error: {error}\n")
   print(f"{options.name} is ready in {options.directory}.", file=sys.stderr)
 
 

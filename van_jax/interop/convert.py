@@ -106,8 +106,10 @@ def read_weights(
   Raises:
     UserError: if the file is damaged, unsafe, or not VAN's weights.
   """
-  path = storage.absolute(path)
-  with weight_files.open_weights(path) as contents:
+  with (
+    storage.local_copy(path) as path,
+    weight_files.open_weights(path) as contents,
+  ):
     weights, assignment = _assigned(path, contents, averaged)
     chosen = dataclasses.replace(
       published_preprocessing.choose(weights, assignment.model, contents.tree),
@@ -148,10 +150,12 @@ def verify_bundle(
   """
   logging.info("Verifying with %d images.", len(images))
   ours = bundle_lib.load_bundle(bundle)
+  with storage.local_copy(weights) as file:
+    theirs = official_arrays.read(file, averaged=ours.source["averaged"])
   report = verification.verify(
     ours.model,
     ours.variables,
-    official_arrays.read(weights, averaged=ours.source["averaged"]),
+    theirs,
     images=images,
     preprocessing=ours.preprocessing,
   )

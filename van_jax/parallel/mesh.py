@@ -21,11 +21,11 @@ def check_platforms() -> None:
     jax.devices()
   except (RuntimeError, AssertionError) as error:  # The latter for "cuda".
     named = os.environ.get("JAX_PLATFORMS", "")
-    reason = str(error).split(" (set JAX_PLATFORMS")[0] or "it is not there"
+    reason = str(error).split(" (set JAX_PLATFORMS")[0].rstrip(".")
     raise errors.UserError(
       f"JAX cannot use the platform that JAX_PLATFORMS={named!r} names: "
-      f"{reason}; install JAX for it (README, Install), name another, cpu "
-      "say, or unset JAX_PLATFORMS for the best that there is."
+      f"{reason or 'it is not there'}; install JAX for it (README, Install), "
+      "name another, cpu say, or unset JAX_PLATFORMS: the best there is."
     ) from error
 
 
