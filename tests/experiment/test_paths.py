@@ -70,15 +70,17 @@ def convert_path_object(home):
 
 
 def convert_back_to_a_file(home):
-  arguments = {"input": "~/given/bundle", "output": "~/new.pth"}
-  result = conversion.convert_back(**arguments, to="official")
+  result = conversion.convert_back(
+    input="~/given/bundle", output="~/new.pth", to="official"
+  )
   assert result["output"] == str(home / "new.pth")
   assert (home / "new.pth").is_file()
 
 
 def convert_back_to_a_folder(home):
-  arguments = {"input": "~/given/bundle", "output": "~/new"}
-  conversion.convert_back(**arguments, to="huggingface")
+  conversion.convert_back(
+    input="~/given/bundle", output="~/new", to="huggingface"
+  )
   assert (home / "new" / "config.json").is_file()
 
 
