@@ -90,7 +90,7 @@ def test_short_side_crop_is_central():
 def test_file_that_is_no_image_is_named(tmp_path):
   path = tmp_path / "no.jpg"
   path.write_text("hello")
-  with pytest.raises(ValueError, match=r"no\.jpg cannot be read"):
+  with pytest.raises(ValueError, match=r"no\.jpg is damaged or not"):
     data.preprocess_image(path, CROPPED)
 
 
