@@ -7,9 +7,10 @@ lock of Python's; all else is by Pillow itself.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from van_jax.data.images import reading
 from van_jax.data.tensorflow import tf
@@ -87,8 +88,10 @@ def _switch(
   def png():
     return of_whole(tf.io.decode_png(encoded, channels=3))
 
+  def read(content):
+    return reading.pixels(_bytes(content), exif_rotation=exif_rotation)
+
   def pillow():
-    read = functools.partial(reading.pixels, exif_rotation=exif_rotation)
     image = tf.numpy_function(read, [encoded], tf.uint8, stateful=False)
     return of_whole(tf.ensure_shape(image, [None, None, 3]))
 
@@ -110,7 +113,15 @@ def _way(encoded: Any, exif_rotation: bool) -> Any:
   way = tf.cond(tf.io.is_jpeg(encoded), of_jpeg, of_others)
   if exif_rotation:
     upright = tf.numpy_function(
-      reading.is_upright, [encoded], tf.bool, stateful=False
+      lambda content: reading.is_upright(_bytes(content)),
+      [encoded],
+      tf.bool,
+      stateful=False,
     )
     way = tf.where(tf.ensure_shape(upright, []), way, 2)
   return way
+
+
+def _bytes(content: Any) -> bytes:
+  """Returns a string that Python gets: out of graphs it is in an array."""
+  return np.asarray(content, object).item()
