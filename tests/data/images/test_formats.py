@@ -100,9 +100,7 @@ def test_of_16_bits_the_upper_eight_are_seen(name):
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_predict_and_pipeline_refuse_with_the_same_line(
-  name, tmp_path, small
-):
+def test_predict_and_pipeline_refuse_with_the_same_line(name, tmp_path, small):
   path = tmp_path / "test" / "one" / name
   path.parent.mkdir(parents=True)
   path.write_bytes(REFUSED[name])
@@ -156,9 +154,7 @@ def _upright(path):
     return ImageOps.exif_transpose(image).convert("RGB")
 
 
-def test_exif_rotation_turns_images_in_evaluation_and_predict(
-  directory, small
-):
+def test_exif_rotation_turns_images_in_evaluation_and_predict(directory, small):
   turning = dataclasses.replace(small, exif_rotation=True)
   seen = _evaluated(directory, "turned", turning)
   assert len(seen) == 10

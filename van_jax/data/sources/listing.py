@@ -67,7 +67,7 @@ def folders(path: str) -> list[str]:
       if name.endswith("/") or tf.io.gfile.isdir(os.path.join(path, name))
     ]
   else:
-    names = [entry.name for entry in _entries(path) if entry.is_dir()]
+    names = [entry.name for entry in _entries(path) if _is_folder(entry)]
   return sorted(name for name in names if not _is_hidden(name))
 
 
@@ -84,7 +84,7 @@ def files(path: str) -> list[str]:
       )
     ]
   else:
-    names = [entry.name for entry in _entries(path) if not entry.is_dir()]
+    names = [entry.name for entry in _entries(path) if not _is_folder(entry)]
   return sorted(name for name in names if not _is_hidden(name))
 
 
@@ -122,11 +122,13 @@ def _add_local(
     name = prefix + entry.name
     if _is_hidden(entry.name):
       continue
-    if entry.is_dir():
-      real = os.path.realpath(entry) if entry.is_symlink() else entry.path
+    if _is_folder(entry):
+      real = os.path.join(above[-1], entry.name)
+      if entry.is_symlink():
+        real = os.path.realpath(entry)
       if real not in above:
         _add_local(entry.path, f"{name}/", (*above, real), found)
-    # No image is a link that leads nowhere, or a pipe.
+    # A link that leads nowhere is no image, nor is a pipe.
     elif _is_image(entry.name) and entry.is_file():
       found.names.append(name)
     else:
@@ -163,6 +165,13 @@ def _entries(path: str) -> list[os.DirEntry]:
     raise errors.UserError(
       f"{path} cannot be listed: {error.strerror}."
     ) from error
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+  try:
+    return entry.is_dir()
+  except OSError:  # A link to itself.
+    return False
 
 
 def _remote_names(path: str) -> list[str]:

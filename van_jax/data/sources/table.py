@@ -163,7 +163,9 @@ def _root(path: str, directory: str, first: _Row) -> str:
   for root in roots:
     if _is_file(os.path.join(root, first.file)):
       return root
-  raise _error(path, first.line, f"{first.file!r} is not in {' or '.join(roots)}")
+  raise _error(
+    path, first.line, f"{first.file!r} is not in {' or '.join(roots)}"
+  )
 
 
 def _text(path: str) -> str:
