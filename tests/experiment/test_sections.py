@@ -58,7 +58,6 @@ def test_weights_keep_their_rotation_unless_a_user_overrides_it(turning):
       {"preprocessing.mean": (127.5, 127.5, 127.5)},
       r"mean=\(0\.5, 0\.5, 0\.5\)",
     ),
-    ({"data.exif_rotation": 1}, r"exif_rotation=1 must be True or False"),
   ],
 )
 def test_a_check_builds_each_section(tiny_config, changes, message):

@@ -140,7 +140,7 @@ def test_values_of_0_to_255_pixels_are_refused_with_the_right_ones(field):
   value = (123.675, 116.28, 103.53)  # 255 times (0.485, 0.456, 0.406).
   message = rf"Preprocessing\.{field}=.*{field}=\(0\.485, 0\.456, 0\.406\)"
   with pytest.raises(errors.UserError, match=message):
-    data.Preprocessing(**{field: value})
+    dataclasses.replace(CROPPED, **{field: value})
   with pytest.raises(errors.UserError, match=message):  # As in a bundle.
     data.Preprocessing.from_json(CROPPED.to_json() | {field: list(value)})
 

@@ -7,6 +7,7 @@ from absl import logging
 
 from van_jax import data, errors
 from van_jax.data.sources import listing
+from van_jax.data.sources.folder import FileSplit
 from van_jax.data.tensorflow import tf
 
 
@@ -41,7 +42,7 @@ def _open(directory, split="train", eval_split=None):
     train_split=split,
     eval_split=eval_split,
   )
-  assert source.train is not None
+  assert isinstance(source.train, FileSplit)
   return source.train
 
 
@@ -156,7 +157,7 @@ def test_a_folder_without_permission_says_the_remedy(
 
   monkeypatch.setattr(listing.os, "scandir", refuse)
   split = "train" if denied else "nowhere"  # Its absence lists what there is.
-  with pytest.raises(errors.UserError, match="permission.*chmod -R") as info:
+  with pytest.raises(errors.UserError, match=r"permission.*chmod -R") as info:
     _open(directory, split)
   assert str(info.value).startswith(str(directory / denied))
 

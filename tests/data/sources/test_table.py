@@ -148,7 +148,7 @@ def test_a_label_that_is_not_listed_is_named_by_line(flat):
   (flat.parent / "classes.txt").write_text("ant\nbee\n")
   (flat.parent / "train.csv").write_text("a.jpg,0\nb.jpg,2\n")
   with pytest.raises(
-    errors.UserError, match="line 2 of .*'2' is none of the 2"
+    errors.UserError, match=r"line 2 of .*'2' is none of the 2"
   ):
     _open(flat.parent)
 

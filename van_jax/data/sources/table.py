@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -81,7 +82,7 @@ def read(path: str, directory: str) -> Table:
   rows = sorted(_rows(path), key=lambda row: row.file)
   if not rows:
     raise errors.UserError(f"{path} has no row; {_form(path)}.")
-  for one, other in zip(rows, rows[1:], strict=False):
+  for one, other in itertools.pairwise(rows):
     if one.file == other.file:
       raise _error(path, other.line, f"line {one.line} has {one.file!r} too")
   class_names, number = _classes(path, rows, directory)
