@@ -50,6 +50,7 @@ def get_config() -> Any:
   config.data.train_split = "train"
   config.data.eval_split = "validation"
   config.data.on_damaged = "raise"  # Or "skip": log it, show another instead.
+  config.data.exif_rotation = False  # Turn images as their EXIF data say.
   config.data.options = config_dict.ConfigDict()  # Of the named kind of data.
 
   config.augmentation = config_dict.ConfigDict()

@@ -4,13 +4,16 @@ import itertools
 import pathlib
 import re
 import shutil
+from typing import Any
 
 import plain
 import pytest
 
 from van_jax import data, errors
 from van_jax.data import prepare
+from van_jax.data.pipeline import readable
 from van_jax.data.sources import tfds, tfds_folders
+from van_jax.data.tensorflow import tf
 
 
 def _train(source, steps=4):
@@ -42,7 +45,9 @@ def test_training_names_a_file_that_is_no_image(
   (folder / "train" / "bee" / name).write_bytes(content)
   with pytest.raises(ValueError, match=rf"train/bee/{name} is damaged") as info:
     _train(open_folder())
-  assert "node" not in str(info.value)  # TensorFlow's graph.
+  assert str(info.value).count(name) == 1
+  for word in ("node", "name:", "Op:"):  # TensorFlow's graph.
+    assert word not in str(info.value)
   assert info.value.__cause__ is None
 
 
@@ -83,6 +88,65 @@ def test_file_removed_after_opening_is_named(
   (folder / "test" / "ant" / "02.JPEG").unlink()
   with pytest.raises(ValueError, match=r"ant/02\.JPEG cannot be read"):
     _evaluate(source, preprocessing)
+
+
+def test_a_file_that_training_cannot_find_is_named_once(folder, open_folder):
+  source = open_folder()
+  (folder / "train" / "ant" / "02.JPEG").unlink()
+  with pytest.raises(errors.UserError) as info:
+    _train(source)
+  assert str(info.value) == (
+    f"{folder}/train/ant/02.JPEG cannot be read: No such file or directory; "
+    "replace it, or set data.on_damaged='skip'."
+  )
+
+
+def test_evaluation_says_what_skip_is_for(folder, open_folder, preprocessing):
+  path = folder / "test" / "ant" / "02.JPEG"
+  path.write_bytes(b"x")
+  with pytest.raises(errors.UserError) as info:
+    _evaluate(open_folder(), preprocessing)
+  assert str(info.value) == (
+    f"{path} is damaged or not an image that can be read (1 bytes): it is "
+    "none of JPEG, PNG, GIF, BMP, DIB, WEBP, TIFF, PPM, JPEG2000, AVIF; "
+    "replace or remove it: data.on_damaged='skip' is for training, and "
+    "evaluation counts every image."
+  )
+
+
+class _OutOfReach:
+  """Stands in for a split: tests may run as root, who may read all files."""
+
+  def __init__(self, error):
+    self._error = error
+
+  def describe(self, index):
+    return f"gs://bucket/{index}.jpg"
+
+  def fetch(self, handle):
+    message = (
+      "{{node ReadFile}} gs://bucket/7.jpg; No luck [Op:ReadFile] name: "
+    )
+    raise self._error(None, None, message)
+
+
+@pytest.mark.parametrize(
+  ("error", "damaged", "remedy"),
+  [
+    (tf.errors.PermissionDeniedError, False, "make it readable, by `chmod"),
+    (tf.errors.UnavailableError, False, "see to its storage, and start again"),
+    (tf.errors.NotFoundError, True, "replace it"),
+  ],
+)
+def test_what_is_out_of_reach_is_told_from_what_is_damaged(
+  error, damaged, remedy
+):
+  split: Any = _OutOfReach(error)
+  found = readable.fault(split, 7, None, "replace it")
+  assert found is not None
+  start = f"gs://bucket/7.jpg cannot be read: No luck; {remedy}"
+  assert found.message.startswith(start)
+  assert found.damaged == damaged
 
 
 def test_missing_directory_is_named(tmp_path):

@@ -4,8 +4,9 @@ import importlib
 
 import pytest
 
+from van_jax import data
 from van_jax.cli import dotted_keys
-from van_jax.experiment import config_check, sections
+from van_jax.experiment import config_check, scoring, sections
 
 
 def test_every_section_of_the_default_is_read(tiny_config):
@@ -25,6 +26,29 @@ def test_a_given_argument_stands_in_for_the_configs(tiny_config):
   assert model.num_classes == 3
 
 
+@pytest.mark.parametrize("turning", [False, True])
+def test_evaluation_turns_images_as_training_does(tiny_config, turning):
+  config = tiny_config(**{"data.exif_rotation": turning})
+  assert sections.build(config, "data").exif_rotation is turning
+  assert sections.build(config, "preprocessing").exif_rotation is turning
+
+
+def test_a_config_without_a_shared_key_has_the_default(tiny_config):
+  config = tiny_config().unlock()
+  del config.data.exif_rotation
+  assert not sections.build(config, "preprocessing").exif_rotation
+
+
+@pytest.mark.parametrize("turning", [False, True])
+def test_weights_keep_their_rotation_unless_a_user_overrides_it(turning):
+  own = data.Preprocessing(exif_rotation=turning)
+  assert scoring.overridden_preprocessing(own, {}) == own
+  changed = scoring.overridden_preprocessing(
+    own, {"data.exif_rotation": not turning}
+  )
+  assert changed.exif_rotation is not turning
+
+
 @pytest.mark.parametrize(
   ("changes", "message"),
   [
@@ -33,6 +57,10 @@ def test_a_given_argument_stands_in_for_the_configs(tiny_config):
     ({"mixing.cutmix_alpha": -1.0}, "cutmix_alpha"),
     ({"augmentation.crop": "corner"}, "corner"),
     ({"optimizer.weight_decay": -1.0}, "weight_decay"),
+    (
+      {"preprocessing.mean": (127.5, 127.5, 127.5)},
+      r"mean=\(0\.5, 0\.5, 0\.5\)",
+    ),
   ],
 )
 def test_a_check_builds_each_section(tiny_config, changes, message):

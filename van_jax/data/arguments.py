@@ -18,6 +18,12 @@ def check_image_size(size: Any, field: str) -> None:
     )
 
 
+def check_bool(value: Any, field: str) -> None:
+  """Raises UserError unless `value` is True or False."""
+  if not isinstance(value, bool):
+    raise errors.UserError(f"{field}={value!r} must be True or False.")
+
+
 def check_choice(value: Any, choices: tuple[str, ...], field: str) -> None:
   """Raises UserError unless `value` is one of `choices`."""
   if value not in choices:

@@ -20,6 +20,7 @@ from van_jax.training.run import workdir as workdir_lib
 # comes before the keys in it.
 ADDED = {
   "data.on_damaged": "raise",
+  "data.exif_rotation": False,
   "data.options": {},
   "augmentation.policy": "none",
   "augmentation.operations": [],

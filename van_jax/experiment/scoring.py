@@ -119,6 +119,8 @@ def overridden_preprocessing(
     for key, value in overridden.items()
     if key.startswith(prefix)
   }
+  if "data.exif_rotation" in overridden:
+    changes["exif_rotation"] = overridden["data.exif_rotation"]
   for name, value in changes.items():
     logging.warning(
       "preprocessing.%s=%s overrides the weights' own, %s.",

@@ -8,7 +8,8 @@ import contextlib
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -40,11 +41,14 @@ class Section(NamedTuple):
     given: returns those of its arguments that come from elsewhere, with values
       to try it on; called under `jax.eval_shape`, so nothing is computed.
     tried: whether a check calls it; not what reads files.
+    shared: those of its arguments that are keys of other sections, and the
+      keys; left at their defaults in a config without them.
   """
 
   builder: Callable[..., Any]
   given: Callable[[], dict[str, Any]] = _nothing
   tried: bool = True
+  shared: Mapping[str, str] = types.MappingProxyType({})
 
 
 def _batch() -> dict[str, Any]:
@@ -55,7 +59,9 @@ SECTIONS = {
   "model": Section(models.create_model),
   "data": Section(data.open_source, tried=False),
   "augmentation": Section(data.Augmentation),
-  "preprocessing": Section(data.Preprocessing),
+  "preprocessing": Section(
+    data.Preprocessing, shared={"exif_rotation": "data.exif_rotation"}
+  ),
   "mixing": Section(
     mixing.mix,
     lambda: _batch() | {"labels": jnp.zeros(2, jnp.int32), "num_classes": 2},
@@ -112,7 +118,13 @@ def build(config: Config, name: str, **given: Any) -> Any:
     name: of the section.
     **given: arguments that come from elsewhere, or stand in for the config's.
   """
-  return SECTIONS[name].builder(**{**config[name].to_dict(), **given})
+  row = SECTIONS[name]
+  shared = {
+    argument: dotted_keys.get(config, key)
+    for argument, key in row.shared.items()
+    if dotted_keys.has(config, key)
+  }
+  return row.builder(**{**config[name].to_dict(), **shared, **given})
 
 
 def bound(config: Config, name: str) -> Callable[..., Any]:
@@ -169,7 +181,7 @@ def _check_numbers(config: Config) -> None:
 
 
 def _given_names(row: Section) -> set[str]:
-  names: set[str] = set()
+  names = set(row.shared)
   jax.eval_shape(lambda: names.update(row.given()))
   return names
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from sklearn import datasets
 
-from van_jax import data
+from van_jax import data, errors
 from van_jax.data.images import centre_crop, decode
 
 CROPPED = data.Preprocessing(
@@ -90,7 +90,7 @@ def test_short_side_crop_is_central():
 def test_file_that_is_no_image_is_named(tmp_path):
   path = tmp_path / "no.jpg"
   path.write_text("hello")
-  with pytest.raises(ValueError, match=r"no\.jpg cannot be read"):
+  with pytest.raises(ValueError, match=r"no\.jpg is damaged or not"):
     data.preprocess_image(path, CROPPED)
 
 
@@ -133,3 +133,29 @@ def test_json_with_other_fields_is_refused(change):
 def test_bad_fields_are_named(field, value):
   with pytest.raises(ValueError, match=rf"Preprocessing\.{field}="):
     dataclasses.replace(CROPPED, **{field: value})
+
+
+@pytest.mark.parametrize("field", ["mean", "std"])
+def test_values_of_0_to_255_pixels_are_refused_with_the_right_ones(field):
+  value = (123.675, 116.28, 103.53)  # 255 times (0.485, 0.456, 0.406).
+  message = rf"Preprocessing\.{field}=.*{field}=\(0\.485, 0\.456, 0\.406\)"
+  with pytest.raises(errors.UserError, match=message):
+    dataclasses.replace(CROPPED, **{field: value})
+  with pytest.raises(errors.UserError, match=message):  # As in a bundle.
+    data.Preprocessing.from_json(CROPPED.to_json() | {field: list(value)})
+
+
+def test_a_mean_and_a_spread_of_one_are_taken():
+  assert data.Preprocessing(mean=(1, 1, 1), std=(1, 1, 1)).std == (1.0,) * 3
+
+
+def test_exif_rotation_is_stored_where_it_is_on():
+  """Bundles without it are those that earlier versions read, and wrote."""
+  turning = dataclasses.replace(CROPPED, exif_rotation=True)
+  assert data.Preprocessing.from_json(turning.to_json()) == turning
+  assert "exif_rotation" not in CROPPED.to_json()
+
+
+def test_exif_rotation_is_true_or_false():
+  with pytest.raises(errors.UserError, match=r"exif_rotation='yes' must be"):
+    data.Preprocessing(exif_rotation="yes")  # type: ignore[arg-type]

@@ -8,8 +8,10 @@ import plain
 import pytest
 from absl import logging
 
-from van_jax import data
+from van_jax import data, errors
 from van_jax.data.sources import tfds
+from van_jax.data.sources.folder import FileSplit
+from van_jax.data.tensorflow import tf
 
 STEPS = 3  # Of 14: an epoch of 42 images.
 
@@ -120,6 +122,53 @@ def test_a_removed_file_is_skipped_too(folder, train):
   assert next(batches)["image"].shape == (42, 32, 32, 3)
 
 
+@pytest.fixture
+def fetched_again(monkeypatch):
+  """Returns a function that says what a failed image gives when looked at."""
+  fetch = FileSplit.fetch
+
+  def fetched_again(outcome):
+    monkeypatch.setattr(
+      FileSplit,
+      "fetch",
+      lambda self, handle: (
+        outcome() if tf.executing_eagerly() else fetch(self, handle)
+      ),
+    )
+
+  return fetched_again
+
+
+def test_an_image_without_permission_is_not_skipped(
+  folder, train, fetched_again
+):
+  """Tests may run as root, whom no permission stops."""
+
+  def refuse():
+    message = f"{folder}/train/bee/03.jpg; Permission denied"
+    raise tf.errors.PermissionDeniedError(None, None, message)
+
+  _damage(folder, "bee/03.jpg")
+  fetched_again(refuse)
+  with pytest.raises(
+    errors.UserError, match=r"bee/03\.jpg cannot be read: Perm.*chmod"
+  ):
+    train()
+
+
+def test_an_image_that_fails_for_a_moment_is_not_skipped(
+  folder, train, fetched_again
+):
+  """Or the batch would not be a function of (seed, step)."""
+  whole = (folder / "train" / "bee" / "03.jpg").read_bytes()
+  _damage(folder, "bee/03.jpg")
+  fetched_again(lambda: {"image": tf.constant(whole)})
+  with pytest.raises(
+    errors.UserError, match=r"bee/03\.jpg failed and can be read now"
+  ):
+    train()
+
+
 def test_evaluation_raises_all_the_same(folder, preprocessing):
   path = folder / "test" / "ant" / "00.jpg"
   path.write_bytes(path.read_bytes()[:200])
@@ -139,8 +188,6 @@ def test_damaged_image_of_a_tfds_data_set_is_named(
   in_memory, digits_directory, tmp_path, monkeypatch
 ):
   """The record is whole; the PNG in it is not."""
-  from van_jax.data.tensorflow import tf
-
   if not in_memory:
     monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", 0)
   shutil.copytree(digits_directory, tmp_path / "copy")
@@ -164,8 +211,10 @@ def test_damaged_image_of_a_tfds_data_set_is_named(
     )
     return list(itertools.islice(batches, 2))
 
-  with pytest.raises(ValueError, match=r"(example|record) 4 of .*digits"):
+  with pytest.raises(ValueError, match=r"(example|record) 4 of .*digits") as e:
     train("raise")
+  assert "data.on_damaged='skip'" in str(e.value)
+  assert "name:" not in str(e.value)
   assert all(len(batch["label"]) == 20 for batch in train("skip"))
 
 

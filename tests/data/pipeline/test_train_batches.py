@@ -141,7 +141,7 @@ def test_order_of_two_epochs_is_unrelated():
   """At 4 rounds of the permutation's cipher this fails by far."""
   size = 20_000
   files = names.pack(["a"], [["x"] * size])
-  split = FileSplit(title="", files=files, labels=np.zeros(size))
+  split = FileSplit(title="", root="", files=files, labels=np.zeros(size))
   share = Share(batch_size=size, start_step=0, process_index=0, process_count=1)
   epochs = split.shuffled(0, share).batch(size).take(2)
   (_, _, one, _), (_, _, other, _) = epochs.as_numpy_iterator()

@@ -19,7 +19,9 @@ _ATTEMPTS = 10  # As torchvision's RandomResizedCrop.
 DRAWS = 2 * _ATTEMPTS + 2  # Uniforms that a box takes.
 
 
-def cropper(how: Augmentation) -> Callable[[Any, Any], tuple[Any, Any]]:
+def cropper(
+  how: Augmentation, *, exif_rotation: bool = False
+) -> Callable[[Any, Any], tuple[Any, Any]]:
   """Returns the function that draws and decodes the crop of one image.
 
   It maps an encoded image, [] string, and a seed, [2] int64, of which the
@@ -32,7 +34,8 @@ def cropper(how: Augmentation) -> Callable[[Any, Any], tuple[Any, Any]]:
   def decode_crop(encoded, seed):
     draws = tf.random.stateless_uniform([count], seed)
     if how.crop != "random_resized":
-      return decode.decode(encoded), draws[DRAWS:]
+      image = decode.decode(encoded, exif_rotation=exif_rotation)
+      return image, draws[DRAWS:]
     image, _ = decode.decode_box(
       encoded,
       lambda height, width: draw_box(
@@ -42,6 +45,7 @@ def cropper(how: Augmentation) -> Callable[[Any, Any], tuple[Any, Any]]:
         scale=how.crop_scale,
         ratio=how.crop_ratio,
       ),
+      exif_rotation=exif_rotation,
     )
     return image, draws[DRAWS:]
 

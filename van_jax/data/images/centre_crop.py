@@ -37,7 +37,7 @@ def decode_centre(encoded: Any, to: Preprocessing) -> tuple[Any, Any]:
     rows, columns = _centre(height, short, to), _centre(width, short, to)
     return tf.stack([rows[0], columns[0], rows[1], columns[1]])
 
-  return decode.decode_box(encoded, box)
+  return decode.decode_box(encoded, box, exif_rotation=to.exif_rotation)
 
 
 def _centre(length: Any, short: Any, to: Preprocessing) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from van_jax import errors, storage
 from van_jax.data import arguments
+from van_jax.data.images import reading
 
 _FILTERS = {
   "bilinear": Image.Resampling.BILINEAR,
@@ -22,6 +23,7 @@ _FILTERS = {
 }
 INTERPOLATIONS = tuple(_FILTERS)
 RESIZE_MODES = ("short_side", "warp")
+_LATER = {"exif_rotation"}  # Fields that earlier versions do not write.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,8 @@ class Preprocessing:
     interpolation: "bicubic", "bilinear" or "lanczos", antialiased as PIL's.
     mean: of each channel (r, g, b), of [0, 1] pixels.
     std: of each channel (r, g, b), of [0, 1] pixels.
+    exif_rotation: whether an image is turned as its EXIF data say. A run has
+      it from `data.exif_rotation`, for its training images too.
   """
 
   image_size: int = 224
@@ -46,6 +50,7 @@ class Preprocessing:
   interpolation: str = "bicubic"
   mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
   std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+  exif_rotation: bool = False
 
   def __post_init__(self):
     arguments.check_image_size(self.image_size, "Preprocessing.image_size")
@@ -71,6 +76,7 @@ class Preprocessing:
         f"Preprocessing.std={self.std} must be above 0 in every channel; "
         f"pixels are divided by it."
       )
+    arguments.check_bool(self.exif_rotation, "Preprocessing.exif_rotation")
 
   def resized(self, height: int, width: int) -> tuple[int, int]:
     """Returns an image's size before the crop, (height, width)."""
@@ -86,16 +92,18 @@ class Preprocessing:
   def to_json(self) -> dict[str, Any]:
     """Returns the fields as plain JSON values."""
     fields = dataclasses.asdict(self)
+    if not self.exif_rotation:
+      del fields["exif_rotation"]  # Earlier versions know no such field.
     return fields | {"mean": list(self.mean), "std": list(self.std)}
 
   @classmethod
   def from_json(cls, fields: Mapping[str, Any]) -> "Preprocessing":
-    """Inverts `to_json`; every field must be there and no other."""
+    """Inverts `to_json`; all fields but later ones must be there, no other."""
     names = {field.name for field in dataclasses.fields(cls)}
-    if set(fields) != names:
+    if set(fields) | _LATER != names:
       raise errors.UserError(
         f"preprocessing has the fields {sorted(fields)}, and must have "
-        f"exactly {sorted(names)}."
+        f"exactly {sorted(names - _LATER)}, and may have {sorted(_LATER)}."
       )
     return cls(**fields)
 
@@ -108,11 +116,14 @@ def preprocess_image(
 
   Args:
     image: a PIL image, the path of a file, or uint8 [H, W], [H, W, 1] or
-      [H, W, 3]. Alpha is dropped, grey is repeated, EXIF rotation is ignored,
-      as in evaluation.
+      [H, W, 3]. Its colours and its rotation are taken as in evaluation, by
+      `reading.py`.
     preprocessing: what the weights expect. Its mean and std are NOT applied.
+
+  Raises:
+    UserError: what cannot be read, and why.
   """
-  rgb = _to_pil(image).convert("RGB")
+  rgb = _to_rgb(image, preprocessing.exif_rotation)
   width, height = rgb.size
   new_height, new_width = preprocessing.resized(height, width)
   # Two calls, width first: in one, Pillow 13 chooses the order by the sizes
@@ -125,25 +136,43 @@ def preprocess_image(
   return np.asarray(rgb.crop((left, top, left + size, top + size)))
 
 
-def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
+def _to_rgb(
+  image: Image.Image | np.ndarray | str | os.PathLike, exif_rotation: bool
+) -> Image.Image:
   if isinstance(image, Image.Image):
-    return image
-  if not isinstance(image, np.ndarray | str | os.PathLike):
-    raise errors.UserError(
-      f"image is of type {type(image).__name__}, and must be a path, a PIL "
-      "image or a NumPy array."
-    )
-  if not isinstance(image, np.ndarray):
     try:
-      path = storage.absolute(image)
-      with path.open("rb") as file, Image.open(file) as opened:
-        return opened.convert("RGB")
-    except FileNotFoundError:
-      raise
-    except (OSError, Image.DecompressionBombError) as error:
-      raise errors.UserError(
-        f"{os.fspath(image)} cannot be read as an image: {error}"
-      ) from error
+      return reading.to_rgb(image, exif_rotation=exif_rotation)
+    except (errors.UserError, OSError, SyntaxError) as error:
+      # A damaged file that is read only now.
+      raise errors.UserError(f"the image cannot be read: {error}.") from error
+  if isinstance(image, np.ndarray):
+    return _from_array(image).convert("RGB")
+  if isinstance(image, str | os.PathLike):
+    return _read_file(image, exif_rotation)
+  raise errors.UserError(
+    f"image is of type {type(image).__name__}, and must be a path, a PIL "
+    "image or a NumPy array."
+  )
+
+
+def _read_file(path: str | os.PathLike, exif_rotation: bool) -> Image.Image:
+  name = os.fspath(path)
+  try:
+    encoded = storage.absolute(path).read_bytes()
+  except OSError as error:
+    raise errors.UserError(
+      f"{name} cannot be read: {error.strerror or error}; name a file that "
+      "you may read."
+    ) from error
+  try:
+    return reading.read(encoded, exif_rotation=exif_rotation)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"{reading.unreadable(name, len(encoded), str(error))}."
+    ) from error
+
+
+def _from_array(image: np.ndarray) -> Image.Image:
   if image.dtype != np.uint8:
     raise errors.UserError(
       f"image.dtype={image.dtype} must be uint8, pixels of 0 to 255; "
@@ -169,5 +198,12 @@ def _channels(values: Any, name: str) -> tuple[float, ...]:
     raise errors.UserError(
       f"Preprocessing.{name}={values!r} must be three finite numbers, one a "
       f"channel (r, g, b), of [0, 1] pixels."
+    )
+  if max(channels) > 1:  # Pixels of 0 to 1 have no such mean or spread.
+    scaled = ", ".join(f"{channel / 255:.6g}" for channel in channels)
+    raise errors.UserError(
+      f"Preprocessing.{name}={channels} must be at most 1 in every channel: "
+      f"it is of [0, 1] pixels. If it is of [0, 255] pixels, divide it by 255: "
+      f"{name}=({scaled})."
     )
   return channels

@@ -106,6 +106,8 @@ class EvalBatches:
       lambda n: self.split.sequence(start + n * self.batch_size, stop),
       self.split,
       self.batch_size,
+      remedy="replace or remove it: data.on_damaged='skip' is for training, "
+      "and evaluation counts every image",
     ):
       done += 1
       yield self._filled(batch)

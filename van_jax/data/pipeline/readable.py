@@ -12,12 +12,12 @@ import contextlib
 import re
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from van_jax import errors
-from van_jax.data.images import decode
+from van_jax.data.images import decode, reading
 from van_jax.data.sources.split import Split
 from van_jax.data.tensorflow import tf
 
@@ -73,8 +73,8 @@ def _read(
     except tf.errors.OpError as error:
       culprit = _culprit(order_from(done).take(batch_size), split, remedy)
       message = culprit or (
-        f"{split.title} cannot be read: {_reason(error)}. Files of it are "
-        f"damaged; replace them, or prepare the data set again."
+        f"{split.title} cannot be read: {_reason(error, split.title)}. Files "
+        f"of it are damaged; replace them, or prepare the data set again."
       )
     else:
       done += 1
@@ -92,22 +92,69 @@ def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:
       *_, index, handle = next(iterator)
     except (StopIteration, tf.errors.OpError):
       return None
-    name = split.describe(int(index))
-    try:
-      encoded = split.fetch(handle)["image"]
-    except tf.errors.OpError as error:
-      return f"{name} cannot be read: {_reason(error)}"
-    try:
-      decode.decode(encoded)
-    except tf.errors.OpError as error:
-      return (
-        f"{name} is damaged or not an image ({len(encoded.numpy())} bytes): "
-        f"{_reason(error)}; {remedy}."
-      )
+    found = fault(split, int(index), handle, remedy)
+    if found:
+      return found.message
 
 
-def _reason(error: Any) -> str:
-  """Returns the first line of a TensorFlow error, without its graph's names."""
+class Fault(NamedTuple):
+  """What is wrong with an example.
+
+  Attributes:
+    message: the whole of it, with the remedy.
+    damaged: whether it is the example that is damaged or gone; else it is out
+      of reach, and may be whole.
+  """
+
+  message: str
+  damaged: bool
+
+
+# What TensorFlow says of a file that is gone, or is none.
+_GONE = ("NotFoundError", "FailedPreconditionError", "OutOfRangeError")
+
+
+def fault(split: Split, index: int, handle: Any, remedy: str) -> Fault | None:
+  """Returns what is wrong with an example; None if it can be read.
+
+  Args:
+    split: that it is of.
+    index: its number.
+    handle: what the split fetches it by.
+    remedy: what to do about a damaged one.
+  """
+  name = split.describe(index)
+  try:
+    encoded = split.fetch(handle)["image"]
+  except tf.errors.OpError as error:
+    damaged = type(error).__name__ in (*_GONE, "DataLossError")
+    if isinstance(error, tf.errors.PermissionDeniedError):
+      remedy = "make it readable, by `chmod -R u+rX` of its folder say"
+    elif not damaged:
+      remedy = "see to its storage, and start again"
+    message = f"{name} cannot be read: {_reason(error, name)}; {remedy}."
+    return Fault(message, damaged)
+  try:
+    decode.decode(encoded)
+  except errors.UserError as error:
+    reason = str(error)
+  except tf.errors.OpError as error:
+    # As `preprocess_image` says it, but where TensorFlow is stricter.
+    reason = reading.complaint(encoded.numpy()) or _reason(error, name)
+  else:
+    return None
+  line = reading.unreadable(name, len(encoded.numpy()), reason)
+  return Fault(f"{line}; {remedy}.", True)
+
+
+def _reason(error: Any, name: str) -> str:
+  """Returns the first line of a TensorFlow error, without its graph's names.
+
+  Args:
+    error: from a graph, or from a single operation.
+    name: of what cannot be read; it is left out.
+  """
   line = error.message.strip().splitlines()[0]
-  line = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]", "", line)
+  line = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]( name:)?", "", line)
+  line = line.replace(f"{name}; ", "").replace(name, "it")
   return line.strip().rstrip(".")[:300]

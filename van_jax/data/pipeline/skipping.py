@@ -16,8 +16,8 @@ import numpy as np
 from absl import logging
 
 from van_jax import errors
-from van_jax.data.pipeline import grouping
-from van_jax.data.sources.split import Split
+from van_jax.data.pipeline import grouping, readable
+from van_jax.data.sources.split import IndexedSplit, Split
 from van_jax.data.tensorflow import tf
 
 # Images in work at a time: some that wait, so that no core does.
@@ -76,7 +76,8 @@ def repaired(
     The rest of them, "image" [B, S, S, 3] and what belongs to it.
 
   Raises:
-    UserError: a batch has no good example.
+    UserError: a batch has no good example, or an image failed that is not
+      damaged: for lack of a permission, say, or of a network.
   """
   known = set()
   for batch in batches:
@@ -84,6 +85,7 @@ def repaired(
     for index in batch["index"][damaged].tolist():
       if index not in known:
         known.add(index)
+        _check_damaged(split, index)
         logging.warning(
           "%s is damaged, and skipped; %d so far.",
           split.describe(index),
@@ -91,6 +93,22 @@ def repaired(
         )
     names = batch.keys() - {"index", "damaged"}
     yield {name: _replaced(batch, name, split) for name in names}
+
+
+def _check_damaged(split: Split, index: int) -> None:
+  """Raises UserError where an image failed that is not damaged."""
+  if not isinstance(split, IndexedSplit):
+    return  # Its examples came along with the order, so were in reach.
+  handle = tf.constant(index, tf.int64)
+  found = readable.fault(split, index, handle, "replace it")
+  if found is None:
+    raise errors.UserError(
+      f"{split.describe(index)} failed and can be read now, so that it is not "
+      "damaged: storage that fails at times does this, or an augmentation "
+      "operation of one's own; mend that, and start again."
+    )
+  if not found.damaged:
+    raise errors.UserError(found.message)
 
 
 def _replaced(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from etils import epy
@@ -63,8 +64,9 @@ def train_batches(
     repeats=how.repeats,
   )
   split = _checked_training(source, share, seed)
+  decode_crop = crop.cropper(how, exif_rotation=source.exif_rotation)
   skip = source.on_damaged == "skip"
-  return _train_iterator(split, seed, share, how, skip=skip)
+  return _train_iterator(split, seed, share, how, decode_crop, skip=skip)
 
 
 def _train_iterator(
@@ -72,10 +74,10 @@ def _train_iterator(
   seed: int,
   share: Share,
   how: Augmentation,
+  decode_crop: Callable[[Any, Any], tuple[Any, Any]],
   *,
   skip: bool,
 ) -> Iterator[Batch]:
-  decode_crop = crop.cropper(how)
   finish = render.compile_renderer(how)
 
   def example(epoch, repetition, index, handle):
@@ -103,7 +105,8 @@ def _train_iterator(
     order_from,
     split,
     size,
-    remedy="replace it, or set on_damaged='skip'",  # Removing moves others.
+    # Removing it would move others.
+    remedy="replace it, or set data.on_damaged='skip'",
   )
   return skipping.repaired(batches, split) if skip else batches
 

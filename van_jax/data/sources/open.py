@@ -37,6 +37,8 @@ class Source:
     train: the training split, or None when it was not asked for.
     evaluation: the evaluation split, or None when it was not asked for.
     on_damaged: what a damaged training image does, "raise" or "skip".
+    exif_rotation: whether training images are turned as their EXIF data say;
+      those of evaluation have it from `Preprocessing`.
   """
 
   name: str
@@ -44,6 +46,7 @@ class Source:
   train: Split | None
   evaluation: Split | None
   on_damaged: str = "raise"
+  exif_rotation: bool = False
 
   @property
   def num_train(self) -> int:
@@ -68,6 +71,7 @@ def open_source(
   train_split: str | None = "train",
   eval_split: str | None = "validation",
   on_damaged: str = "raise",
+  exif_rotation: bool = False,
   options: Mapping[str, Any] = types.MappingProxyType({}),
 ) -> Source:
   """Opens a data set; images are read later.
@@ -84,6 +88,8 @@ def open_source(
     on_damaged: "raise" makes a damaged training image an error that names it;
       "skip" shows another one of its batch instead, and logs it. In evaluation
       it is always an error.
+    exif_rotation: whether training images are turned as their EXIF data say;
+      timm, torchvision and the published scores ignore it.
     options: the opener's own: `shuffle_megabytes` of TFDS data sets.
 
   Raises:
@@ -95,6 +101,7 @@ def open_source(
       "train_split=None and eval_split=None leave nothing to open; name one."
     )
   arguments.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
+  arguments.check_bool(exif_rotation, "data.exif_rotation")
   if not directory:
     raise errors.UserError(f"directory={directory!r} must name a folder.")
   open_split = _open(name, listing.absolute(directory), dict(options))
@@ -103,7 +110,14 @@ def open_source(
   if train and evaluation:
     _check_same_classes(train, evaluation)
   opened = [split for split in (train, evaluation) if split]
-  return Source(name, opened[0].class_names, train, evaluation, on_damaged)
+  return Source(
+    name=name,
+    class_names=opened[0].class_names,
+    train=train,
+    evaluation=evaluation,
+    on_damaged=on_damaged,
+    exif_rotation=exif_rotation,
+  )
 
 
 def _open(
