@@ -209,3 +209,14 @@ def test_configs_that_come_along_are_found_from_any_folder(
 def test_a_remote_config_file_is_refused(parse):
   with pytest.raises(ValueError, match=r"gs://bucket/run\.py must be a local"):
     parse("--config=gs://bucket/run.py", "--workdir=w")
+
+
+def test_our_configs_know_the_papers_names_and_list_what_they_know(parse):
+  config_files.make_importable()
+  path = "--config=configs/imagenet1k.py"
+  large = parse(f"{path}:van_large", "--workdir=w")
+  assert large.model.drop_path_rate == 0.2
+  with pytest.raises(ValueError, match=r"'van_b9' may not .*van_b0.*van_tiny"):
+    parse(f"{path}:van_b9", "--workdir=w")
+  with pytest.raises(ValueError, match=r"'tdfs' may not .*there are tfds"):
+    parse("--config=configs/cifar10.py:tdfs", "--workdir=w")
