@@ -1,6 +1,7 @@
 """Converts PyTorch or Paddle weights of VAN to a bundle, or weights back.
 
 python convert_torch_weights.py --input=van_tiny_754.pth.tar --output=bundles/b0
+python convert_torch_weights.py --input=van_b0.official --output=bundles/b0
 python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 """
 
@@ -10,9 +11,18 @@ from van_jax import errors
 from van_jax.cli import command
 
 _INPUT = flags.DEFINE_string(
-  "input", None, "Weights; with --to, a bundle or workdir."
+  "input",
+  None,
+  "Weights; with --to, a bundle or workdir. Or a released name, https://..., "
+  "hf://OWNER/NAME[/FILE].",
 )
 _OUTPUT = flags.DEFINE_string("output", None, "A bundle; with --to, weights.")
+_CACHE = flags.DEFINE_string(
+  "cache",
+  None,
+  "Folder for what is downloaded; $VAN_JAX_CACHE or ~/.cache/van_jax when left "
+  "out.",
+)
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
 _TO = flags.DEFINE_enum(
   "to", None, ["official", "mmpretrain", "huggingface"], "Format to write."
@@ -40,10 +50,12 @@ def _load_workdir(path):
 
 
 def _convert():
+  from van_jax import released
   from van_jax.interop import convert as conversion
 
+  local = released.local_bundle if _TO.value else released.local_file
   arguments = {
-    "input": _INPUT.value,
+    "input": local(_INPUT.value, cache_dir=_CACHE.value),
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }

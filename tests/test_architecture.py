@@ -26,6 +26,7 @@ FLOORS = {
   "tasks": 2,
   "interop": 3,
   "analysis": 3,
+  "released": 4,
   "cli": 4,
   "experiment": 5,
   # A command in data's folder, for its name: it starts what reads the config,
