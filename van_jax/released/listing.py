@@ -30,12 +30,12 @@ class Pretrained(NamedTuple):
 
 
 class Listing(tuple[Pretrained, ...]):
-  """Rows, which print as a table."""
+  """Rows, which print as a table; the addresses, long ones, are left out."""
 
   __slots__ = ()
 
   def __repr__(self) -> str:
-    rows = [Pretrained._fields, *([_cell(v) for v in row] for row in self)]
+    rows = [[_cell(v) for v in row[:-1]] for row in (Pretrained._fields, *self)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
       "  ".join(

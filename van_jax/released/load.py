@@ -158,8 +158,8 @@ def _make(path: pathlib.Path, file: pathlib.Path, record: cache.Record) -> None:
     if size > free:
       raise errors.UserError(
         f"the bundle of {file.name} needs {size / 1e6:.1f} MB, and "
-        f"{own.parent} has {free / 1e6:.1f} free; make room, or name another folder with "
-        f"{cache.VARIABLE}."
+        f"{own.parent} has {free / 1e6:.1f} free; make room, or name another "
+        f"folder with {cache.VARIABLE}."
       )
     fields = {
       f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle)

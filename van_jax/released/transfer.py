@@ -180,11 +180,14 @@ def _write(one: _Download, response: Any, here: int) -> None:
           raise _too_large(one, here)
         progress.update(here)
       os.fsync(file.fileno())
+    except answers.BrokenError as error:
+      of = "" if total is None else f" of {total} that the server announced"
+      raise answers.BrokenError(f"{error} after {here} bytes{of}") from error
     finally:
       progress.close(here)
   if total is not None and here != total:
     raise answers.BrokenError(
-      f"the server broke off after {here} bytes of {total} that it announced"
+      f"the file ended after {here} bytes of {total} that the server announced"
     )
 
 
