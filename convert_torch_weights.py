@@ -55,7 +55,7 @@ def _convert():
 
   local = released.local_bundle if _TO.value else released.local_file
   arguments = {
-    "input": local(_INPUT.value, cache_dir=_CACHE.value),
+    "input": local(str(_INPUT.value), cache_dir=_CACHE.value),
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }
