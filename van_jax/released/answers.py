@@ -47,7 +47,10 @@ def unreachable(error: Exception, url: str) -> Exception:
   if isinstance(error, exceptions.Timeout):
     return BrokenError(f"{parts.hostname} does not answer in time")
   if isinstance(error, exceptions.ConnectionError):
-    return BrokenError(f"there is no connection to {parts.hostname}")
+    return BrokenError(
+      f"there is no connection to {parts.hostname}; look after the network, or "
+      f"name a proxy in {parts.scheme}_proxy"
+    )
   return FailedError(f"it cannot be asked for: {error}")
 
 

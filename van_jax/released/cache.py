@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from van_jax import errors, storage
 
 VARIABLE = "VAN_JAX_CACHE"
+_ROOM, _ROOM_SECONDS = ".making_", 86_400  # No conversion takes a day.
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 600  # For another process whose download does not grow.
 
@@ -47,25 +48,32 @@ def folder(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
       of caches (XDG_CACHE_HOME, ~/.cache).
 
   Raises:
-    UserError: if nothing can be written there.
+    UserError: if there is none and it cannot be made, or it is not local. One
+      that can only be read will do for what it holds.
   """
   chosen = given or os.environ.get(VARIABLE) or _default()
   path = storage.absolute(chosen)
-  if "://" in os.fspath(path) or str(path).startswith("~"):
+  if "://" in os.fspath(path):
     raise errors.UserError(
       f"the cache {chosen} must be a local folder; name one with {VARIABLE}, "
       "or the cache option."
     )
   try:
     path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=path):
-      pass
   except OSError as error:
-    raise errors.UserError(
-      f"the cache {chosen} cannot be written ({error.strerror or error}); name "
-      f"another folder with {VARIABLE}, or the cache option."
-    ) from error
+    raise unwritable(chosen, error) from error
   return pathlib.Path(path)
+
+
+def unwritable(
+  path: str | os.PathLike[str], error: OSError
+) -> errors.UserError:
+  """Returns the error of a place in the cache that cannot be written."""
+  reason = error.strerror or error
+  return errors.UserError(
+    f"the cache {path} cannot be written ({reason}); make room, or name "
+    f"another folder with {VARIABLE}, or the cache option."
+  )
 
 
 def place(cache: pathlib.Path, url: str, name: str) -> pathlib.Path:
@@ -121,7 +129,11 @@ def locked(path: pathlib.Path) -> Iterator[None]:
 def room(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields a folder of one's own beside `path`, and removes what is left."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  own = pathlib.Path(tempfile.mkdtemp(prefix=".making_", dir=path.parent))
+  for left in path.parent.glob(f"{_ROOM}*"):  # By processes that were killed.
+    with contextlib.suppress(OSError):
+      if time.time() - left.stat().st_mtime > _ROOM_SECONDS:
+        shutil.rmtree(left)
+  own = pathlib.Path(tempfile.mkdtemp(prefix=_ROOM, dir=path.parent))
   try:
     yield own
   finally:
@@ -155,6 +167,10 @@ def _default() -> str:
   home = os.environ.get("XDG_CACHE_HOME", "").strip()
   if not os.path.isabs(home):  # What the XDG specification wants ignored.
     home = os.path.join(os.path.expanduser("~"), ".cache")
+  if home.startswith("~"):  # Some containers' users have no home.
+    raise errors.UserError(
+      f"there is no home folder to keep downloads in; name one with {VARIABLE}."
+    )
   return os.path.join(home, "van_jax")
 
 

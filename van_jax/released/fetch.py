@@ -32,6 +32,8 @@ def fetch(address: Address, folder: pathlib.Path) -> pathlib.Path:
     UserError: if it does not come, or is another file than its name says.
   """
   path = cache.place(folder, address.url, address.name)
+  if cache.read_record(path) and _is_sound(path, address):
+    return path  # The cache may be one that can only be read.
   with _told(address, path), cache.locked(path):
     if not _is_sound(path, address):
       for name in address.beside:

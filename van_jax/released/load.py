@@ -102,8 +102,8 @@ def _address(text: str, folder: pathlib.Path) -> Address:
   """Returns the address that a name or an address stands for."""
   if (named := table.find(text)) is not None:
     text = named[1].address
-  row = next((r for r in table.ROWS.values() if r.address == text), None)
-  beside = row.beside if row else None
+  row = table.find_address(text)
+  text, beside = (row.address, row.beside) if row else (text, None)
   return hub.address(text, folder, beside) or addresses.web(text, beside or ())
 
 
@@ -117,7 +117,10 @@ def _bundle(address: Address, folder: pathlib.Path) -> pathlib.Path:
     assert record is not None, file
     path = _bundle_path(folder, file, record)
     if _damaged(path):
-      _make(path, file, record)
+      try:
+        _make(path, file, record)
+      except OSError as error:
+        raise cache.unwritable(path, error) from error
     return path
   return _bundle_path(folder, file, record)
 

@@ -21,7 +21,7 @@ class Progress:
     self._name, self._total = name, total
     self._first, self._start = done, time.monotonic()
     self._terminal = sys.stderr.isatty()
-    self._said = -float("inf")
+    self._said = -float("inf") if self._terminal else self._start
     self.update(done)
 
   def update(self, done: int) -> None:

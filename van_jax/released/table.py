@@ -127,6 +127,16 @@ def find(name: str) -> tuple[str, Row] | None:
   return (name, ROWS[name]) if name in ROWS else None
 
 
+def find_address(text: str) -> Row | None:
+  """Returns the row whose file, or whose repository on the hub, is named."""
+  text = text.rstrip("/")
+  for row in ROWS.values():
+    folder = row.address.rpartition("/")[0]
+    if text in (row.address, folder if folder.startswith("hf://") else ""):
+      return row
+  return None
+
+
 def suggestion(name: str) -> str:
   """Returns the names that a user may have meant, as words."""
   known = [*DEFAULTS, *ROWS]
