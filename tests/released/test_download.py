@@ -1,9 +1,11 @@
 """A file comes whole and once, whatever the connection does meanwhile."""
 
 import hashlib
+import io
 import os
 import pathlib
 import re
+import sys
 import threading
 
 import file_server
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 from van_jax import errors, released
-from van_jax.released import cache, transfer
+from van_jax.released import cache, progress, transfer
 
 pytestmark = pytest.mark.usefixtures("cache_dir")
 
@@ -197,6 +199,22 @@ def test_how_far_it_is_is_told_on_stderr(server, capsys):
   said = capsys.readouterr()
   assert "w.pth: 0.3 of 0.3 MB (100 %)" in said.err
   assert not said.out
+
+
+def test_on_a_terminal_it_is_one_line_that_moves(monkeypatch):
+  class Terminal(io.StringIO):
+    def isatty(self):
+      return True
+
+  terminal = Terminal()
+  monkeypatch.setattr(sys, "stderr", terminal)
+  monkeypatch.setattr(progress, "_TERMINAL_SECONDS", 0.0)
+  told = progress.Progress("w.pth", done=0, total=4_000_000)
+  told.update(1_000_000)
+  told.close(4_000_000)
+  said = terminal.getvalue()
+  assert "\rw.pth: 1.0 of 4.0 MB (25 %)" in said
+  assert said.count("\n") == 1
 
 
 def test_names_of_a_server_stay_in_their_folder(server, cache_dir):

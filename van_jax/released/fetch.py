@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from absl import logging
 
 from van_jax import errors
-from van_jax.released import addresses, answers, cache, transfer
+from van_jax.released import addresses, answers, cache, drafts, transfer
 from van_jax.released.addresses import Address
 
 # The largest that is published: the authors' B6, three times 283.9 M floats.
@@ -87,15 +87,15 @@ def _fetch_into(address: Address, path: pathlib.Path, limit: int) -> None:
   result = transfer.download(address, draft, limit=limit)
   if (reason := _misfit(draft, address, result)) and result.resumed:
     logging.warning("%s: %s; once more from the start.", path.name, reason)
-    transfer.forget(draft)
+    drafts.forget(draft)
     result = transfer.download(address, draft, limit=limit)
     reason = _misfit(draft, address, result)
   if reason:
-    transfer.forget(draft)
+    drafts.forget(draft)
     raise answers.FailedError(reason)
   digest = cache.digest(draft)
   os.replace(draft, path)
-  transfer.forget(draft)
+  drafts.forget(draft)
   _write_record(path, address, digest)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import json
 import os
 import pathlib
 import shutil
@@ -13,7 +12,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax.released import addresses, answers
+from van_jax.released import addresses, answers, drafts
 from van_jax.released.progress import Progress
 
 _TIMEOUTS = (20.0, 30.0)  # Seconds: to connect; between two pieces.
@@ -74,7 +73,7 @@ def download(
   """
   import requests
 
-  failures, best = 0, _size(draft)
+  failures, best = 0, drafts.size(draft)
   with requests.Session() as session:
     one = _Download(address, draft, limit, session)
     while True:
@@ -82,7 +81,7 @@ def download(
         _attempt(one)
         return Result(one.sha256, one.resumed)
       except answers.BrokenError as error:
-        here = _size(draft)
+        here = drafts.size(draft)
         failures = 0 if here >= best + _GAIN else failures + 1
         best = max(best, here)
         if failures >= _TRIES or not one.answered:
@@ -91,30 +90,25 @@ def download(
         time.sleep(_PAUSE_SECONDS * 2 ** max(failures - 1, 0))
 
 
-def forget(draft: pathlib.Path) -> None:
-  """Removes a draft."""
-  draft.unlink(missing_ok=True)
-  _validator_path(draft).unlink(missing_ok=True)
-
-
 def _attempt(one: _Download) -> None:
   """Asks once for what is missing, and writes it."""
-  here, validator = _size(one.draft), _validator(one)
-  if here and validator is None:
-    forget(one.draft)
+  here, version = drafts.size(one.draft), drafts.version(one.draft)
+  # Parts of two versions are found out where the hash is known, and only there.
+  if here and not (version or one.address.sha256 or one.sha256):
+    drafts.forget(one.draft)
     here = 0
   headers = {"Accept-Encoding": "identity", "User-Agent": "van_jax"}
   if here:
     headers["Range"] = f"bytes={here}-"
-    if validator:
-      headers["If-Range"] = validator
+    if version:
+      headers["If-Range"] = version
   with contextlib.closing(_open(one, headers)) as response:
     one.answered = True
     if here and response.status_code == 416:
       if answers.content_range(response)[1] == here:
         one.resumed = True
         return
-      forget(one.draft)
+      drafts.forget(one.draft)
       raise answers.BrokenError(
         "the file has become shorter since its first part came"
       )
@@ -122,7 +116,7 @@ def _attempt(one: _Download) -> None:
     if response.status_code != 206:
       here = 0
     elif answers.content_range(response)[0] != here:
-      forget(one.draft)
+      drafts.forget(one.draft)
       raise answers.BrokenError(
         "the server sent another part than it was asked for"
       )
@@ -162,7 +156,7 @@ def _write(one: _Download, response: Any, here: int) -> None:
   total = answers.total(response, here)
   if total is not None:
     _check_room(one, total, here)
-  _keep_validator(one, response)
+  drafts.keep_version(one.draft, response)
   progress = Progress(
     one.draft.name.removesuffix(".partial"), done=here, total=total
   )
@@ -170,7 +164,7 @@ def _write(one: _Download, response: Any, here: int) -> None:
     try:
       for data in _pieces(response):
         if not here and answers.is_page(data):
-          forget(one.draft)
+          drafts.forget(one.draft)
           raise answers.FailedError(answers.A_PAGE)
         view = memoryview(data)
         while view:
@@ -225,39 +219,8 @@ def _check_room(one: _Download, total: int, here: int) -> None:
 
 
 def _too_large(one: _Download, size: int) -> answers.FailedError:
-  forget(one.draft)
+  drafts.forget(one.draft)
   return answers.FailedError(
     f"it has {size / 1e6:.1f} MB or more, and {one.limit / 1e6:.1f} are the "
     "most that is fetched"
   )
-
-
-def _keep_validator(one: _Download, response: Any) -> None:
-  """Writes what tells this version of the file from another."""
-  tag = response.headers.get("ETag", "")
-  if not tag or tag.startswith("W/"):  # A weak one may not be sent back.
-    tag = response.headers.get("Last-Modified", "")
-  _validator_path(one.draft).write_text(json.dumps(tag), encoding="utf-8")
-
-
-def _validator(one: _Download) -> str | None:
-  """Returns the draft's; "" for none needed, None where it cannot go on."""
-  try:
-    tag = json.loads(_validator_path(one.draft).read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError):
-    tag = ""
-  known = one.address.sha256 or one.sha256  # Then a mixture is found out.
-  if isinstance(tag, str) and tag.isprintable() and tag.isascii() and tag:
-    return tag
-  return "" if known else None
-
-
-def _validator_path(draft: pathlib.Path) -> pathlib.Path:
-  return draft.with_name(f"{draft.name}.tag")
-
-
-def _size(path: pathlib.Path) -> int:
-  try:
-    return path.stat().st_size
-  except OSError:
-    return 0
