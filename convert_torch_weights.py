@@ -1,6 +1,7 @@
 """Converts PyTorch or Paddle weights of VAN to a bundle, or weights back.
 
 python convert_torch_weights.py --input=van_tiny_754.pth.tar --output=bundles/b0
+python convert_torch_weights.py --input=van_b0.official --output=bundles/b0
 python convert_torch_weights.py --input=bundles/b0 --output=b0.pth --to=official
 """
 
@@ -12,7 +13,8 @@ from van_jax.cli import command
 _INPUT = flags.DEFINE_string(
   "input",
   None,
-  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams; with "
+  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams; a released "
+  "name (van_b0, van_b4.in21k, ...), https://... or hf://OWNER/NAME[/FILE]; with "
   "--to, a bundle's folder or a run's workdir.",
 )
 _OUTPUT = flags.DEFINE_string(
@@ -20,6 +22,12 @@ _OUTPUT = flags.DEFINE_string(
   None,
   "Folder of the bundle to write; with --to, the file of weights, or for "
   "huggingface the folder.",
+)
+_CACHE = flags.DEFINE_string(
+  "cache",
+  None,
+  "Folder for what is downloaded; $VAN_JAX_CACHE or ~/.cache/van_jax when left "
+  "out.",
 )
 _OVERWRITE = flags.DEFINE_bool(
   "overwrite", False, "Replace what is there, if it is of the same kind."
@@ -82,11 +90,12 @@ def _load_workdir(path):
 
 
 def _convert():
-  from van_jax import parallel
+  from van_jax import parallel, released
   from van_jax.interop import convert as conversion
 
+  local = released.local_bundle if _TO.value else released.local_file
   arguments = {
-    "input": _INPUT.value,
+    "input": local(str(_INPUT.value), cache_dir=_CACHE.value),
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }

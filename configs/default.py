@@ -24,7 +24,8 @@ def get_config() -> Any:
   config.seed = 0  # Of the first weights, order, augmentation and dropout.
   config.batch_size = 1024  # Images an update, over all devices.
   config.accumulation_steps = 1  # Micro-batches that a batch is cut into.
-  config.pretrained_bundle = ""  # Folder to fine-tune from; "" for none.
+  # Folder, or released weights' name, to fine-tune from; "" for none.
+  config.pretrained_bundle = ""
   config.compilation_cache = "~/.cache/van_jax"  # Folder; "" for none.
 
   config.model = config_dict.ConfigDict()

@@ -26,6 +26,7 @@ FLOORS = {
   "tasks": 2,
   "interop": 3,
   "analysis": 3,
+  "released": 4,
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from van_jax import errors, parallel
+from van_jax import errors, parallel, released
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,
@@ -41,7 +41,8 @@ def evaluate(
 
   Args:
     config: the data, the batch size, and how the model is run.
-    checkpoint: a bundle's folder, or a training workdir.
+    checkpoint: a bundle's folder, a training workdir, or the name or address
+      of released weights.
     step: of a workdir: "latest", "best", or a number.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     suite: test sets to score on instead, "val,a,c"; see
@@ -60,6 +61,7 @@ def evaluate(
     CheckpointError: a checkpoint that is missing or damaged.
   """
   config_check.check_config(config)
+  checkpoint = released.local_bundle(checkpoint)
   weights.check_is_weights(checkpoint)
   if output:
     scoring.check_output(output)

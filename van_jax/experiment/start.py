@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from absl import logging
 
-from van_jax import bundle as bundle_lib, parallel
+from van_jax import bundle as bundle_lib, parallel, released
 from van_jax.experiment import config_check, scoring
 from van_jax.experiment.sections import Config
 from van_jax.training import randomness
@@ -22,7 +22,8 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   if not config.pretrained_bundle:
     return None
   bundle = bundle_lib.load_bundle(
-    config.pretrained_bundle, attention=scoring.attention_class(config)
+    released.local_bundle(config.pretrained_bundle),
+    attention=scoring.attention_class(config),
   )
   pretrained.check(config_check.abstract_variables(config), bundle.variables)
   for name in ("mean", "std"):
