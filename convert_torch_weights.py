@@ -18,7 +18,10 @@ _TO = flags.DEFINE_enum(
   "to", None, ["official", "mmpretrain", "huggingface"], "Format to write."
 )
 _OPTIONS = {
-  "averaged": flags.DEFINE_bool("averaged", False, "The file's EMA weights."),
+  "averaged": flags.DEFINE_bool("averaged", None, "The file's EMA weights."),
+  "layer_norm_epsilon": flags.DEFINE_float(
+    "layer_norm_epsilon", None, "Of the stage norms; as the file tells."
+  ),
   "labels": flags.DEFINE_string("labels", None, "File, a class name a line."),
   "verify": flags.DEFINE_bool("verify", False, "Compare with PyTorch."),
   "images": flags.DEFINE_string("images", None, "Folder to verify with."),

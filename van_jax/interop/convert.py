@@ -9,10 +9,17 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, storage
+from van_jax import bundle as bundle_lib, errors, models, storage
+from van_jax.data.images import preprocessing as preprocessing_lib
 from van_jax.interop import export, provenance
 from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.facts import class_names, published_preprocessing
+from van_jax.interop.facts import (
+  class_names,
+  hugging_face,
+  image_processors,
+  published_preprocessing,
+  stage_norms,
+)
 from van_jax.interop.names import state_dicts
 from van_jax.interop.proof import official_arrays, photographs, verification
 from van_jax.interop.readers import torch_file, weight_files
@@ -85,9 +92,10 @@ def convert(
 def read_weights(
   path: Path,
   *,
-  averaged: bool = False,
+  averaged: bool | None = None,
   preprocessing: Mapping[str, Any] | None = None,
   labels: Sequence[str] | None = None,
+  layer_norm_epsilon: float | None = None,
 ) -> bundle_lib.Bundle:
   """Reads a file of weights.
 
@@ -95,32 +103,38 @@ def read_weights(
   their shapes.
 
   Args:
-    path: the file.
-    averaged: take the moving average that the file has of its weights.
+    path: the file, an index of shards, or Hugging Face's folder of either.
+    averaged: take the moving average that the file has of its weights, or do
+      not; None for what the program that wrote it would load.
     preprocessing: fields of `Preprocessing` that are to differ from what
-      published weights of this kind were trained for.
+      the file's folder says, or published weights of this kind were trained
+      for.
     labels: one name a class; None for what the file or ImageNet says.
+    layer_norm_epsilon: of the four stage norms; None for what the file tells,
+      or its project has.
 
   Raises:
     UserError: if the file is damaged, unsafe, or not VAN's weights.
   """
   path = storage.absolute(path)
   with weight_files.open_weights(path) as contents:
-    weights, assignment = _assigned(path, contents, averaged)
+    weights, config, assignment = _assigned(
+      contents, averaged, layer_norm_epsilon
+    )
     chosen = dataclasses.replace(
-      published_preprocessing.choose(weights, assignment.model, contents.tree),
+      _preprocessing(contents, weights, config, assignment.model),
       **(preprocessing or {}),
     )
     if labels is None:
       labels, origin = class_names.choose(
-        contents.tree, path, assignment.model.num_classes
+        contents.tree, config, assignment.model.num_classes
       )
       logging.info("Class names: from %s.", origin)
     logging.info("%s", chosen)
     variables = arrays.read(assignment, _progress)
-    source = provenance.describe(path, contents.container, weights, assignment)
+    source = provenance.describe(contents, weights, assignment)
   source["non_finite"] = arrays.non_finite(variables)
-  for warning in provenance.warnings(source, weights.averages):
+  for warning in provenance.warnings(source, weights):
     logging.warning("%s.", warning)
   return bundle_lib.Bundle(
     model=assignment.model,
@@ -211,19 +225,26 @@ def convert_back(
 
 
 def _assigned(
-  path: Path, contents: weight_files.Contents, averaged: bool
-) -> tuple[state_dicts.StateDict, assign.Assignment]:
+  contents: weight_files.Contents,
+  averaged: bool | None,
+  layer_norm_epsilon: float | None,
+) -> tuple[state_dicts.StateDict, Mapping[str, Any], assign.Assignment]:
+  """Returns the weights, the config that belongs to them, and their places."""
   try:
     weights = state_dicts.find(contents.tree, averaged=averaged)
-    assignment = assign.assign(weights)
-    arrays.check_bytes(assignment, os.path.getsize(path))
-  except ValueError as error:
-    raise errors.UserError(f"{path}: {error}") from error
+    config = hugging_face.config(contents.path, weights)
+    if layer_norm_epsilon is None:
+      layer_norm_epsilon = _epsilon(weights, config, contents.tree)
+    assignment = assign.assign(weights, layer_norm_epsilon=layer_norm_epsilon)
+    hugging_face.check(config, assignment.model)
+    arrays.check_bytes(assignment, contents.bytes)
+  except errors.UserError as error:
+    raise errors.UserError(f"{contents.path}: {error}") from error
   model = assignment.model
   logging.info(
     "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",
-    path,
-    os.path.getsize(path) / 1e6,
+    contents.path,
+    contents.bytes / 1e6,
     contents.container,
     weights.dialect.table.name,
     published_preprocessing.variant(model)
@@ -231,7 +252,44 @@ def _assigned(
     model.num_classes,
     len(assignment.entries),
   )
-  return weights, assignment
+  return weights, config, assignment
+
+
+def _epsilon(
+  weights: state_dicts.StateDict,
+  config: Mapping[str, Any],
+  tree: Mapping[Any, Any],
+) -> float:
+  """Returns the stage norms' epsilon, and says where it could be another."""
+  if (told := hugging_face.epsilon(config)) is not None:
+    return told
+  found = stage_norms.epsilon(weights, tree)
+  if found.doubt:
+    logging.warning(
+      "The stage norms have an epsilon of %s: %s. --layer_norm_epsilon sets "
+      "another.",
+      found.value,
+      found.doubt,
+    )
+  return found.value
+
+
+def _preprocessing(
+  contents: weight_files.Contents,
+  weights: state_dicts.StateDict,
+  config: Mapping[str, Any],
+  model: models.VAN,
+) -> preprocessing_lib.Preprocessing:
+  """Returns what the file's folder says, or published weights have."""
+  best = published_preprocessing.choose(weights, model, contents.tree)
+  if not config:
+    return best
+  published = (
+    published_preprocessing.variant(model) is not None
+    and best == published_preprocessing.HALF
+    and model.num_classes in (0, 1000)
+  )
+  return image_processors.read(contents.path, published=published) or best
 
 
 def _progress(done: int, total: int) -> None:

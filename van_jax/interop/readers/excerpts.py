@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+_LONG = 1 << 200
 LENGTH = 100  # Characters of one part; names of weights have at most 80.
 
 
@@ -14,15 +15,21 @@ def excerpt(value: Any, length: int = LENGTH) -> str:
   """
   if isinstance(value, str):
     shown = value[: length + 1]
-  elif isinstance(value, bool | int | float | None):
-    shown = repr(value) if not isinstance(value, int) or abs(
-      value
-    ) < 1 << 200 else "a huge number"
+  elif isinstance(value, int) and abs(value) >= _LONG:
+    shown = "a huge number"
+  elif value is None or isinstance(value, bool | int | float):
+    shown = repr(value)
   else:
-    return f"a {type(value).__name__}"
+    return kind(value)
   if not shown.isprintable():
-    shown = shown.encode("unicode_escape", "backslashreplace").decode("ascii")
+    shown = shown.encode("unicode_escape").decode("ascii")
   return shown if len(shown) <= length else f"{shown[:length]}..."
+
+
+def kind(value: Any) -> str:
+  """Returns what a part of a file is, such as "a list"."""
+  name = type(value).__name__.lstrip("_")
+  return f"a{'n' * (name[0] in 'aeiouAEIOU')} {name}"
 
 
 def listed(values: Iterable[Any], count: int = 5) -> str:

@@ -59,10 +59,14 @@ class Unknown:
 
   def set_state(self, state: Any) -> None:
     """Forgets the state, but for whether it is a module's."""
-    self.is_module = isinstance(state, dict) and {
-      "_parameters",
-      "_modules",
-    } <= state.keys()
+    self.is_module = (
+      isinstance(state, dict)
+      and {
+        "_parameters",
+        "_modules",
+      }
+      <= state.keys()
+    )
 
 
 class _Unkeyed:
@@ -184,9 +188,7 @@ class Machine:
 
   def _inst(self, name: str) -> None:
     arguments = tuple(self._items())
-    self._stack.append(
-      self._called(self._find(*name.split(" ", 1)), arguments)
-    )
+    self._stack.append(self._called(self._find(*name.split(" ", 1)), arguments))
 
   def _obj(self, _) -> None:
     kind, *arguments = self._items()

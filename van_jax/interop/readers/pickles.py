@@ -252,7 +252,9 @@ _PLAIN: dict[str, Any] = {
   "argparse.Namespace": Call(Namespace),
   "types.SimpleNamespace": Call(Namespace),
   "collections.OrderedDict": Call(_mapping),
-  "collections.defaultdict": Call(lambda factory=None, items=(), *_: _mapping(items)),
+  "collections.defaultdict": Call(
+    lambda factory=None, items=(), *_: _mapping(items)
+  ),
   "collections.Counter": Call(_mapping),
   "collections.deque": Call(_sequence),
   "_codecs.encode": Call(_encode),

@@ -35,9 +35,7 @@ _PROGRAMS = {
 }
 
 
-def read(
-  file: IO[bytes], unknown: collections.Counter[str], name: str
-) -> Any:
+def read(file: IO[bytes], unknown: collections.Counter[str], name: str) -> Any:
   """Returns the tree that torch.save was given.
 
   Args:

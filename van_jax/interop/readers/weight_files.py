@@ -78,8 +78,13 @@ def _opened(
   unknown: collections.Counter[str],
   stack: contextlib.ExitStack,
 ) -> tuple[str, Any]:
-  file = stack.enter_context(path.open("rb"))
-  head = file.read(_HEAD_BYTES)
+  try:
+    file = stack.enter_context(path.open("rb"))
+    head = file.read(_HEAD_BYTES)
+  except OSError as error:
+    raise errors.UserError(
+      f"{path} cannot be read: {error.strerror}; give a file that can."
+    ) from error
   file.seek(0)
   try:
     return _read(path, file, head, unknown, stack)
