@@ -7,7 +7,7 @@ from typing import Any
 from van_jax import errors
 from van_jax.interop.names import key_tables, keys, prefixes
 from van_jax.interop.readers import excerpts, tensors
-from van_jax.interop.readers.pickle_machine import Unknown
+from van_jax.interop.readers.pickle_values import Unknown
 
 # Where programs keep their weights, the plain ones and the averaged ones.
 PLAIN = ("state_dict", "model", "model_state_dict")
@@ -93,7 +93,7 @@ def find(tree: Any, *, averaged: bool | None = None) -> StateDict:
 def _place(
   tree: Mapping[Any, Any], averaged: bool | None
 ) -> tuple[str, bool, str]:
-  """Returns where the weights are, if they are averages, where the others are."""
+  """Returns where the weights are, if averaged, and where the others are."""
   plain = next((p for p in PLAIN if _is_there(tree, p)), "")
   average = next((p for p in AVERAGED if _is_there(tree, p)), "")
   swapped = False
@@ -141,6 +141,12 @@ def _check_known(container: Any, place: str) -> None:
   name, where = excerpts.excerpt(container.name), f'["{place}"]' * bool(place)
   what = f"its {place}" if place else "the file"
   load = f'torch.load("FILE", weights_only=False){where}'
+  if name.endswith(".state_dict"):
+    raise errors.UserError(
+      f"{what} is the method state_dict of a model, not the weights that it "
+      "returns: the parentheses are missing. This makes a good one: "
+      'torch.save(model.state_dict(), "weights.pth").'
+    )
   if container.is_module:
     raise errors.UserError(
       f"{what} is a whole model, a {name}, and not its weights; where its code "

@@ -4,9 +4,13 @@ What a pickle names is never imported and never called, known here or not. These
 names make a file an attack all the same, and so it is refused, not read around.
 """
 
+
+def _words(text: str) -> frozenset[str]:
+  return frozenset(text.split())
+
+
 # Modules, with all below them.
-_MODULES = frozenset(
-  """
+_MODULES = _words("""
   __builtin__ _ctypes _io _pickle _posixsubprocess _socket _thread _winapi
   aiohttp asyncio atexit bdb builtins cProfile cffi cloudpickle codecs
   codeop concurrent ctypes dbm dill distutils doctest ensurepip fileinput
@@ -19,16 +23,13 @@ _MODULES = frozenset(
   torch.distributed.rpc torch.hub torch.package torch.serialization
   torch.utils.cpp_extension types urllib urllib2 venv webbrowser winreg
   xmlrpc zipapp zipfile zipimport
-  """.split()
-)
-_NAMES = frozenset(
-  """
+  """)
+_NAMES = _words("""
   _codecs.lookup functools.reduce numpy.fromfile numpy.fromregex
   numpy.genfromtxt numpy.load numpy.loadtxt numpy.memmap numpy.save
   numpy.savez numpy.savetxt pandas.eval pandas.read_pickle torch.compile
   torch.jit.load torch.load torch.save torch.storage._load_from_bytes
-  """.split()
-)
+  """)
 
 
 def is_hostile(dotted: str) -> bool:

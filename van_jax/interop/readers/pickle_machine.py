@@ -18,59 +18,17 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from van_jax import errors
+from van_jax.interop.readers.pickle_values import (
+  Call,
+  Unknown,
+  as_key,
+  check_depth,
+)
 
 # Of one pickle. VAN-B6 with optimizer and averages makes half a million steps.
 MAX_STEPS = 4_000_000
-MAX_DEPTH = 100
-MAX_KEY_LENGTH = 4096  # Lightning's callbacks have their arguments as keys.
 _MAX_INTEGER = 1 << 2048
 _FREE_TEXT = 1 << 20  # Characters that may be copied beside those read.
-
-
-class Call:
-  """A function of ours in the place of one that a pickle names.
-
-  Attributes:
-    takes_unknown: whether it is called with what is unknown, too.
-  """
-
-  def __init__(
-    self, function: Callable[..., Any], *, takes_unknown: bool = False
-  ):
-    self._function = function
-    self.takes_unknown = takes_unknown
-
-  def __call__(self, *args: Any) -> Any:
-    """Calls it."""
-    return self._function(*args)
-
-
-class Unknown:
-  """Something of a class that is not rebuilt; it has no contents.
-
-  Attributes:
-    name: of the class, dotted.
-    is_module: whether its state is a torch.nn.Module's.
-  """
-
-  def __init__(self, name: str):
-    self.name = name
-    self.is_module = False
-
-  def set_state(self, state: Any) -> None:
-    """Forgets the state, but for whether it is a module's."""
-    self.is_module = (
-      isinstance(state, dict)
-      and {
-        "_parameters",
-        "_modules",
-      }
-      <= state.keys()
-    )
-
-
-class _Unkeyed:
-  """A key that is no scalar and no short text."""
 
 
 class Machine:
@@ -107,7 +65,7 @@ class Machine:
       else:
         _OPERATIONS[opcode.name](self, argument)
     tree = self._stack.pop()
-    _check_depth(tree)
+    check_depth(tree)
     return tree
 
   def _spend(self, steps: int) -> None:
@@ -244,33 +202,6 @@ class _Source:
     return line
 
 
-def as_key(value: Any) -> Any:
-  """Returns a scalar or short text as it is, else a key that equals none."""
-  if value is None or type(value) in (bool, int, float):
-    return value
-  if type(value) in (str, bytes) and len(value) <= MAX_KEY_LENGTH:
-    return value
-  return _Unkeyed()
-
-
-def _check_depth(tree: Any) -> None:
-  """Raises UserError for what is nested as nothing that belongs to weights."""
-  seen: set[int] = set()
-  ahead = [(tree, 0)]
-  while ahead:
-    node, depth = ahead.pop()
-    if not isinstance(node, dict | list | tuple) or id(node) in seen:
-      continue
-    if depth > MAX_DEPTH:
-      raise errors.UserError(
-        f"its pickle is nested deeper than {MAX_DEPTH} levels, as no file of "
-        "weights is; save the state_dict alone."
-      )
-    seen.add(id(node))
-    children = node.values() if isinstance(node, dict) else node
-    ahead.extend((child, depth + 1) for child in children)
-
-
 def _refused(machine: Machine, _) -> None:
   del machine
   raise pickle.UnpicklingError("buffers or extensions outside of it")
@@ -293,9 +224,28 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
   "EMPTY_SET": list,
 }
 _LITERALS = frozenset(
-  "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING "
-  "SHORT_BINSTRING UNICODE BINUNICODE BINUNICODE8 SHORT_BINUNICODE BINBYTES "
-  "BINBYTES8 SHORT_BINBYTES BYTEARRAY8".split()
+  {
+    "INT",
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG",
+    "LONG1",
+    "LONG4",
+    "FLOAT",
+    "BINFLOAT",
+    "STRING",
+    "BINSTRING",
+    "SHORT_BINSTRING",
+    "UNICODE",
+    "BINUNICODE",
+    "BINUNICODE8",
+    "SHORT_BINUNICODE",
+    "BINBYTES",
+    "BINBYTES8",
+    "SHORT_BINBYTES",
+    "BYTEARRAY8",
+  }
 )
 _OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
   "PROTO": lambda machine, argument: None,

@@ -15,12 +15,8 @@ import numpy as np
 
 from van_jax import errors
 from van_jax.interop.readers import excerpts, hostile_names, tensors
-from van_jax.interop.readers.pickle_machine import (
-  Call,
-  Machine,
-  Unknown,
-  as_key,
-)
+from van_jax.interop.readers.pickle_machine import Machine
+from van_jax.interop.readers.pickle_values import Call, Unknown, as_key
 
 _DTYPES = "f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1"
 _MAX_NAME = 400  # Characters of a dotted name.
@@ -142,15 +138,16 @@ class _Finder:
   def __init__(self, names: Mapping[str, Any], unknown):
     self._names = names
     self._unknown = unknown
-    self._bound = False
+    self._getattr = Call(self._method, takes_unknown=True)
+    self._loose = False
 
   def find(self, module: str, name: str) -> Any:
     dotted = f"{module}.{name}"[:_MAX_NAME]
     if dotted in self._names:
       return self._names[dotted]
     if dotted in ("builtins.getattr", "__builtin__.getattr"):
-      self._bound = True  # A method's pickle; whose, its arguments tell.
-      return Call(_method, takes_unknown=True)
+      self._loose = True
+      return self._getattr
     within = dotted.rpartition(".")[0]
     if hostile_names.is_hostile(dotted) or within in self._names:
       raise RefusedError(excerpts.excerpt(dotted))
@@ -159,20 +156,26 @@ class _Finder:
     return Unknown(dotted)
 
   def check(self) -> None:
-    """Raises RefusedError for a getattr whose use was not told."""
-    if self._bound:
+    """Raises RefusedError for a getattr that was not called."""
+    if self._loose:
       raise RefusedError("builtins.getattr")
 
+  def _method(self, owner: Any = None, name: Any = None, *_) -> Unknown:
+    """Takes the place of getattr, by which pickles refer to methods.
 
-def _method(owner: Any = None, name: Any = None, *_) -> Any:
-  """Takes the place of getattr, with which pickles refer to methods."""
-  if isinstance(owner, Unknown) and name == "state_dict":
-    raise errors.UserError(
-      "the file holds the method state_dict of a model, not the weights that "
-      "it returns: the parentheses are missing. This makes a good one: "
-      'torch.save(model.state_dict(), "weights.pth").'
-    )
-  raise RefusedError("builtins.getattr")
+    mmengine's HistoryBuffer has some. Those of anything known are refused.
+    """
+    if not isinstance(owner, Unknown) or not isinstance(name, str):
+      raise RefusedError("builtins.getattr")
+    self._loose = False
+    return Unknown(f"{owner.name}.{name}"[:_MAX_NAME])
+
+
+def _type_of(*values: Any) -> Name:
+  """Takes the place of type, by which pickles refer to None's."""
+  if values != (None,):
+    raise RefusedError("builtins.type")
+  return Name("NoneType")
 
 
 def _sequence(items: Any = (), *_) -> list[Any]:
@@ -238,15 +241,29 @@ def _value(name: str) -> Call:
   return Call(lambda *_: Name(name))
 
 
-_VALUES = """
-  builtins.bytearray builtins.complex builtins.slice builtins.range
-  __builtin__.bytearray __builtin__.complex __builtin__.slice
-  datetime.date datetime.datetime datetime.time datetime.timedelta
-  datetime.timezone pathlib.Path pathlib.PosixPath pathlib.PurePath
-  pathlib.PurePosixPath pathlib.PureWindowsPath pathlib.WindowsPath
-  pathlib._local.PosixPath pathlib._local.WindowsPath
-""".split()
-_TYPES = "bool bytes float int long object str unicode".split()
+_VALUES = (
+  "builtins.bytearray",
+  "builtins.complex",
+  "builtins.slice",
+  "builtins.range",
+  "__builtin__.bytearray",
+  "__builtin__.complex",
+  "__builtin__.slice",
+  "datetime.date",
+  "datetime.datetime",
+  "datetime.time",
+  "datetime.timedelta",
+  "datetime.timezone",
+  "pathlib.Path",
+  "pathlib.PosixPath",
+  "pathlib.PurePath",
+  "pathlib.PurePosixPath",
+  "pathlib.PureWindowsPath",
+  "pathlib.WindowsPath",
+  "pathlib._local.PosixPath",
+  "pathlib._local.WindowsPath",
+)
+_TYPES = ("bool", "bytes", "float", "int", "long", "object", "str", "unicode")
 
 _PLAIN: dict[str, Any] = {
   "argparse.Namespace": Call(Namespace),
@@ -265,6 +282,7 @@ _PLAIN: dict[str, Any] = {
 for _package in ("builtins", "__builtin__"):
   _PLAIN |= {f"{_package}.{kind}": Name(kind) for kind in _TYPES}
   _PLAIN[f"{_package}.dict"] = Call(_mapping)
+  _PLAIN[f"{_package}.type"] = Call(_type_of)
   for kind in ("list", "set"):
     _PLAIN[f"{_package}.{kind}"] = Call(_sequence)
   for kind in ("tuple", "frozenset"):

@@ -51,10 +51,12 @@ def load(path: str | os.PathLike[str], unknown: Iterable[str] = ()) -> Any:
   try:
     with torch.serialization.safe_globals(known):
       return torch.load(path, map_location="cpu", weights_only=True)
-  except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
+  except pickle.UnpicklingError as error:
     raise errors.UserError(
-      f"{path} was converted, but torch refuses to read it for verification: "
-      f"{str(error).splitlines()[0]}; save its state_dict alone."
+      f"torch itself refuses to read {path} safely (pickle protocols from 4 "
+      "on, and some classes, are beyond it): its numbers are taken as read "
+      "here, and the network alone is compared. Save the state_dict alone, "
+      "with torch.save's own protocol, to have both compared."
     ) from error
 
 

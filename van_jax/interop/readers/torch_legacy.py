@@ -15,7 +15,7 @@ import numpy as np
 
 from van_jax import errors
 from van_jax.interop.readers import excerpts, pickles, tensors, torch_tensors
-from van_jax.interop.readers.pickle_machine import Unknown
+from van_jax.interop.readers.pickle_values import Unknown
 
 # The first pickle of every such file; torch/serialization.py. Protocols from 4
 # on put a frame around it.

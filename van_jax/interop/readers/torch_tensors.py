@@ -9,7 +9,7 @@ import numpy as np
 
 from van_jax import errors
 from van_jax.interop.readers import tensors
-from van_jax.interop.readers.pickle_machine import Call, Unknown
+from van_jax.interop.readers.pickle_values import Call, Unknown
 from van_jax.interop.readers.pickles import Name
 
 _DTYPES = {
@@ -25,11 +25,31 @@ _DTYPES = {
   "torch.BoolStorage": "bool",
 }
 # Of values that nobody looks into: settings of a training run.
-_TYPES = """
-  bfloat16 bool complex64 complex128 double float float16 float32 float64 half
-  int int8 int16 int32 int64 long short uint8 channels_last contiguous_format
-  preserve_format strided Tensor
-""".split()
+_TYPES = (
+  "bfloat16",
+  "bool",
+  "complex64",
+  "complex128",
+  "double",
+  "float",
+  "float16",
+  "float32",
+  "float64",
+  "half",
+  "int",
+  "int8",
+  "int16",
+  "int32",
+  "int64",
+  "long",
+  "short",
+  "uint8",
+  "channels_last",
+  "contiguous_format",
+  "preserve_format",
+  "strided",
+  "Tensor",
+)
 _MAX_AXES = 32
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from van_jax import errors
 from van_jax.interop.readers import excerpts, pickles, tensors, torch_tensors
-from van_jax.interop.readers.pickle_machine import Unknown
+from van_jax.interop.readers.pickle_values import Unknown
 
 _SCRIPT = (
   "this is TorchScript, a program with its weights inside (torch.jit.save); "

@@ -1,0 +1,82 @@
+"""What the machine of pickles handles: calls, placeholders, keys, depths."""
+
+from collections.abc import Callable
+from typing import Any
+
+from van_jax import errors
+
+MAX_DEPTH = 100
+MAX_KEY_LENGTH = 4096  # Lightning's callbacks have their arguments as keys.
+
+
+class Call:
+  """A function of ours in the place of one that a pickle names.
+
+  Attributes:
+    takes_unknown: whether it is called with what is unknown, too.
+  """
+
+  def __init__(
+    self, function: Callable[..., Any], *, takes_unknown: bool = False
+  ):
+    self._function = function
+    self.takes_unknown = takes_unknown
+
+  def __call__(self, *args: Any) -> Any:
+    """Calls it."""
+    return self._function(*args)
+
+
+class Unknown:
+  """Something of a class that is not rebuilt; it has no contents.
+
+  Attributes:
+    name: of the class, dotted.
+    is_module: whether its state is a torch.nn.Module's.
+  """
+
+  def __init__(self, name: str):
+    self.name = name
+    self.is_module = False
+
+  def set_state(self, state: Any) -> None:
+    """Forgets the state, but for whether it is a module's."""
+    self.is_module = (
+      isinstance(state, dict)
+      and {
+        "_parameters",
+        "_modules",
+      }
+      <= state.keys()
+    )
+
+
+class _Unkeyed:
+  """A key that is no scalar and no short text."""
+
+
+def as_key(value: Any) -> Any:
+  """Returns a scalar or short text as it is, else a key that equals none."""
+  if value is None or type(value) in (bool, int, float):
+    return value
+  if type(value) in (str, bytes) and len(value) <= MAX_KEY_LENGTH:
+    return value
+  return _Unkeyed()
+
+
+def check_depth(tree: Any) -> None:
+  """Raises UserError for what is nested as nothing that belongs to weights."""
+  seen: set[int] = set()
+  ahead = [(tree, 0)]
+  while ahead:
+    node, depth = ahead.pop()
+    if not isinstance(node, dict | list | tuple) or id(node) in seen:
+      continue
+    if depth > MAX_DEPTH:
+      raise errors.UserError(
+        f"its pickle is nested deeper than {MAX_DEPTH} levels, as no file of "
+        "weights is; save the state_dict alone."
+      )
+    seen.add(id(node))
+    children = node.values() if isinstance(node, dict) else node
+    ahead.extend((child, depth + 1) for child in children)
