@@ -204,7 +204,8 @@ def test_hugging_faces_names_are_kept(tmp_path):
     published.hugging_face(published.official()),
   )
   names = {str(i): f"thing {i}" for i in range(7)}
-  (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
+  config = {"model_type": "van", "id2label": names}
+  (tmp_path / "config.json").write_text(json.dumps(config))
   bundle = conversion.read_weights(tmp_path / "model.safetensors")
   assert bundle.labels == tuple(names.values())
 

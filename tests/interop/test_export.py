@@ -65,6 +65,7 @@ def test_round_trips_are_bit_exact(to, expected, tmp_path, arrays):
   assert got.keys() == want.keys()
   for key, array in want.items():
     assert got[key].numpy().dtype == array.dtype
+    assert got[key].shape == array.shape
     np.testing.assert_array_equal(got[key].numpy(), array, err_msg=key)
 
 

@@ -51,7 +51,7 @@ class Unknown:
     )
 
 
-class _Unkeyed:
+class _UnusableKey:
   """A key that is no scalar and no short text."""
 
 
@@ -61,7 +61,7 @@ def as_key(value: Any) -> Any:
     return value
   if type(value) in (str, bytes) and len(value) <= MAX_KEY_LENGTH:
     return value
-  return _Unkeyed()
+  return _UnusableKey()
 
 
 def check_depth(tree: Any) -> None:
