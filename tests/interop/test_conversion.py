@@ -261,3 +261,13 @@ def test_the_script_converts_there_and_back(file, tmp_path):
   assert again.returncode == 1
   assert "exists already" in again.stderr
   assert "Traceback" not in again.stderr
+
+
+def test_names_of_windows_notepad_are_read(file, tmp_path):
+  (tmp_path / "names.txt").write_text(
+    "\n".join("abcdefg"), encoding="utf-8-sig"
+  )
+  conversion.convert(
+    input=file, output=tmp_path / "b", labels=tmp_path / "names.txt"
+  )
+  assert van_jax.load_bundle(tmp_path / "b").labels == tuple("abcdefg")

@@ -43,10 +43,12 @@ def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
     UserError: if it cannot be read, or is not text.
   """
   try:
-    text = storage.absolute(path).read_text(encoding="utf-8-sig")
+    # With or without the mark that Windows' editors put first.
+    text = storage.absolute(path).read_bytes().decode("utf-8-sig")
   except (OSError, ValueError) as error:
     raise errors.UserError(
-      f"labels={path} must be a text file with one class name a line: {error}."
+      f"labels={path} must be a text file with one class name a line: {error}; "
+      "save it as UTF-8."
     ) from error
   return tuple(line.strip() for line in text.splitlines() if line.strip())
 
