@@ -9,18 +9,10 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, models, storage
-from van_jax.data.images import preprocessing as preprocessing_lib
-from van_jax.interop import export, provenance
-from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.facts import (
-  class_names,
-  hugging_face,
-  image_processors,
-  published_preprocessing,
-  stage_norms,
-)
-from van_jax.interop.names import state_dicts
+from van_jax import bundle as bundle_lib, errors, storage
+from van_jax.interop import export, identification, provenance
+from van_jax.interop.assignment import arrays
+from van_jax.interop.facts import class_names
 from van_jax.interop.proof import official_arrays, photographs, verification
 from van_jax.interop.readers import torch_file, weight_files
 
@@ -118,11 +110,11 @@ def read_weights(
   """
   path = storage.absolute(path)
   with weight_files.open_weights(path) as contents:
-    weights, config, assignment = _assigned(
+    weights, config, assignment = identification.identify(
       contents, averaged, layer_norm_epsilon
     )
     chosen = dataclasses.replace(
-      _preprocessing(contents, weights, config, assignment.model),
+      identification.preprocessing(contents, weights, config, assignment.model),
       **(preprocessing or {}),
     )
     if labels is None:
@@ -222,74 +214,6 @@ def convert_back(
     )
   logging.info("Wrote %s.", output)
   return {"output": os.fspath(output), "format": to}
-
-
-def _assigned(
-  contents: weight_files.Contents,
-  averaged: bool | None,
-  layer_norm_epsilon: float | None,
-) -> tuple[state_dicts.StateDict, Mapping[str, Any], assign.Assignment]:
-  """Returns the weights, the config that belongs to them, and their places."""
-  try:
-    weights = state_dicts.find(contents.tree, averaged=averaged)
-    config = hugging_face.config(contents.path, weights)
-    if layer_norm_epsilon is None:
-      layer_norm_epsilon = _epsilon(weights, config, contents.tree)
-    assignment = assign.assign(weights, layer_norm_epsilon=layer_norm_epsilon)
-    hugging_face.check(config, assignment.model)
-    arrays.check_bytes(assignment, contents.bytes)
-  except errors.UserError as error:
-    raise errors.UserError(f"{contents.path}: {error}") from error
-  model = assignment.model
-  logging.info(
-    "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",
-    contents.path,
-    contents.bytes / 1e6,
-    contents.container,
-    weights.dialect.table.name,
-    published_preprocessing.variant(model)
-    or f"a VAN with widths {model.widths} and depths {model.depths}",
-    model.num_classes,
-    len(assignment.entries),
-  )
-  return weights, config, assignment
-
-
-def _epsilon(
-  weights: state_dicts.StateDict,
-  config: Mapping[str, Any],
-  tree: Mapping[Any, Any],
-) -> float:
-  """Returns the stage norms' epsilon, and says where it could be another."""
-  if (told := hugging_face.epsilon(config)) is not None:
-    return told
-  found = stage_norms.epsilon(weights, tree)
-  if found.doubt:
-    logging.warning(
-      "The stage norms have an epsilon of %s: %s. --layer_norm_epsilon sets "
-      "another.",
-      found.value,
-      found.doubt,
-    )
-  return found.value
-
-
-def _preprocessing(
-  contents: weight_files.Contents,
-  weights: state_dicts.StateDict,
-  config: Mapping[str, Any],
-  model: models.VAN,
-) -> preprocessing_lib.Preprocessing:
-  """Returns what the file's folder says, or published weights have."""
-  best = published_preprocessing.choose(weights, model, contents.tree)
-  if not config:
-    return best
-  published = (
-    published_preprocessing.variant(model) is not None
-    and best == published_preprocessing.HALF
-    and model.num_classes in (0, 1000)
-  )
-  return image_processors.read(contents.path, published=published) or best
 
 
 def _progress(done: int, total: int) -> None:

@@ -114,7 +114,9 @@ def _convnext(fields: Mapping[str, Any]) -> preprocessing.Preprocessing:
     raise ValueError("its rescale_factor is not 1/255")
   size = fields["size"]
   if isinstance(size, dict):
-    size = size.get("shortest_edge", size.get("height"))
+    size = size["shortest_edge"]
+  if not isinstance(size, int):
+    raise ValueError("its size is no number of pixels")
   warps = size >= _WARP_FROM
   crop = fields.get("crop_pct") or 224 / 256
   return preprocessing.Preprocessing(

@@ -15,7 +15,7 @@ Sets are lists here, for their items would be hashed.
 import pickle
 import pickletools
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from van_jax import errors
 from van_jax.interop.readers.pickle_values import (
@@ -54,7 +54,8 @@ class Machine:
       UserError: when the pickle is larger than any of weights.
       Exception: of nearly every kind, when it is damaged.
     """
-    for opcode, argument, _ in pickletools.genops(_Source(file)):
+    source = cast(IO[bytes], _Source(file))  # All that genops needs.
+    for opcode, argument, _ in pickletools.genops(source):
       self._spend(1)
       if opcode.name == "STOP":
         break

@@ -77,13 +77,13 @@ class _File:
   def _storage(self, pid: Any) -> torch_tensors.Storage | Unknown:
     if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module":
       return pid[1]  # The class of a module; its source is beside it.
-    dtype, key, count = torch_tensors.reference(pid, 6)
+    dtype, key, count, view = torch_tensors.reference(pid, 6)
     if isinstance(dtype, Unknown):
       raise errors.UserError(
         f"it has numbers of the type {excerpts.excerpt(dtype.name)}, which "
         "are not read in this older container; save the state_dict alone."
       )
-    if pid[5] is not None:
+    if view != (None,):
       raise pickle.UnpicklingError("a view of a storage")
     return self._storages.setdefault(
       key,

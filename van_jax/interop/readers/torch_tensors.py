@@ -75,8 +75,10 @@ def names() -> dict[str, Any]:
   return dict(_NAMES)
 
 
-def reference(pid: Any, parts: int) -> tuple[str | Unknown, str, Any]:
-  """Returns what a pickle says of a storage: type, key and count.
+def reference(
+  pid: Any, parts: int
+) -> tuple[str | Unknown, str, Any, tuple[Any, ...]]:
+  """Returns what a pickle says of a storage: type, key, count, and the rest.
 
   Args:
     pid: what it refers to a storage by.
@@ -91,10 +93,10 @@ def reference(pid: Any, parts: int) -> tuple[str | Unknown, str, Any]:
   if not isinstance(key, str):
     raise pickle.UnpicklingError("a storage whose name is no text")
   if isinstance(storage_type, Unknown):  # Of complex numbers, say.
-    return Unknown(storage_type.name), key, count
+    return Unknown(storage_type.name), key, count, pid[5:]
   if not isinstance(storage_type, Name) or storage_type.name not in _DTYPES:
     raise pickle.UnpicklingError("a storage of no type")
-  return _DTYPES[storage_type.name], key, count
+  return _DTYPES[storage_type.name], key, count, pid[5:]
 
 
 def _size(sizes: Any = (), *_) -> tuple[Any, ...]:

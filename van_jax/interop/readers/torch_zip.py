@@ -92,7 +92,7 @@ class _Archive:
     )
 
   def _storage(self, pid: Any) -> torch_tensors.Storage | Unknown:
-    dtype, key, count = torch_tensors.reference(pid, 5)
+    dtype, key, count, _ = torch_tensors.reference(pid, 5)
     if isinstance(dtype, Unknown):
       return dtype
     entry = self._entries.get(f"{self._folder}data/{key}")
