@@ -38,6 +38,11 @@ def identify(
     config = hugging_face.config(contents.path, weights)
     if layer_norm_epsilon is None:
       layer_norm_epsilon = _epsilon(weights, config, contents.tree)
+    elif not 0 < layer_norm_epsilon < 1:
+      raise errors.UserError(
+        f"layer_norm_epsilon={layer_norm_epsilon} must be above 0 and below 1; "
+        f"those of VAN are {stage_norms.OLD} and {stage_norms.NEW}."
+      )
     assignment = assign.assign(weights, layer_norm_epsilon=layer_norm_epsilon)
     hugging_face.check(config, assignment.model)
     arrays.check_bytes(assignment, contents.bytes)

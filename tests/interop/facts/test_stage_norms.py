@@ -52,6 +52,12 @@ def test_a_given_epsilon_is_taken(tmp_path, caplog):
   assert "--layer_norm_epsilon" not in caplog.text
 
 
+@pytest.mark.parametrize("value", [0.0, -1e-6, 1.0, float("nan")])
+def test_a_given_epsilon_is_checked(value, tmp_path):
+  with pytest.raises(ValueError, match=r"layer_norm_epsilon=.*above 0"):
+    epsilon(tmp_path / "w", BACKBONE, layer_norm_epsilon=value)
+
+
 def test_classifiers_keep_the_official_epsilon(tmp_path):
   published.write_official(tmp_path / "w", published.official())
   assert conversion.read_weights(tmp_path / "w").model.layer_norm_epsilon == (

@@ -14,7 +14,12 @@ import pytest
 import torch
 
 from van_jax.interop import convert as conversion
-from van_jax.interop.readers import pickles, torch_tensors, weight_files
+from van_jax.interop.readers import (
+  numpy_arrays,
+  pickles,
+  torch_tensors,
+  weight_files,
+)
 
 
 class Command:
@@ -117,7 +122,7 @@ def test_state_cannot_be_forced_on_what_pickles_name(code):
     pickles.Name,
   ]
   before = [dict(vars(name)) for name in names]
-  stand_ins = pickles.numpy_names() | torch_tensors.names()
+  stand_ins = numpy_arrays.names() | torch_tensors.names()
   with pytest.raises(ValueError, match="damaged"):
     pickles.load(io.BytesIO(b"\x80\x04" + code), names=stand_ins)
   assert [dict(vars(name)) for name in names] == before

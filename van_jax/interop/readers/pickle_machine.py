@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from van_jax import errors
 from van_jax.interop.readers.pickle_values import (
   Call,
+  Source,
   Unknown,
   as_key,
   check_depth,
@@ -54,7 +55,7 @@ class Machine:
       UserError: when the pickle is larger than any of weights.
       Exception: of nearly every kind, when it is damaged.
     """
-    source = cast(IO[bytes], _Source(file))  # All that genops needs.
+    source = cast(IO[bytes], Source(file))  # All that genops needs.
     for opcode, argument, _ in pickletools.genops(source):
       self._spend(1)
       if opcode.name == "STOP":
@@ -180,27 +181,6 @@ class Machine:
     if setter is None:
       raise pickle.UnpicklingError(f"state for a {type(target).__name__}")
     setter(target, state)
-
-
-class _Source:
-  """A file that is never asked for more than it has."""
-
-  def __init__(self, file: IO[bytes]):
-    self._file = file
-    start = file.tell()
-    self._left = file.seek(0, 2) - start
-    file.seek(start)
-
-  def read(self, count: int) -> bytes:
-    self._left -= count
-    if self._left < 0:
-      raise pickle.UnpicklingError("it is cut short")
-    return self._file.read(count)
-
-  def readline(self) -> bytes:
-    line = self._file.readline()
-    self._left -= len(line)
-    return line
 
 
 def _refused(machine: Machine, _) -> None:

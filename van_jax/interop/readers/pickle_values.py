@@ -1,7 +1,8 @@
-"""What the machine of pickles handles: calls, placeholders, keys, depths."""
+"""What the machine of pickles handles: bytes, calls, placeholders, keys."""
 
+import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 from van_jax import errors
 
@@ -53,6 +54,29 @@ class Unknown:
 
 class _UnusableKey:
   """A key that is no scalar and no short text."""
+
+
+class Source:
+  """A file that is never asked for more than it has."""
+
+  def __init__(self, file: IO[bytes]):
+    self._file = file
+    start = file.tell()
+    self._left = file.seek(0, 2) - start
+    file.seek(start)
+
+  def read(self, count: int) -> bytes:
+    """Returns so many bytes."""
+    self._left -= count
+    if self._left < 0:
+      raise pickle.UnpicklingError("it is cut short")
+    return self._file.read(count)
+
+  def readline(self) -> bytes:
+    """Returns what is up to the next end of a line."""
+    line = self._file.readline()
+    self._left -= len(line)
+    return line
 
 
 def as_key(value: Any) -> Any:

@@ -14,7 +14,13 @@ from typing import IO, Any
 import numpy as np
 
 from van_jax import errors
-from van_jax.interop.readers import excerpts, pickles, tensors, torch_tensors
+from van_jax.interop.readers import (
+  excerpts,
+  numpy_arrays,
+  pickles,
+  tensors,
+  torch_tensors,
+)
 from van_jax.interop.readers.pickle_values import Unknown
 
 # The first pickle of every such file; torch/serialization.py. Protocols from 4
@@ -55,7 +61,7 @@ class _File:
       pickles.load(self._file, names={})
     tree = pickles.load(
       self._file,
-      names=torch_tensors.names() | pickles.numpy_names(),
+      names=torch_tensors.names() | numpy_arrays.names(),
       persistent_load=self._storage,
       unknown=unknown,
     )

@@ -13,7 +13,13 @@ from typing import IO, Any
 import numpy as np
 
 from van_jax import errors
-from van_jax.interop.readers import excerpts, pickles, tensors, torch_tensors
+from van_jax.interop.readers import (
+  excerpts,
+  numpy_arrays,
+  pickles,
+  tensors,
+  torch_tensors,
+)
 from van_jax.interop.readers.pickle_values import Unknown
 
 _SCRIPT = (
@@ -86,7 +92,7 @@ class _Archive:
     program = self._bytes(self._entries[f"{self._folder}data.pkl"])
     return pickles.load(
       io.BytesIO(program),
-      names=torch_tensors.names() | pickles.numpy_names(),
+      names=torch_tensors.names() | numpy_arrays.names(),
       persistent_load=self._storage,
       unknown=unknown,
     )

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from van_jax import errors, storage
 from van_jax.interop.readers import (
+  numpy_arrays,
   pickles,
   safetensors_file,
   shards,
@@ -119,7 +120,7 @@ def _read(
     tree = stack.enter_context(safetensors_file.opened(path))
     return "safetensors", tree
   if head.startswith(pickle.PROTO):
-    names = pickles.numpy_names()
+    names = numpy_arrays.names()
     return "pickle", pickles.load(file, names=names, unknown=unknown)
   raise errors.UserError(
     "no format known here starts like this file; give a .pth, .pth.tar, .ckpt, "
