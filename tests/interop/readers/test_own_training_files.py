@@ -84,6 +84,11 @@ WRITTEN = {
       prefixed("model.", published.hugging_face(a))
     )
   },
+  "DeepSpeed": lambda a: {"module": published.tensors(a), "lr": 0.1},
+  "settings under the name of weights": lambda a: {
+    "model": {"name": "van_b0"},
+    "model_state_dict": published.tensors(a),
+  },
   "a whole VAN as backbone": lambda a: {
     "state_dict": published.tensors(prefixed("backbone.", a))
   },

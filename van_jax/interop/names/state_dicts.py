@@ -94,11 +94,12 @@ def _place(
   tree: Mapping[Any, Any], averaged: bool | None
 ) -> tuple[str, bool, str]:
   """Returns where the weights are, if averaged, and where the others are."""
-  plain = next((p for p in PLAIN if _is_there(tree, p)), "")
-  average = next((p for p in AVERAGED if _is_there(tree, p)), "")
+  plain, average = _first(tree, PLAIN), _first(tree, AVERAGED)
+  if not plain and not _values(tree):
+    plain = _elsewhere(tree)
   swapped = False
   for average_there, plain_there, (place, sign) in _SWAPPED:
-    if _is_there(tree, average_there) and _is_there(tree, plain_there):
+    if _first(tree, (average_there,)) and _first(tree, (plain_there,)):
       signs = tree.get(place)
       if isinstance(signs, dict) and sign in signs:
         plain, average, swapped = plain_there, average_there, True
@@ -120,8 +121,28 @@ def _place(
   return plain, False, average
 
 
-def _is_there(tree: Mapping[Any, Any], place: str) -> bool:
-  return isinstance(tree.get(place), dict | Unknown)
+def _first(tree: Mapping[Any, Any], places: tuple[str, ...]) -> str:
+  """Returns the first of some places with weights, or with what hides them."""
+  there = {place: tree.get(place) for place in places}
+  for place, found in there.items():
+    if isinstance(found, dict) and _values(found):
+      return place
+  hidden = (p for p, found in there.items() if isinstance(found, Unknown))
+  return next(hidden, "")
+
+
+def _elsewhere(tree: Mapping[Any, Any]) -> str:
+  """Returns the one other place where a file has VAN's weights; "" if none."""
+  places = [
+    place
+    for place, found in tree.items()
+    if isinstance(place, str)
+    and place not in AVERAGED
+    and isinstance(found, dict)
+    and (values := _values(found))
+    and prefixes.find(prefixes.unwrapped(values))
+  ]
+  return places[0] if len(places) == 1 else ""
 
 
 def _check_tree(tree: Any) -> None:

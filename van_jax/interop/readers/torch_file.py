@@ -7,6 +7,7 @@ one of these functions is called.
 import argparse
 import os
 import pickle
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -49,7 +50,8 @@ def load(path: str | os.PathLike[str], unknown: Iterable[str] = ()) -> Any:
   torch = library()
   known = [argparse.Namespace, *((_Placeholder, name) for name in unknown)]
   try:
-    with torch.serialization.safe_globals(known):
+    with warnings.catch_warnings(), torch.serialization.safe_globals(known):
+      warnings.filterwarnings("ignore", "Detected pickle protocol")
       return torch.load(path, map_location="cpu", weights_only=True)
   except pickle.UnpicklingError as error:
     raise errors.UserError(
