@@ -13,9 +13,10 @@ from van_jax.cli import command
 _INPUT = flags.DEFINE_string(
   "input",
   None,
-  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams; a released "
-  "name (van_b0, van_b4.in21k, ...), https://... or hf://OWNER/NAME[/FILE]; with "
-  "--to, a bundle's folder or a run's workdir.",
+  "File of weights (.pth, .pth.tar, .ckpt, .bin, .safetensors, .pdparams) or a "
+  "Hugging Face folder; a released name (van_b0, van_b4.in21k, ...), "
+  "https://... or hf://OWNER/NAME[/FILE]; with --to, a bundle's folder or a "
+  "run's workdir.",
 )
 _OUTPUT = flags.DEFINE_string(
   "output",
@@ -40,7 +41,15 @@ _TO = flags.DEFINE_enum(
 )
 _OPTIONS = {
   "averaged": flags.DEFINE_bool(
-    "averaged", False, "Take the moving average (EMA) that the file holds."
+    "averaged",
+    None,
+    "Take the moving average (EMA) that the file holds; --noaveraged, the "
+    "weights beside it.",
+  ),
+  "layer_norm_epsilon": flags.DEFINE_float(
+    "layer_norm_epsilon",
+    None,
+    "Of the stage norms, 1e-6 say; when left out, as the file tells.",
   ),
   "labels": flags.DEFINE_string(
     "labels",

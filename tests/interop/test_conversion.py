@@ -205,7 +205,8 @@ def test_hugging_faces_names_are_kept(tmp_path):
     published.hugging_face(published.official()),
   )
   names = {str(i): f"thing {i}" for i in range(7)}
-  (tmp_path / "config.json").write_text(json.dumps({"id2label": names}))
+  config = {"model_type": "van", "id2label": names}
+  (tmp_path / "config.json").write_text(json.dumps(config))
   bundle = conversion.read_weights(tmp_path / "model.safetensors")
   assert bundle.labels == tuple(names.values())
 
@@ -292,3 +293,13 @@ def test_an_existing_folder_is_refused_with_the_flag_that_replaces_it(
     conversion.convert(**paths)
   with pytest.raises(ValueError, match=message):
     conversion.convert_back(**paths, to="official")
+
+
+def test_names_of_windows_notepad_are_read(file, tmp_path):
+  (tmp_path / "names.txt").write_text(
+    "\n".join("abcdefg"), encoding="utf-8-sig"
+  )
+  conversion.convert(
+    input=file, output=tmp_path / "b", labels=tmp_path / "names.txt"
+  )
+  assert van_jax.load_bundle(tmp_path / "b").labels == tuple("abcdefg")

@@ -9,10 +9,9 @@ from typing import Any
 from absl import logging
 
 from van_jax import bundle as bundle_lib, errors, storage
-from van_jax.interop import export, provenance
-from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.facts import class_names, published_preprocessing
-from van_jax.interop.names import state_dicts
+from van_jax.interop import export, identification, provenance
+from van_jax.interop.assignment import arrays
+from van_jax.interop.facts import class_names
 from van_jax.interop.proof import official_arrays, photographs, verification
 from van_jax.interop.readers import torch_file, weight_files
 
@@ -87,9 +86,10 @@ def convert(
 def read_weights(
   path: Path,
   *,
-  averaged: bool = False,
+  averaged: bool | None = None,
   preprocessing: Mapping[str, Any] | None = None,
   labels: Sequence[str] | None = None,
+  layer_norm_epsilon: float | None = None,
 ) -> bundle_lib.Bundle:
   """Reads a file of weights.
 
@@ -97,11 +97,15 @@ def read_weights(
   their shapes.
 
   Args:
-    path: the file.
-    averaged: take the moving average that the file has of its weights.
+    path: the file, an index of shards, or Hugging Face's folder of either.
+    averaged: take the moving average that the file has of its weights, or do
+      not; None for what the program that wrote it would load.
     preprocessing: fields of `Preprocessing` that are to differ from what
-      published weights of this kind were trained for.
+      the file's folder says, or published weights of this kind were trained
+      for.
     labels: one name a class; None for what the file or ImageNet says.
+    layer_norm_epsilon: of the four stage norms; None for what the file tells,
+      or its project has.
 
   Raises:
     UserError: if the file is damaged, unsafe, or not VAN's weights.
@@ -110,21 +114,23 @@ def read_weights(
     storage.local_copy(path) as path,
     weight_files.open_weights(path) as contents,
   ):
-    weights, assignment = _assigned(path, contents, averaged)
+    weights, config, assignment = identification.identify(
+      contents, averaged, layer_norm_epsilon
+    )
     chosen = dataclasses.replace(
-      published_preprocessing.choose(weights, assignment.model, contents.tree),
+      identification.preprocessing(contents, weights, config, assignment.model),
       **(preprocessing or {}),
     )
     if labels is None:
       labels, origin = class_names.choose(
-        contents.tree, path, assignment.model.num_classes
+        contents.tree, config, assignment.model.num_classes
       )
       logging.info("Class names: from %s.", origin)
     logging.info("%s", chosen)
     variables = arrays.read(assignment, _progress)
-    source = provenance.describe(path, contents.container, weights, assignment)
+    source = provenance.describe(contents, weights, assignment)
   source["non_finite"] = arrays.non_finite(variables)
-  for warning in provenance.warnings(source, weights.averages):
+  for warning in provenance.warnings(source, weights):
     logging.warning("%s.", warning)
   return bundle_lib.Bundle(
     model=assignment.model,
@@ -215,30 +221,6 @@ def convert_back(
     )
   logging.info("Wrote %s.", output)
   return {"output": os.fspath(output), "format": to}
-
-
-def _assigned(
-  path: Path, contents: weight_files.Contents, averaged: bool
-) -> tuple[state_dicts.StateDict, assign.Assignment]:
-  try:
-    weights = state_dicts.find(contents.tree, averaged=averaged)
-    assignment = assign.assign(weights)
-    arrays.check_bytes(assignment, os.path.getsize(path))
-  except ValueError as error:
-    raise errors.UserError(f"{path}: {error}") from error
-  model = assignment.model
-  logging.info(
-    "%s: %.1f MB, %s; %s weights of %s, %d classes, in %d arrays.",
-    path,
-    os.path.getsize(path) / 1e6,
-    contents.container,
-    weights.dialect.table.name,
-    published_preprocessing.variant(model)
-    or f"a VAN with widths {model.widths} and depths {model.depths}",
-    model.num_classes,
-    len(assignment.entries),
-  )
-  return weights, assignment
 
 
 def _progress(done: int, total: int) -> None:

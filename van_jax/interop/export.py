@@ -11,7 +11,11 @@ from etils import epath
 from van_jax import errors, models
 from van_jax.data.images import preprocessing as preprocessing_lib
 from van_jax.interop.assignment import arrays
-from van_jax.interop.facts import published_preprocessing
+from van_jax.interop.facts import (
+  hugging_face,
+  image_processors,
+  published_preprocessing,
+)
 from van_jax.interop.names import key_tables, keys
 from van_jax.interop.readers import safetensors_file, torch_file
 from van_jax.models.attention import table
@@ -40,10 +44,9 @@ _OFFICIAL_NAMES = {
 }
 _HUGGINGFACE_FILES = (
   "model.safetensors",
-  "config.json",
-  "preprocessor_config.json",
+  hugging_face.CONFIG,
+  image_processors.NAME,
 )
-_WARP_FROM = 384  # Hugging Face's processor crops below this size only.
 
 
 def check(model: models.VAN, *, to: str) -> None:
@@ -163,7 +166,10 @@ def _write_huggingface(
   safetensors_file.write(path / weights, named | unused)
   for name, values in zip(
     descriptions,
-    (_config(model, preprocessing, labels), _processor(preprocessing)),
+    (
+      _config(model, preprocessing, labels),
+      image_processors.write(preprocessing),
+    ),
     strict=True,
   ):
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
@@ -196,28 +202,4 @@ def _config(
     "torch_dtype": "float32",
     "id2label": {str(i): name for i, name in enumerate(names)},
     "label2id": {name: i for i, name in enumerate(names)},
-  }
-
-
-def _processor(to: preprocessing_lib.Preprocessing) -> dict[str, Any]:
-  """Returns the settings with which ConvNeXt's processor does the same."""
-  if (to.image_size >= _WARP_FROM) != (to.resize_mode == "warp"):
-    raise errors.UserError(
-      f"resize_mode={to.resize_mode!r} at image_size={to.image_size}: Hugging "
-      f"Face's processor crops below {_WARP_FROM} pixels and warps from there "
-      "on; change the bundle's preprocessing, or write another format."
-    )
-  resample = {"lanczos": 1, "bilinear": 2, "bicubic": 3}[to.interpolation]
-  return {
-    "image_processor_type": "ConvNextImageProcessor",
-    "do_resize": True,
-    "size": {"shortest_edge": to.image_size},
-    # It rounds size / crop_pct down: half a pixel more lands on resize_size.
-    "crop_pct": to.image_size / (to.resize_size + 0.5),
-    "resample": resample,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": list(to.mean),
-    "image_std": list(to.std),
   }

@@ -2,56 +2,62 @@
 
 import collections
 import hashlib
-import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from van_jax.interop.assignment import arrays, assign
 from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
+from van_jax.interop.readers import excerpts, weight_files
+
+_BLOCK = 1 << 20  # Bytes.
 
 
 def describe(
-  path: str | os.PathLike[str],
-  container: str,
+  contents: weight_files.Contents,
   weights: state_dicts.StateDict,
   assignment: assign.Assignment,
 ) -> dict[str, Any]:
   """Returns where the weights come from, as plain JSON values.
 
   Args:
-    path: of the file.
-    container: of the file.
+    contents: of the file; it is open.
     weights: in the file.
-    assignment: of the weights; the file is open.
+    assignment: of the weights.
   """
-  with open(path, "rb") as file:
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
+  digest = hashlib.sha256()  # Of shards: one after the other.
+  for path in contents.files:
+    with path.open("rb") as file:
+      while block := file.read(_BLOCK):
+        digest.update(block)
   dtypes = collections.Counter(
     assignment.tensors[entry.key].dtype for entry in assignment.entries.values()
   )
   return {
-    "file": os.path.basename(path),
-    "bytes": os.path.getsize(path),
-    "sha256": digest,
+    "file": contents.path.name,
+    "bytes": contents.bytes,
+    "sha256": digest.hexdigest(),
     "format": weights.dialect.table.name,
-    "container": container,
+    "container": contents.container,
     "place": weights.place,
-    "averaged": weights.place in state_dicts.AVERAGED,
+    "averaged": weights.averaged,
     "variant": published_preprocessing.variant(assignment.model),
     "arrays": len(assignment.entries),
     "dtypes": dict(dtypes),
     "dropped": assignment.dropped,
+    "not_rebuilt": sorted(map(excerpts.excerpt, contents.unknown)),
     "batches_seen": arrays.batches_seen(assignment),
   }
 
 
-def warnings(source: Mapping[str, Any], averages: str) -> Iterator[str]:
+def warnings(
+  source: Mapping[str, Any], weights: state_dicts.StateDict
+) -> Iterator[str]:
   """Yields what a user could overlook.
 
   Args:
     source: of `describe`, with "non_finite": the paths of such arrays.
-    averages: where the file has averaged weights; "" for nowhere.
+    weights: in the file.
   """
   others = {k: n for k, n in source["dtypes"].items() if k != "float32"}
   if others:
@@ -61,9 +67,19 @@ def warnings(source: Mapping[str, Any], averages: str) -> Iterator[str]:
     yield "float64 does not fit into float32: it was rounded"
   if dropped := source["dropped"]:
     listed = ", ".join(f"{part} ({n} arrays)" for part, n in dropped.items())
-    yield f"only the backbone is converted; left out: {listed}"
-  if averages and not source["averaged"]:
-    yield f"the file also has averaged weights, {averages}: --averaged"
+    yield f"only the VAN is converted; left out: {listed}"
+  if names := source["not_rebuilt"]:
+    yield (
+      f"objects of {len(names)} classes in the file are not rebuilt, and no "
+      f"weight depends on one: {excerpts.listed(names, 10)}"
+    )
+  if weights.others and weights.averaged:
+    yield (
+      f"{weights.place} is the moving average of the weights, and "
+      f"{weights.others} has the weights without averaging: --noaveraged"
+    )
+  elif weights.others:
+    yield f"the file also has averaged weights, {weights.others}: --averaged"
   if bad := source["non_finite"]:
     listed = ", ".join(bad[:5])
     yield (

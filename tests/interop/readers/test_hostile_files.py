@@ -14,7 +14,12 @@ import pytest
 import torch
 
 from van_jax.interop import convert as conversion
-from van_jax.interop.readers import pickles, torch_tensors, weight_files
+from van_jax.interop.readers import (
+  numpy_arrays,
+  pickles,
+  torch_tensors,
+  weight_files,
+)
 
 
 class Command:
@@ -74,6 +79,17 @@ def test_a_command_is_refused_by_name_and_not_run(write, tmp_path):
     (b"ccollections\nOrderedDict.fromkeys\n.", "OrderedDict.fromkeys"),
     (b"cnumpy\nload\n.", "numpy.load"),
     (b"(V1\nios\nsystem\n.", "os.system"),
+    (b"csubprocess\nPopen\n.", "subprocess.Popen"),
+    (b"csys\nexit\n.", "sys.exit"),
+    (b"cshutil\nrmtree\n.", "shutil.rmtree"),
+    (b"csocket\nsocket\n.", "socket.socket"),
+    (b"cimportlib\nimport_module\n.", "importlib.import_module"),
+    (b"crunpy\n_run_code\n.", "runpy._run_code"),
+    (b"cctypes\nCDLL\n.", "ctypes.CDLL"),
+    (b"c__builtin__\n__import__\n.", "__import__"),
+    (b"cbuiltins\ntype\n(V1\ntR.", "builtins.type"),
+    (b"csomebody.net\nrun.__globals__\n.", "__globals__"),
+    (b"cpip\nmain\n.", "pip.main"),
     (b"\x8c\x02os\x8c\x06system\x93.", "os.system"),
   ],
 )
@@ -106,7 +122,7 @@ def test_state_cannot_be_forced_on_what_pickles_name(code):
     pickles.Name,
   ]
   before = [dict(vars(name)) for name in names]
-  stand_ins = pickles.numpy_names() | torch_tensors.names()
+  stand_ins = numpy_arrays.names() | torch_tensors.names()
   with pytest.raises(ValueError, match="damaged"):
     pickles.load(io.BytesIO(b"\x80\x04" + code), names=stand_ins)
   assert [dict(vars(name)) for name in names] == before

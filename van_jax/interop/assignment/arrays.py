@@ -82,8 +82,11 @@ def non_finite(variables: Mapping[str, Any]) -> list[str]:
 def batches_seen(assignment: Assignment) -> int:
   """Returns what torch's counters of batches say, where they agree; else 0."""
   counts = {
-    int(tensor.read())
+    int(tensor.read().item())
     for key, tensor in assignment.tensors.items()
-    if keys.is_counter(key) and (tensor.shape, tensor.dtype) == ((), "int64")
+    # One axis is what this project once wrote for Hugging Face.
+    if keys.is_counter(key)
+    and tensor.shape in ((), (1,))
+    and tensor.dtype == "int64"
   }
   return counts.pop() if len(counts) == 1 else 0

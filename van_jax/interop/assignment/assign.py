@@ -9,10 +9,11 @@ from flax import traverse_util
 
 from van_jax import errors, models
 from van_jax.interop.facts import shapes
-from van_jax.interop.names import keys, state_dicts
-from van_jax.interop.readers import tensors
+from van_jax.interop.names import keys, prefixes, state_dicts
+from van_jax.interop.readers import excerpts, tensors
 
 _LISTED = 20  # Misfits that one error spells out.
+_COMPARED = 200  # Characters, and names, that the nearest is looked for in.
 _FLOATS = ("float32", "float16", "bfloat16", "float64")
 
 
@@ -34,8 +35,14 @@ class Assignment:
   dropped: dict[str, int]
 
 
-def assign(weights: state_dicts.StateDict) -> Assignment:
+def assign(
+  weights: state_dicts.StateDict, *, layer_norm_epsilon: float | None = None
+) -> Assignment:
   """Matches every tensor with an array of the model that they describe.
+
+  Args:
+    weights: of a file.
+    layer_norm_epsilon: of the stage norms; None for the format's.
 
   Raises:
     UserError: with all tensors without a place, arrays without a tensor, and
@@ -46,13 +53,17 @@ def assign(weights: state_dicts.StateDict) -> Assignment:
   kept = {
     key: tensor
     for key, tensor in weights.tensors.items()
-    if _part(key) not in dropped and not keys.is_ignored(key, dialect)
+    if prefixes.part(key) not in dropped and not keys.is_ignored(key, dialect)
   }
   found = keys.entries_of_keys(kept, dialect)
   model = models.from_architecture(
     shapes.architecture(
       {entry: kept[key].shape for key, entry in found.items()},
-      layer_norm_epsilon=dialect.table.layer_norm_epsilon,
+      layer_norm_epsilon=(
+        dialect.table.layer_norm_epsilon
+        if layer_norm_epsilon is None
+        else layer_norm_epsilon
+      ),
     )
   )
   wanted = _shapes(model)
@@ -67,7 +78,7 @@ def assign(weights: state_dicts.StateDict) -> Assignment:
     listed += _missing(missing, entries, unknown)
     listed += unequal[:_LISTED]
     raise errors.UserError(_error(listed[:_LISTED], misfits, weights, model))
-  return Assignment(model, entries, kept, dropped)
+  return Assignment(model, entries, kept, weights.dropped | dropped)
 
 
 def _shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
@@ -75,10 +86,6 @@ def _shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
   leaves = models.variable_shapes(model)
   flat: dict[str, Any] = traverse_util.flatten_dict(leaves, sep="/")
   return {path: leaf.shape for path, leaf in flat.items()}
-
-
-def _part(key: str) -> str:
-  return key.partition(".")[0]
 
 
 def _other_parts(weights: state_dicts.StateDict) -> dict[str, int]:
@@ -91,16 +98,16 @@ def _other_parts(weights: state_dicts.StateDict) -> dict[str, int]:
   found = keys.entries_of_keys(weights.tensors, dialect).values()
   if not dialect.prefix or any(not entry.stage for entry in found):
     return {}
-  parts: dict[str, int] = {}
-  for key in weights.tensors:
-    if not key.startswith(dialect.prefix) and not keys.is_ignored(key, dialect):
-      parts[_part(key)] = parts.get(_part(key), 0) + 1
-  return parts
+  return prefixes.parts(
+    key
+    for key in weights.tensors
+    if not key.startswith(dialect.prefix) and not keys.is_ignored(key, dialect)
+  )
 
 
 def _unknown(unknown: list[str], missing: list[str]) -> list[str]:
   return [
-    f"{key} in the file has no place{_nearest(key, missing)}"
+    f"{excerpts.excerpt(key)} in the file has no place{_nearest(key, missing)}"
     for key in unknown[:_LISTED]
   ]
 
@@ -130,13 +137,17 @@ def _unequal(
         f"{entry.key} has the shape {tensor.shape}, the model wants {shape}"
       )
     elif tensor.dtype not in _FLOATS:
-      misfits.append(f"{entry.key} has the type {tensor.dtype}, not a float")
+      misfits.append(
+        f"{entry.key} has the type {excerpts.excerpt(tensor.dtype)}, not a "
+        "float"
+      )
   return misfits
 
 
 def _nearest(name: str, names: Iterable[str]) -> str:
-  close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-  return f" (nearest: {close[0]})" if close else ""
+  near = [other[:_COMPARED] for other in names][:_COMPARED]
+  close = difflib.get_close_matches(name[:_COMPARED], near, n=1, cutoff=0.6)
+  return f" (nearest: {excerpts.excerpt(close[0])})" if close else ""
 
 
 def _error(

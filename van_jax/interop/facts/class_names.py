@@ -1,8 +1,7 @@
 """The names of the classes that a file's weights were trained on."""
 
-import json
 import os
-import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,24 +9,25 @@ from van_jax import errors, storage
 from van_jax.interop.facts import imagenet
 
 _IMAGENET_CLASSES = 1000
+_PLACEHOLDER = re.compile(r"LABEL_\d+")  # Hugging Face's, where there are none.
 
 
 def choose(
-  tree: Mapping[str, Any], path: str | os.PathLike[str], num_classes: int
+  tree: Mapping[str, Any], config: Mapping[str, Any], num_classes: int
 ) -> tuple[tuple[str, ...] | None, str]:
   """Returns one name a class, or None, and where the names are from.
 
-  The file's own names come first (OpenMMLab's "meta"; a config.json beside it,
-  Hugging Face's), then ImageNet's where there are 1000 classes.
+  The file's own names come first (OpenMMLab's "meta"; Hugging Face's
+  config.json), then ImageNet's where there are 1000 classes.
 
   Args:
     tree: of the file.
-    path: of the file.
+    config: that belongs to the file; {} for none.
     num_classes: of the model.
   """
   for names, origin in (
     (_openmmlab(tree), "the file's meta"),
-    (_hugging_face(pathlib.Path(path).with_name("config.json")), "config.json"),
+    (_hugging_face(config), "config.json"),
   ):
     if num_classes and len(names) == num_classes:
       return names, origin
@@ -43,10 +43,12 @@ def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
     UserError: if it cannot be read, or is not text.
   """
   try:
-    text = storage.absolute(path).read_text(encoding="utf-8")
+    # With or without the mark that Windows' editors put first.
+    text = storage.absolute(path).read_bytes().decode("utf-8-sig")
   except (OSError, ValueError) as error:
     raise errors.UserError(
-      f"labels={path} must be a text file with one class name a line: {error}."
+      f"labels={path} must be a text file with one class name a line: {error}; "
+      "save it as UTF-8."
     ) from error
   return tuple(line.strip() for line in text.splitlines() if line.strip())
 
@@ -60,17 +62,20 @@ def _openmmlab(tree: Mapping[str, Any]) -> tuple[str, ...]:
   return _names(fields.get("CLASSES") or fields.get("classes"))
 
 
-def _hugging_face(path: pathlib.Path) -> tuple[str, ...]:
-  try:
-    names = json.loads(path.read_text(encoding="utf-8"))["id2label"]
-    ordered = [names[str(i)] for i in range(len(names))]
-  except (OSError, ValueError, KeyError, TypeError, RecursionError):
-    return ()  # It is not theirs, and not ours to judge.
-  placeholders = [f"LABEL_{i}" for i in range(len(ordered))]
-  return () if ordered == placeholders else _names(ordered)
+def _hugging_face(config: Mapping[str, Any]) -> tuple[str, ...]:
+  names = config.get("id2label")
+  if not isinstance(names, dict):
+    return ()
+  return _names([names.get(str(i)) for i in range(len(names))])
 
 
 def _names(values: Any) -> tuple[str, ...]:
+  """Returns names, where these are some; a bundle can hold what is text."""
   if not isinstance(values, list | tuple):
     return ()
-  return tuple(values) if all(isinstance(v, str) for v in values) else ()
+  for value in values:
+    if not isinstance(value, str) or _PLACEHOLDER.fullmatch(value):
+      return ()
+    if any("\ud800" <= letter <= "\udfff" for letter in value):
+      return ()  # Half a character, as no program writes it.
+  return tuple(values)

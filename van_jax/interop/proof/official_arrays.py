@@ -1,11 +1,14 @@
 """Any file's weights under official names, for the PyTorch model."""
 
 import os
+from typing import Any
 
 import numpy as np
+from absl import logging
 
+from van_jax import errors
 from van_jax.interop.assignment import assign
-from van_jax.interop.names import key_tables, keys, state_dicts
+from van_jax.interop.names import key_tables, keys, prefixes, state_dicts
 from van_jax.interop.readers import torch_file, weight_files
 
 
@@ -24,14 +27,15 @@ def read(
   with weight_files.open_weights(path) as contents:
     weights = state_dicts.find(contents.tree, averaged=averaged)
     entries = assign.assign(weights).entries
+    tensors = {}
     if contents.container.startswith("torch"):
-      tree = torch_file.load(path)
-      found = state_dicts.unwrapped(
-        tree[weights.place] if weights.place else tree
-      )
-      found = {e.key: torch_file.array(found[e.key]) for e in entries.values()}
-    else:
-      found = {e.key: weights.tensors[e.key].read() for e in entries.values()}
+      tensors = _torchs(contents, weights)
+    found = {
+      e.key: torch_file.array(tensors[e.key])
+      if tensors
+      else weights.tensors[e.key].read()
+      for e in entries.values()
+    }
   official = keys.Dialect(key_tables.OFFICIAL, "")
   arrays = {}
   for place, entry in entries.items():
@@ -41,3 +45,22 @@ def read(
       array = there.array.layout.there(entry.array.layout.here(array))
     arrays[there.key] = np.array(array, np.float32)
   return arrays
+
+
+def _torchs(
+  contents: weight_files.Contents, weights: state_dicts.StateDict
+) -> dict[str, Any]:
+  """Returns torch's own tensors by key; none if torch refuses the file."""
+  found: dict[str, Any] = {}
+  for path in contents.files:
+    try:
+      tree = torch_file.load(path, contents.unknown)
+    except errors.UserError as error:
+      logging.warning("%s", error)
+      return {}
+    found |= tree[weights.place] if weights.place else tree
+  return {
+    key.removeprefix(weights.outer): tensor
+    for key, tensor in prefixes.unwrapped(found).items()
+    if key.startswith(weights.outer)
+  }

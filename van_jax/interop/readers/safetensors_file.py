@@ -12,7 +12,7 @@ import ml_dtypes  # noqa: F401
 import numpy as np
 
 from van_jax import errors
-from van_jax.interop.readers import tensors
+from van_jax.interop.readers import excerpts, tensors
 
 _DTYPES = {
   "F64": "float64",
@@ -47,11 +47,13 @@ def opened(
   with contextlib.ExitStack() as stack:
     try:
       file = stack.enter_context(safetensors.safe_open(path, "numpy"))
+      tree = {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
       raise errors.UserError(
-        f"the file is cut short or damaged ({error}); fetch it again."
+        "the file is cut short or damaged "
+        f"({excerpts.excerpt(str(error))}); fetch it again."
       ) from error
-    yield {name: _tensor(file, name) for name in file.keys()}  # noqa: SIM118
+    yield tree
 
 
 def write(
@@ -60,7 +62,10 @@ def write(
   """Writes named arrays, as PyTorch's libraries read them."""
   from safetensors import numpy as safetensors_numpy
 
-  packed = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+  # Not ascontiguousarray, which gives a scalar an axis.
+  packed = {
+    name: np.asarray(array, order="C") for name, array in arrays.items()
+  }
   safetensors_numpy.save_file(packed, path, metadata={"format": "pt"})
 
 

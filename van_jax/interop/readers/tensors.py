@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from van_jax import errors
-
 
 class Tensor:
   """One entry of a weight file.
@@ -27,8 +25,14 @@ class Tensor:
     self.dtype = dtype
     self.read = read
 
-  def __setstate__(self, state: object):  # No pickle may reach in.
-    raise errors.UserError(f"state for a tensor: {type(state).__name__}")
+
+def as_bfloat16(tensor: Tensor) -> Tensor:
+  """Returns a tensor whose uint16 numbers are the bits of bfloat16 ones."""
+  return Tensor(
+    shape=tensor.shape,
+    dtype="bfloat16",
+    read=lambda: (tensor.read().astype(np.uint32) << 16).view(np.float32),
+  )
 
 
 def item_size(dtype: str) -> int:

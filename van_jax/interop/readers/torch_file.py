@@ -7,7 +7,8 @@ one of these functions is called.
 import argparse
 import os
 import pickle
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,38 @@ def save(
   torch.save({**description, "state_dict": state}, path)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-  """Returns what torch.load makes of a file that was found harmless."""
+class _Placeholder:
+  """What torch makes of a class that is not rebuilt."""
+
+  def __new__(cls, *_, **__):
+    return super().__new__(cls)
+
+  def __setstate__(self, state: Any):
+    del state
+
+  def __setitem__(self, key: Any, value: Any):
+    del key, value
+
+
+def load(path: str | os.PathLike[str], unknown: Iterable[str] = ()) -> Any:
+  """Returns what torch.load makes of a file that was found harmless.
+
+  Args:
+    path: of the file.
+    unknown: names of classes in it that are not imported.
+  """
   torch = library()
+  known = [argparse.Namespace, *((_Placeholder, name) for name in unknown)]
   try:
-    with torch.serialization.safe_globals([argparse.Namespace]):
+    with warnings.catch_warnings(), torch.serialization.safe_globals(known):
+      warnings.filterwarnings("ignore", "Detected pickle protocol")
       return torch.load(path, map_location="cpu", weights_only=True)
-  except pickle.UnpicklingError as error:  # It knows no numpy numbers, say.
+  except pickle.UnpicklingError as error:
     raise errors.UserError(
-      f"{path} was converted, but torch refuses to read it for verification: "
-      f"{str(error).splitlines()[0]}; save its state_dict alone."
+      f"torch itself refuses to read {path} safely (pickle protocols from 4 "
+      "on, and some classes, are beyond it): its numbers are taken as read "
+      "here, and the network alone is compared. Save the state_dict alone, "
+      "with torch.save's own protocol, to have both compared."
     ) from error
 
 
