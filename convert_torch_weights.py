@@ -27,6 +27,7 @@ _PREPROCESSING = {  # None: as these weights were published for.
   "image_size": flags.DEFINE_integer("image_size", None, "Pixels a side."),
   "resize_mode": flags.DEFINE_string("resize_mode", None, "short_side, warp."),
   "resize_size": flags.DEFINE_integer("resize_size", None, "Before the crop."),
+  "crop_pct": flags.DEFINE_float("crop_pct", None, "timm's; or resize_size."),
   "interpolation": flags.DEFINE_string("interpolation", None, "bicubic, ..."),
   "mean": flags.DEFINE_list("mean", None, "r,g,b of [0, 1] pixels."),
   "std": flags.DEFINE_list("std", None, "r,g,b of [0, 1] pixels."),

@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, storage
+from van_jax import bundle as bundle_lib, errors, models, storage
 from van_jax.interop import export, provenance
 from van_jax.interop.assignment import arrays, assign
 from van_jax.interop.facts import class_names, published_preprocessing
@@ -107,10 +107,9 @@ def read_weights(
   path = storage.absolute(path)
   with weight_files.open_weights(path) as contents:
     weights, assignment = _assigned(path, contents, averaged)
-    chosen = dataclasses.replace(
-      published_preprocessing.choose(weights, assignment.model, contents.tree),
-      **(preprocessing or {}),
-    )
+    chosen = published_preprocessing.choose(
+      weights, assignment.model, contents.tree
+    ).replace(**(preprocessing or {}))
     if labels is None:
       labels, origin = class_names.choose(
         contents.tree, path, assignment.model.num_classes
@@ -226,7 +225,7 @@ def _assigned(
     os.path.getsize(path) / 1e6,
     contents.container,
     weights.dialect.table.name,
-    published_preprocessing.variant(model)
+    models.variant_name(model)
     or f"a VAN with widths {model.widths} and depths {model.depths}",
     model.num_classes,
     len(assignment.entries),

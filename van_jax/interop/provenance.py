@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from van_jax import models
 from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
 
 
@@ -38,7 +38,7 @@ def describe(
     "container": container,
     "place": weights.place,
     "averaged": weights.place in state_dicts.AVERAGED,
-    "variant": published_preprocessing.variant(assignment.model),
+    "variant": models.variant_name(assignment.model),
     "arrays": len(assignment.entries),
     "dtypes": dict(dtypes),
     "dropped": assignment.dropped,
