@@ -80,7 +80,8 @@ def predict(
   top = _number(bundle, top)
   if batch_size < 1:
     raise errors.UserError(f"batch_size={batch_size} must be at least 1.")
-  if isinstance(image, AnImage) or not isinstance(image, Iterable):
+  one = isinstance(image, str | os.PathLike | Image.Image | np.ndarray)
+  if one or not isinstance(image, Iterable):
     return next(_predictions(bundle, [image], top, 1))
   return list(_predictions(bundle, image, top, batch_size))
 
