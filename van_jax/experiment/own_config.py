@@ -17,7 +17,9 @@ from van_jax.experiment import old_configs
 from van_jax.experiment.sections import Config
 
 _IMPORTED = ("model.attention.name", "task.name", "data.name")
-_CACHE = "~/.cache/van_jax"  # As configs/default.py has it.
+# As configs/default.py has them.
+_CACHE = "~/.cache/van_jax"
+_IMPLEMENTATION = "auto"
 
 
 def read(checkpoint: str | os.PathLike[str]) -> Config:
@@ -88,7 +90,7 @@ def _of_converted(fields: Mapping[str, Any]) -> dict[str, Any]:
     "model": {
       "name": "van_b0",  # All that a name says is given beside it.
       "dtype": "float32",
-      "implementation": "auto",
+      "implementation": _IMPLEMENTATION,
       **models.architecture(models.from_architecture(fields["architecture"])),
     },
     "data": {
