@@ -3,6 +3,8 @@
 import csv
 import functools
 import json
+import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -13,7 +15,13 @@ import van_jax
 from van_jax import data, experiment
 from van_jax.data.images import preprocessing as preprocessing_lib
 from van_jax.evaluation import answers
-from van_jax.experiment import classes, own_config, scoring, weights
+from van_jax.experiment import (
+  classes,
+  own_config,
+  scoring,
+  training,
+  weights,
+)
 from van_jax.interop.facts import imagenet
 from van_jax.training.run import class_names
 
@@ -315,7 +323,7 @@ def test_a_workdir_and_its_bundle_need_no_config(finished, what):
 
 
 def test_flags_say_where_data_lies_and_what_is_scored(finished, tmp_path):
-  workdir, scores = finished
+  workdir, _ = finished
   with pytest.raises(ValueError, match="--data_directory and --split change"):
     experiment.evaluate(
       checkpoint=str(workdir), data_name="folder", data_directory=str(tmp_path)
@@ -355,3 +363,40 @@ def test_two_processes_number_their_images_once():
   second = list(answers.numbered([batch, batch], 8))
   numbers = [b["index"] for b in (*first, *second)]
   np.testing.assert_array_equal(np.concatenate(numbers), np.arange(16))
+
+
+def test_training_goes_on_without_a_class_in_its_validation(
+  folder, tiny_config, tmp_path, monkeypatch, caplog
+):
+  caplog.set_level("INFO", logger="absl")
+  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  root = pathlib.Path(folder("cat", "dog", "emu"))
+  shutil.copytree(root / "val", root / "train")
+  shutil.rmtree(root / "val" / "cat")
+  config = tiny_config(
+    **{
+      "model.num_classes": 3,
+      "data.name": "folder",
+      "data.directory": str(root),
+      "data.train_split": "train",
+      "data.eval_split": "val",
+    }
+  )
+  experiment.train(config, workdir=str(tmp_path / "run"))
+  assert "2 of the model's 3 classes; absent: cat" in caplog.text
+  assert class_names.read(tmp_path / "run") == ("cat", "dog", "emu")
+
+
+def test_crop_pct_is_a_key_of_the_config(finished, tiny_config):
+  workdir, scores = finished
+  smaller = experiment.evaluate(
+    tiny_config(),
+    checkpoint=str(workdir / "bundle"),
+    overridden={"preprocessing.crop_pct": 32 / 48},
+  )
+  same = experiment.evaluate(
+    tiny_config(**{"preprocessing.crop_pct": 0.5}),
+    checkpoint=str(workdir / "bundle"),
+    overridden={"preprocessing.resize_size": 48},
+  )
+  assert smaller == same != scores
