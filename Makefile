@@ -1,6 +1,9 @@
-# `make train` and `make test` need nothing but Python 3.11 or later.
+# `make train` and `make test` need nothing but Python 3.11, 3.12 or 3.13: what
+# TensorFlow has wheels for. The newest that works is taken.
 
-PYTHON ?= python3
+WORKS := import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
+  if $$python -c '$(WORKS)' 2>/dev/null; then echo $$python; break; fi; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
@@ -22,6 +25,9 @@ clean:
 	rm -rf $(VENV) build *.egg-info
 
 $(VENV)/bin/python:
+	@$(or $(PYTHON),false) -c '$(WORKS)' 2>/dev/null || { echo "error:" \
+	  "$(or $(PYTHON),python3) is not Python 3.11, 3.12 or 3.13 with venv;" \
+	  "install one, or name it: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.train: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python

@@ -10,27 +10,73 @@ from van_jax import errors
 from van_jax.cli import command
 
 _INPUT = flags.DEFINE_string(
-  "input", None, "Weights; with --to, a bundle or workdir."
+  "input",
+  None,
+  "File of weights: .pth, .pth.tar, .bin, .safetensors or .pdparams; with "
+  "--to, a bundle's folder or a run's workdir.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "A bundle; with --to, weights.")
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace what is there.")
+_OUTPUT = flags.DEFINE_string(
+  "output",
+  None,
+  "Folder of the bundle to write; with --to, the file of weights, or for "
+  "huggingface the folder.",
+)
+_OVERWRITE = flags.DEFINE_bool(
+  "overwrite", False, "Replace what is there, if it is of the same kind."
+)
 _TO = flags.DEFINE_enum(
-  "to", None, ["official", "mmpretrain", "huggingface"], "Format to write."
+  "to",
+  None,
+  ["official", "mmpretrain", "huggingface"],
+  "Convert back: write a bundle or a workdir as that project's weights.",
 )
 _OPTIONS = {
-  "averaged": flags.DEFINE_bool("averaged", False, "The file's EMA weights."),
-  "labels": flags.DEFINE_string("labels", None, "File, a class name a line."),
-  "verify": flags.DEFINE_bool("verify", False, "Compare with PyTorch."),
-  "images": flags.DEFINE_string("images", None, "Folder to verify with."),
+  "averaged": flags.DEFINE_bool(
+    "averaged", False, "Take the moving average (EMA) that the file holds."
+  ),
+  "labels": flags.DEFINE_string(
+    "labels",
+    None,
+    "Text file with one class name a line; when left out, the names in the "
+    "file, or ImageNet's.",
+  ),
+  "verify": flags.DEFINE_bool(
+    "verify",
+    False,
+    "Compare every stage with PyTorch's on photographs; parity.json in the "
+    "bundle says by how much they differ.",
+  ),
+  "images": flags.DEFINE_string(
+    "images", None, "Folder of JPEG and PNG files for --verify."
+  ),
 }
 _PREPROCESSING = {  # None: as these weights were published for.
-  "image_size": flags.DEFINE_integer("image_size", None, "Pixels a side."),
-  "resize_mode": flags.DEFINE_string("resize_mode", None, "short_side, warp."),
-  "resize_size": flags.DEFINE_integer("resize_size", None, "Before the crop."),
-  "crop_pct": flags.DEFINE_float("crop_pct", None, "timm's; or resize_size."),
-  "interpolation": flags.DEFINE_string("interpolation", None, "bicubic, ..."),
-  "mean": flags.DEFINE_list("mean", None, "r,g,b of [0, 1] pixels."),
-  "std": flags.DEFINE_list("std", None, "r,g,b of [0, 1] pixels."),
+  "image_size": flags.DEFINE_integer(
+    "image_size", None, "Pixels a side of what the network sees, 224 say."
+  ),
+  "resize_mode": flags.DEFINE_enum(
+    "resize_mode",
+    None,
+    ["short_side", "warp"],
+    "Bring the shorter side to --resize_size, or both sides.",
+  ),
+  "resize_size": flags.DEFINE_integer(
+    "resize_size", None, "Pixels before the centre crop, 248 say."
+  ),
+  "crop_pct": flags.DEFINE_float(
+    "crop_pct",
+    None,
+    "timm's way to say --resize_size: floor(image_size / crop_pct), 0.9 say.",
+  ),
+  "interpolation": flags.DEFINE_enum(
+    "interpolation", None, ["bicubic", "bilinear", "lanczos"], "To resize by."
+  ),
+  "mean": flags.DEFINE_list(
+    "mean", None, "Of each channel of [0, 1] pixels, 0.485,0.456,0.406 say."
+  ),
+  "std": flags.DEFINE_list(
+    "std", None, "Of each channel of [0, 1] pixels, 0.229,0.224,0.225 say."
+  ),
 }
 
 
@@ -41,6 +87,7 @@ def _load_workdir(path):
 
 
 def _convert():
+  from van_jax import parallel
   from van_jax.interop import convert as conversion
 
   arguments = {
@@ -48,6 +95,7 @@ def _convert():
     "output": _OUTPUT.value,
     "overwrite": _OVERWRITE.value,
   }
+  parallel.check_platforms()
   options = {name: flag.value for name, flag in _OPTIONS.items()}
   given = {name: flag.value for name, flag in _PREPROCESSING.items()}
   given = {name: value for name, value in given.items() if value is not None}

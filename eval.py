@@ -12,53 +12,89 @@ from van_jax.cli import command
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "The data, configs/NAME.py[:ARGUMENT]; the weights' own run's if absent.",
+  "The data, and the model that the weights are of: configs/NAME.py, or "
+  "configs/NAME.py:ARGUMENT; when left out, that of the weights' own run. "
+  "--config.KEY=VALUE sets a key of it; `python -m van_jax keys` prints all "
+  "keys, as configs/default.py has them.",
   lock_config=True,
 )
 _CHECKPOINT = flags.DEFINE_string(
-  "checkpoint", None, "A bundle's folder, or a workdir.", required=True
+  "checkpoint",
+  None,
+  "What to score: a bundle's folder, or a run's workdir.",
+  required=True,
 )
 _STEP = flags.DEFINE_string(
-  "step", "latest", "Of a workdir: latest, best, or a number."
+  "step", "latest", "Which checkpoint of a workdir: latest, best, or a number."
 )
 _DATA_NAME = flags.DEFINE_string(
-  "data_name", None, "For config.data.name: folder, digits, a TFDS name, ..."
+  "data_name",
+  None,
+  "Kind of data, in place of config.data.name: folder, digits, or a prepared "
+  "TFDS data set's name. Of converted weights folder, when left out.",
 )
 _DATA_DIRECTORY = flags.DEFINE_string(
-  "data_directory", None, "For config.data.directory: where the data lies."
+  "data_directory",
+  None,
+  "Where the data lies, in place of config.data.directory: of a folder data "
+  "set the folder that holds SPLIT/CLASS/NAME.jpg.",
 )
 _SPLIT = flags.DEFINE_string(
-  "split", None, "For config.data.eval_split: val, test, 'train[90%:]', ..."
+  "split",
+  None,
+  "What to score on, in place of config.data.eval_split: val, 'train[90%:]'.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-  "batch_size", None, "For config.evaluation.batch_size: images a step."
+  "batch_size",
+  None,
+  "Images a step, in place of config.evaluation.batch_size; it changes no "
+  "score. Of converted weights 64 a device, when left out.",
 )
 _CLASS_MAP = flags.DEFINE_string(
-  "class_map", None, "File of lines DATA'S-CLASS,WEIGHTS'-CLASS (or a tab)."
+  "class_map",
+  None,
+  "Text file that says which class of the weights each of the data's is, where "
+  "their names differ: a line DATA'S-CLASS,WEIGHTS'-CLASS (or a tab between).",
 )
 _TRUST = flags.DEFINE_bool(
-  "trust_class_order", False, "Class i is class i, whatever the names."
+  "trust_class_order",
+  False,
+  "Class i of the data is class i of the weights, whatever their names.",
 )
 _SUITE = flags.DEFINE_string(
-  "suite", None, "Instead of the split: val, real, v2, a, r, sketch, c[,...]."
+  "suite",
+  None,
+  "ImageNet's test sets to score on instead of the config's split, with commas "
+  "between: val (ImageNet's own), real (its reassessed labels), v2, a, r, "
+  "sketch, c (corruptions).",
 )
 _SUITE_DIRECTORY = flags.DEFINE_string(
-  "suite_directory", None, "Holds the suites; config.data.directory if absent."
+  "suite_directory",
+  None,
+  "Folder with the suites' folders; config.data.directory when left out.",
 )
 _FOLD = flags.DEFINE_bool(
-  "fold_batch_norm", False, "Fold BatchNorm into the kernels beside it."
+  "fold_batch_norm",
+  False,
+  "Fold BatchNorm into the kernels beside it: faster, equal but for rounding.",
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "JSON file for all scores, per-class accuracy too."
+  "output", None, "JSON file to write all scores to, each class's too."
 )
 _PREDICTIONS = flags.DEFINE_string(
-  "predictions", None, "CSV file: image, label and five answers a line."
+  "predictions",
+  None,
+  "CSV file to write each image's path, label and five likeliest classes to.",
 )
 _CONFUSION = flags.DEFINE_string(
-  "confusion_matrix", None, "CSV or NPY file: true by predicted classes."
+  "confusion_matrix",
+  None,
+  "NAME.csv or NAME.npy to write how often each class was taken for each.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "One of several processes: all hosts start this."
+  "distributed",
+  False,
+  "This is one of several processes, as train.py --help says.",
 )
 
 

@@ -11,20 +11,28 @@ from van_jax.cli import command
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
-  "The run, configs/NAME.py[:ARGUMENT].",
+  "The run: configs/NAME.py, or configs/NAME.py:ARGUMENT. --config.KEY=VALUE "
+  "sets a key of it; `python -m van_jax keys` prints all keys, as "
+  "configs/default.py has them.",
   lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
-  "Folder of the run; a run that is there goes on.",
+  "Folder of the run, local or gs://...; a run that is there goes on.",
   required=True,
 )
 _START_OVER = flags.DEFINE_bool(
-  "start_over", False, "Sets the run in workdir aside, under another name."
+  "start_over",
+  False,
+  "Sets a run that is in --workdir aside as WORKDIR.1, and trains anew.",
 )
 _DISTRIBUTED = flags.DEFINE_bool(
-  "distributed", False, "One of several processes: all hosts start this."
+  "distributed",
+  False,
+  "This is one of several processes: the same command is started on each host "
+  "of a TPU pod or a cluster, or with JAX_COORDINATOR_ADDRESS, "
+  "JAX_NUM_PROCESSES and JAX_PROCESS_ID set.",
 )
 
 

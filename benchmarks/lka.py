@@ -54,7 +54,9 @@ def main(_) -> None:
       print(json.dumps(row), flush=True)
       results.append(row)
   if _OUTPUT.value:
-    pathlib.Path(_OUTPUT.value).write_text(json.dumps(results, indent=2))
+    pathlib.Path(_OUTPUT.value).expanduser().write_text(
+      json.dumps(results, indent=2)
+    )
 
 
 def measure(shape, direction: str) -> dict[str, float]:

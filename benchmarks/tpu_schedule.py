@@ -71,7 +71,9 @@ def main(_) -> None:
     report["steps"].append(row)
     print(json.dumps(row), flush=True)
   if _OUTPUT.value:
-    pathlib.Path(_OUTPUT.value).write_text(json.dumps(report, indent=1))
+    pathlib.Path(_OUTPUT.value).expanduser().write_text(
+      json.dumps(report, indent=1)
+    )
 
 
 def operation(batch, length, channels, size, dilation, dtype):

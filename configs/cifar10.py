@@ -12,6 +12,8 @@ cores; 32 x 32 pixels leave the last stage a single position.
 
 from configs import default
 
+DATA_NAMES = {"tfds": "cifar10", "folder": "folder"}
+
 
 def get_config(source="tfds"):
   """Returns a short run from scratch."""
@@ -20,7 +22,7 @@ def get_config(source="tfds"):
   config.model.num_classes = 10
   config.model.drop_path_rate = 0.0
 
-  config.data.name = {"tfds": "cifar10", "folder": "folder"}[source]
+  config.data.name = DATA_NAMES[source]
   config.data.eval_split = "test"
 
   config.augmentation.image_size = 32

@@ -6,9 +6,9 @@ the authors' train.sh): 8 x 128 examples a step, 310 epochs.
   python train.py --config=configs/imagenet1k.py:van_b0 --workdir=runs/b0
 
 Keys that end in `_epochs` may be fractions. A key that is None can be set from
-the command line all the same; its type is fixed here. What a name brings along
-goes below `attention` or `options`: any key may be set there that the named
-thing has, such as --config.model.attention.kernel_size=35.
+the command line all the same, and with =None again; its type is fixed here.
+What a name brings along goes below `attention` or `options`: any key may be set
+there that the named thing has, --config.model.attention.kernel_size=35 say.
 """
 
 from typing import Any
@@ -128,17 +128,17 @@ def get_config() -> Any:
   config.ema.warmup = False  # Lower decay in the first steps.
 
   config.evaluation = config_dict.ConfigDict()
-  config.evaluation.every_epochs = 1.0
+  config.evaluation.every_epochs = 1.0  # None: at the end alone.
   config.evaluation.batch_size = 1024  # Images, over all devices.
   config.evaluation.averaged_weights = True  # If the run keeps averages.
 
   config.checkpoint = config_dict.ConfigDict()
-  config.checkpoint.every_epochs = 1.0
+  config.checkpoint.every_epochs = 1.0  # None: at the end alone.
   config.checkpoint.keep_last = 2
   config.checkpoint.keep_best = 1  # By the task's score, of those evaluated.
 
   config.logging = config_dict.ConfigDict()
-  config.logging.every_steps = 100
+  config.logging.every_steps = 100  # None: at the end alone.
   config.logging.profile_first_step = 1
   config.logging.profile_steps = 0  # 0 for no profile.
   return config

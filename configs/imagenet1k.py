@@ -1,6 +1,7 @@
 """VAN on ImageNet-1k from scratch, as in arXiv 2202.09741 and its train.sh.
 
-The argument is the variant, van_b0 when left out:
+The argument is the variant, van_b0 when left out; van_tiny, van_small, van_base
+and van_large are the paper's names of van_b0 to van_b3:
 
   python train.py --config=configs/imagenet1k.py:van_b2 --workdir=runs/b2
 
@@ -26,6 +27,10 @@ DROP_PATH_RATES = {
   "van_b5": 0.2,
   "van_b6": 0.3,
   "van_b6_paper": 0.3,
+  "van_tiny": 0.1,
+  "van_small": 0.1,
+  "van_base": 0.1,
+  "van_large": 0.2,
 }
 
 

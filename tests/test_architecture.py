@@ -28,6 +28,7 @@ FLOORS = {
   "analysis": 3,
   "cli": 4,
   "experiment": 5,
+  "__main__": 6,  # Starts the scripts.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -119,12 +120,14 @@ def test_a_backbone_gives_the_classifiers_features(saved, images, fold):
   assert backbone.model.num_classes == 0
   assert backbone.labels is None
   assert "head" not in backbone.variables["params"]
-  run = functools.partial(backbone.model.apply, backbone.variables)
+  model: Any = backbone.model  # Type checkers think that it returns a pair.
+  run = functools.partial(model.apply, backbone.variables)
   maps = run(images, method="features")
   assert [m.shape[1] for m in maps] == [8, 4, 2, 1]
   pooled = np.asarray(run(images))
   head = jax.tree.map(np.asarray, whole.variables["params"]["head"])
-  logits = whole.model.apply(whole.variables, images)
+  classifier: Any = whole.model
+  logits = np.asarray(classifier.apply(whole.variables, images))
   np.testing.assert_allclose(  # Folding rounds.
     pooled @ head["kernel"] + head["bias"], logits, rtol=1e-3, atol=1e-4
   )

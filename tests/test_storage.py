@@ -30,6 +30,21 @@ def test_the_home_folder_is_filled_in():
   )
 
 
+@pytest.mark.usefixtures("here")
+def test_a_home_that_there_is_not_is_no_folder_of_that_name():
+  with pytest.raises(
+    ValueError, match=r"~no_such_user/x starts with .*\./~no_such_user/x"
+  ):
+    storage.absolute("~no_such_user/x")
+  assert storage.absolute("./~no_such_user/x").parent.name == "~no_such_user"
+
+
+def test_a_home_that_is_not_known_is_no_folder_of_that_name(monkeypatch):
+  monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+  with pytest.raises(ValueError, match="~/x starts with a home folder"):
+    storage.absolute("~/x")
+
+
 def test_remote_paths_stay_as_they_are():
   assert os.fspath(storage.absolute("gs://bucket/runs")) == "gs://bucket/runs"
 
@@ -161,3 +176,51 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(
   with storage.replacing("place") as draft:
     write(draft, "new", folder=folder)
   assert read(here / "place", folder=folder) == "new"
+
+
+def test_what_can_be_written_is_tried_and_leaves_nothing(here):
+  storage.check_writable("new/folder/file", "output")
+  storage.check_writable("run", "workdir", inside=True)
+  storage.check_writable("gs://bucket/run", "workdir")
+  assert os.listdir(here) == []
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_place_that_cannot_be_written_is_named(here, inside):
+  (here / "file").write_text("mine")
+  message = rf"^output=file/x cannot be written: {here}/file is not .*directory"
+  with pytest.raises(ValueError, match=message):
+    storage.check_writable("file/x", "output", inside=inside)
+
+
+def test_a_workdir_is_written_into(here):
+  (here / "file").write_text("mine")
+  storage.check_writable("file", "output")  # It would be replaced.
+  with pytest.raises(ValueError, match=r"^workdir=file cannot be"):
+    storage.check_writable("file", "workdir", inside=True)
+
+
+@pytest.fixture
+def bucket(here, monkeypatch):
+  """Returns a folder whose paths count as remote ones."""
+  folder = here / "bucket"
+  folder.mkdir()
+  monkeypatch.setattr(storage, "is_remote", lambda path: "bucket" in str(path))
+  return folder
+
+
+def test_a_remote_file_is_read_from_a_local_copy_of_its_name(bucket):
+  (bucket / "w.pth").write_text("weights")
+  with storage.local_copy(os.fspath(bucket / "w.pth")) as copy:
+    assert (copy.name, copy.read_text()) == ("w.pth", "weights")
+    assert copy.parent != bucket
+  assert not copy.exists()
+
+
+@FOLDER_OR_FILE
+def test_what_is_written_for_a_remote_place_is_copied_there(bucket, folder):
+  with storage.local_draft(os.fspath(bucket / "new")) as draft:
+    write(draft, "text", folder=folder)
+    assert not (bucket / "new").exists()
+  assert read(bucket / "new", folder=folder) == "text"
+  assert not draft.exists()

@@ -2,20 +2,101 @@
 
 import contextlib
 import os
+import pathlib
+import tempfile
 from collections.abc import Iterator
 
 from etils import epath
+
+from van_jax import errors
 
 
 def absolute(path: str | os.PathLike[str]) -> epath.Path:
   """Returns a local path made absolute, a remote one (gs://...) as it is.
 
+  Whatever path a user gives goes through here, once: "~" is the home folder.
   Orbax takes no relative paths; pathlib would make one of "gs://".
+
+  Raises:
+    UserError: if it starts with "~", and there is no such home folder.
   """
   path = os.fspath(path)
-  if "://" in path:
+  if is_remote(path):
     return epath.Path(path)
-  return epath.Path(os.path.abspath(os.path.expanduser(path)))
+  expanded = os.path.expanduser(path)
+  if expanded.startswith("~"):  # Or it would become a folder of that name.
+    raise errors.UserError(
+      f"{path} starts with a home folder that there is not; write the folder "
+      f"in full, or ./{path} for a file of that name."
+    )
+  return epath.Path(os.path.abspath(expanded))
+
+
+def is_remote(path: str | os.PathLike[str]) -> bool:
+  """Returns whether a path is of no local file system."""
+  return "://" in os.fspath(path)
+
+
+def check_writable(
+  path: str | os.PathLike[str], name: str, *, inside: bool = False
+) -> None:
+  """Raises UserError where a file or a folder cannot be made at `path`.
+
+  It is tried, where the nearest folder that is there lies, and nothing is left
+  behind. Remote paths pass: they are tried by writing alone.
+
+  Args:
+    path: as the user gave it.
+    name: of the flag or argument that it was given for.
+    inside: `path` is a folder that is written into, not replaced.
+  """
+  target = absolute(path)
+  if is_remote(target):
+    return
+  nearest = target if inside else target.parent
+  while not os.path.lexists(nearest):
+    nearest = nearest.parent
+  try:
+    with tempfile.TemporaryFile(dir=nearest):
+      pass
+  except OSError as error:
+    reason = error.strerror or error
+    raise errors.UserError(
+      f"{name}={path} cannot be written: {nearest} is not a folder that you "
+      f"may write to ({reason}); name a place in one that is."
+    ) from error
+
+
+@contextlib.contextmanager
+def local_copy(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields a local file for readers that need one: a remote file's copy."""
+  path = absolute(path)
+  if not is_remote(path):
+    yield pathlib.Path(path)
+    return
+  with tempfile.TemporaryDirectory(prefix="van_jax_") as folder:
+    yield pathlib.Path(path.copy(os.path.join(folder, path.name)))
+
+
+@contextlib.contextmanager
+def local_draft(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
+  """Yields where writers that need a local place may put a file or a folder.
+
+  What is there in the end is copied to `path`, where that is remote.
+  """
+  path = absolute(path)
+  if not is_remote(path):
+    yield pathlib.Path(path)
+    return
+  with tempfile.TemporaryDirectory(prefix="van_jax_") as folder:
+    draft = pathlib.Path(folder) / path.name
+    yield draft
+    if draft.is_dir():
+      path.mkdir()
+      for file in draft.iterdir():
+        epath.Path(file).copy(path / file.name)
+    else:
+      epath.Path(draft).copy(path)
 
 
 @contextlib.contextmanager

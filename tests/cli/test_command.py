@@ -1,5 +1,6 @@
 """How a script ends: its last line, and its exit status."""
 
+import errno
 import json
 
 import pytest
@@ -43,7 +44,6 @@ def test_the_result_is_one_line_of_json_on_stdout(capsys):
   "error",
   [
     errors.UserError("batch_size=3 is odd"),
-    OSError("disk is gone"),
     checkpoint.CheckpointError("damaged"),
     loop.NonFiniteError("loss is nan at step 3"),
   ],
@@ -65,7 +65,25 @@ def test_a_run_that_was_asked_to_stop_has_a_status_of_its_own(capsys):
   assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("kind", [KeyError, ValueError])
+@pytest.mark.parametrize(
+  ("error", "line"),
+  [
+    (
+      PermissionError(errno.EACCES, "Permission denied", "/there/config.json"),
+      "/there/config.json: Permission denied.",
+    ),
+    (
+      OSError(errno.ENOSPC, "No space left on device"),
+      "No space left on device; give it room, and run the same command again.",
+    ),
+  ],
+)
+def test_what_the_file_system_refuses_is_one_line(error, line, capsys):
+  assert status_of(error) == 1
+  assert capsys.readouterr().err == f"error: {line}\n"
+
+
+@pytest.mark.parametrize("kind", [KeyError, ValueError, OSError])
 def test_a_bug_keeps_its_traceback(kind):
   def fail():
     raise kind("ours")
@@ -76,10 +94,19 @@ def test_a_bug_keeps_its_traceback(kind):
 
 def test_wrong_flags_are_one_line_and_status_1(monkeypatch, capsys):
   def parse(arguments):
-    raise ValueError(f"{arguments} are wrong")
+    raise errors.UserError(f"{arguments} are wrong")
 
   monkeypatch.setattr(command.flag_parsing, "parse", parse)
   with pytest.raises(SystemExit) as info:
     command.parse_flags(["train.py"])
   assert info.value.code == 1
   assert capsys.readouterr().err == "error: ['train.py'] are wrong\n"
+
+
+def test_a_bug_of_the_parsers_keeps_its_traceback(monkeypatch):
+  def parse(arguments):
+    raise ValueError("ours")
+
+  monkeypatch.setattr(command.flag_parsing, "parse", parse)
+  with pytest.raises(ValueError, match="ours"):
+    command.parse_flags(["train.py"])

@@ -6,7 +6,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from van_jax.cli import flag_parsing
+from van_jax.cli import config_files, flag_parsing
 
 # ml_collections 1.1 loads a config file in a way that importlib dislikes.
 pytestmark = pytest.mark.filterwarnings(
@@ -84,6 +84,8 @@ def test_values_reach_the_config(parse, write_config):
       r"weight_decy is not .* mean config\.optimizer\.weight_decay\?",
     ),
     ("--config.optimiser.clip=1", r"config\.optimiser is .* config\.optimizer"),
+    ("--config.weight_decay=1", r"mean config\.optimizer\.weight_decay\?"),
+    ("--config.weight_dcay=1", r"mean config\.optimizer\.weight_decay\?"),
     ("--noconfig.remet", r"config\.remet is not .* mean config\.remat\?"),
     ("--config.seed.x=1", r"config\.seed\.x cannot be set: config\.seed is"),
     ("--config.optimizer=3", r"config\.optimizer is a section; .* clip, "),
@@ -141,3 +143,69 @@ def test_a_config_argument_that_is_not_taken_is_named(parse, tmp_path):
   message = r"plain\.py:big: TypeError: .*takes 0.*what may follow the colon"
   with pytest.raises(ValueError, match=message):
     parse(f"--config={path}:big", "--workdir=w")
+
+
+@pytest.mark.parametrize(
+  ("arguments", "clip"),
+  [
+    (["--config.optimizer.clip=None"], None),
+    (["--config.optimizer.clip", "None"], None),
+    (["--config.optimizer.clip=2", "-config.optimizer.clip=None"], None),
+    (["--config.optimizer.clip=None", "--config.optimizer.clip=2"], 2.0),
+  ],
+)
+def test_none_can_be_said_of_a_key_that_has_a_value(
+  parse, write_config, arguments, clip
+):
+  path = write_config("config.optimizer.clip = 1.0")
+  config = parse(
+    f"--config={path}", "--workdir=w", *arguments, "--config.seed=7"
+  )
+  assert config.optimizer.clip == clip
+  assert config.seed == 7
+  overridden = config_flags.get_override_values(flags.FLAGS["config"])
+  assert overridden == {"optimizer.clip": clip, "seed": 7}
+
+
+@pytest.mark.parametrize("key", ["seed", "sizes", "remat", "size"])
+def test_none_can_be_said_of_every_type(parse, write_config, key):
+  config = parse(
+    f"--config={write_config()}", "--workdir=w", f"--config.{key}=None"
+  )
+  assert config[key] is None
+
+
+def test_an_argument_that_a_table_lacks_is_named_with_those_it_has(
+  parse, tmp_path
+):
+  path = tmp_path / "variants.py"
+  path.write_text(
+    "SIZES = {'small': 1, 'large': 2}\n\n\n"
+    "def get_config(size):\n  return SIZES[size]\n"
+  )
+  message = rf"{path}:lage: 'lage' may not follow .*; there are large, small\."
+  with pytest.raises(ValueError, match=message):
+    parse(f"--config={path}:lage", "--workdir=w")
+
+
+def test_a_config_may_lie_below_the_home_folder(
+  parse, write_config, monkeypatch, tmp_path
+):
+  write_config()
+  monkeypatch.setenv("HOME", str(tmp_path))
+  for argument in ("--config=~/run.py:large", "--config=~/run.py"):
+    assert parse(argument, "--workdir=w", "--config.seed=7").seed == 7
+
+
+def test_configs_that_come_along_are_found_from_any_folder(
+  parse, monkeypatch, tmp_path
+):
+  monkeypatch.chdir(tmp_path)
+  config_files.make_importable()
+  config = parse("--config=configs/digits.py", "--workdir=w")
+  assert config.data.name == "digits"
+
+
+def test_a_remote_config_file_is_refused(parse):
+  with pytest.raises(ValueError, match=r"gs://bucket/run\.py must be a local"):
+    parse("--config=gs://bucket/run.py", "--workdir=w")

@@ -61,6 +61,12 @@ def test_an_unknown_key_is_named_with_the_nearest(changes, message):
     check(config(**changes))
 
 
+def test_a_key_of_another_section_is_named_with_that_section():
+  message = r"config\.every_steps is not .* mean config\.logging\.every_steps\?"
+  with pytest.raises(ValueError, match=message):
+    check(config(every_steps=3))
+
+
 def test_a_key_like_no_other_is_named_with_all_there_are():
   with pytest.raises(ValueError, match=r"zzz is .*; the keys are clip, decay"):
     check(config(optimizer={"decay": 0.1, "zzz": 1}))

@@ -2,13 +2,15 @@
 
 import itertools
 import pathlib
+import re
 import shutil
 
 import plain
 import pytest
 
-from van_jax import data
-from van_jax.data.sources import tfds
+from van_jax import data, errors
+from van_jax.data import prepare
+from van_jax.data.sources import tfds, tfds_folders
 
 
 def _train(source, steps=4):
@@ -200,3 +202,36 @@ def test_broken_description_of_a_data_set_is_named(damaged):
   (damaged.parent / "dataset_info.json").write_text("{")
   with pytest.raises(ValueError, match=r"damaged.*prepare the data set again"):
     _open_digits(damaged)
+
+
+@pytest.mark.parametrize(
+  ("name", "message"),
+  [
+    ("no_such_data", r"'no_such_data' is nothing that TFDS .*NAME:VERSION"),
+    ("mnist:99.0.0", r"'mnist:99\.0\.0' is nothing .*cannot be loaded at"),
+  ],
+)
+def test_a_data_set_that_tfds_cannot_make_is_one_line(
+  name, message, tmp_path, capsys
+):
+  with pytest.raises(SystemExit) as info:
+    prepare.main([name, f"--directory={tmp_path}"])
+  assert info.value.code == 1
+  error = capsys.readouterr().err
+  assert re.search(message, error)
+  assert error.count("\n") == 1
+
+
+def test_a_data_set_that_cannot_be_fetched_is_one_line(tmp_path, monkeypatch):
+  class Builder:
+    """Stands for a data set of TFDS."""
+
+    def is_prepared(self):
+      return False
+
+    def download_and_prepare(self):
+      raise OSError(28, "No space left on device")
+
+  monkeypatch.setattr(tfds_folders, "_builder", lambda *_: Builder())
+  with pytest.raises(errors.UserError, match=r"could not .*No space left"):
+    tfds_folders.prepare("mnist", str(tmp_path))

@@ -14,6 +14,7 @@ from PIL import Image
 import van_jax
 from van_jax import data, experiment
 from van_jax.data.images import preprocessing as preprocessing_lib
+from van_jax.data.sources.renumbered import RenumberedSplit
 from van_jax.evaluation import answers
 from van_jax.experiment import (
   classes,
@@ -178,6 +179,7 @@ def opened(*names):
 
 def numbers_of(labels, *names):
   source = classes.in_terms_of(labels, len(labels), opened(*names))
+  assert isinstance(source.evaluation, RenumberedSplit)
   return source.evaluation.numbers.tolist()
 
 

@@ -1,6 +1,7 @@
 """Bad input through the front door: what is refused, how, and what survives."""
 
 import json
+import math
 import pathlib
 import shutil
 
@@ -98,6 +99,19 @@ def test_a_wrong_type_within_a_tuple(refuse):
     ({"data.train_split": "trian"}, ("trian",)),
     ({"erasing.probability": 1.5}, ("erasing.probability=1.5", "[0, 1]")),
     ({"seed": -1}, ("config.seed=-1", "from 0")),
+    ({"seed": None}, ("config.seed=None must have a value", "default.py")),
+    ({"augmentation.policy": None}, ("augmentation.policy=None must",)),
+    ({"data.train_split": None}, ("data.train_split=None must",)),
+    ({"evaluation.every_epochs": math.nan}, ("every_epochs=nan", "finite")),
+    ({"checkpoint.every_epochs": -math.inf}, ("every_epochs=-inf", "finite")),
+    ({"schedule.epochs": math.inf}, ("schedule.epochs=inf", "finite")),
+    ({"schedule.learning_rate": math.nan}, ("learning_rate=nan", "finite")),
+    ({"augmentation.crop_scale": (0.1, math.inf)}, ("crop_scale=(0.1, inf)",)),
+    ({"optimizer.gradient_clip_norm": math.inf}, ("gradient_clip_norm=inf",)),
+    (
+      {"model.dtype": "float16"},
+      ("model.dtype='float16'", "without loss scaling", "bfloat16"),
+    ),
     ({"seed": 1 << 32}, ("config.seed=4294967296", "to 4294967295")),
   ],
 )

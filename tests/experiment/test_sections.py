@@ -1,8 +1,11 @@
 """The table of what is built from a config's sections."""
 
+import importlib
+
 import pytest
 
-from van_jax.experiment import sections
+from van_jax.cli import dotted_keys
+from van_jax.experiment import config_check, sections
 
 
 def test_every_section_of_the_default_is_read(tiny_config):
@@ -50,3 +53,33 @@ def test_a_config_file_of_before_hears_where_a_key_went(tiny_config, key, now):
   config[section][name] = 1
   with pytest.raises(ValueError, match=f"config.{key} is now config.{now};"):
     sections.check(config)
+
+
+@pytest.mark.parametrize(
+  "key",
+  [
+    "pretrained_bundle",
+    "compilation_cache",
+    "model.widths",
+    "model.layer_scale_init",
+    "model.batch_norm_group_size",
+    "optimizer.gradient_clip_norm",
+    "ema.decay",
+    "evaluation.every_epochs",
+    "checkpoint.every_epochs",
+    "logging.every_steps",
+  ],
+)
+def test_none_is_a_value_where_something_takes_it(tiny_config, key):
+  config_check.check_config(tiny_config(**{key: None}))
+
+
+def test_whatever_is_none_by_default_may_be_none(tiny_config):
+  config = importlib.import_module("configs.default").get_config()
+  nones = [
+    key
+    for key in dotted_keys.leaves(config)
+    if dotted_keys.get(config, key) is None
+  ]
+  assert "ema.decay" in nones
+  assert all(map(sections.may_be_none, nones))

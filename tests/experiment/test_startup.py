@@ -40,16 +40,40 @@ def probe(root):
 
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])
-def test_help_touches_nothing(probe, script):
+def test_help_touches_nothing_and_points_to_the_keys(probe, script):
   process, _, touched = probe(script, "--help")
-  assert "--config" in process.stdout
+  assert "`python -m van_jax keys`" in " ".join(process.stdout.split())
   assert touched == "[]"
+
+
+def test_help_of_the_conversion_lists_the_values(probe):
+  process, _, touched = probe("convert_torch_weights.py", "--help")
+  for values in (
+    "<bicubic|bilinear|lanczos>",
+    "<short_side|warp>",
+    "<official|mmpretrain|huggingface>",
+  ):
+    assert values in process.stdout
+  assert "..." not in process.stdout
+  assert touched == "[]"
+
+
+def test_help_of_a_module_comes_without_warnings(root):
+  process = subprocess.run(
+    [sys.executable, "-m", "van_jax.data.prepare", "--help"],
+    capture_output=True,
+    text=True,
+    cwd=root,
+  )
+  assert "digits, or any TFDS name" in process.stdout
+  assert process.stderr == ""
 
 
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
     (["--config.batch_siz=8"], "did you mean config.batch_size?"),
+    (["--config.learning_rate=1"], "mean config.schedule.learning_rate?"),
     (["--config.preprocessing.image_size=16"], "at least 32"),
     (["--config.mixing.mixup_alpha=-1"], "mixup_alpha"),  # A jax function's.
   ],

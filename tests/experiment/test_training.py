@@ -1,6 +1,8 @@
 """A tiny run from end to end, in this process, on eight devices."""
 
 import json
+import math
+import types
 from typing import Any
 
 import jax
@@ -11,6 +13,7 @@ from PIL import Image
 
 import van_jax
 from van_jax import experiment, parallel
+from van_jax.experiment import training
 
 STEPS = 12
 
@@ -184,3 +187,30 @@ def test_frozen_running_statistics_stay_bit_for_bit(fine_tuned):
   assert names
   for name in names:
     np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+@pytest.mark.parametrize("never", [None, math.inf])
+def test_never_is_at_the_end_alone(never, tiny_config, tmp_path, monkeypatch):
+  class LoopError(Exception):
+    """Ends a run before its first step."""
+
+  asked = {}
+
+  def record(state, **arguments):
+    asked.update(arguments)
+    raise LoopError
+
+  first = types.SimpleNamespace(step=0)
+  monkeypatch.setattr(training.start, "last_or_first_state", lambda *a: first)
+  monkeypatch.setattr(training.loop, "run", record)
+  config = tiny_config(
+    **{
+      "evaluation.every_epochs": never,
+      "checkpoint.every_epochs": never,
+      "logging.every_steps": None,
+    }
+  )
+  with pytest.raises(LoopError):
+    experiment.train(config, workdir=str(tmp_path / "run"))
+  for name in ("eval", "save", "log"):
+    assert asked[f"{name}_every_steps"] > asked["total_steps"] == 12

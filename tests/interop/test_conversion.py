@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import numpy as np
@@ -260,3 +261,34 @@ def test_the_script_converts_there_and_back(file, tmp_path):
   assert again.returncode == 1
   assert "exists already" in again.stderr
   assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_bundle_is_not_there_without_the_report_that_was_asked_for(
+  there, file, tmp_path, monkeypatch
+):
+  if there:
+    conversion.convert(input=file, output=tmp_path / "bundle")
+  before = contents(tmp_path)
+
+  def fail(*arguments, **options):
+    raise OSError("disk full")
+
+  monkeypatch.setattr(conversion, "verify_bundle", fail)
+  with pytest.raises(OSError, match="disk full"):
+    conversion.convert(
+      input=file, output=tmp_path / "bundle", verify=True, overwrite=True
+    )
+  assert contents(tmp_path) == before
+
+
+def test_an_existing_folder_is_refused_with_the_flag_that_replaces_it(
+  file, tmp_path
+):
+  (tmp_path / "there").mkdir()
+  paths: Any = {"input": file, "output": tmp_path / "there"}
+  message = r"--overwrite \(overwrite=True in Python\)"
+  with pytest.raises(ValueError, match=message):
+    conversion.convert(**paths)
+  with pytest.raises(ValueError, match=message):
+    conversion.convert_back(**paths, to="official")

@@ -250,3 +250,21 @@ def test_batch_that_groups_do_not_divide_is_named():
 def test_one_value_a_channel_has_no_variance():
   with pytest.raises(ValueError, match="several values a channel"):
     small().apply(variables(), images(1), train=True, mutable=["batch_stats"])
+
+
+@pytest.mark.parametrize(
+  ("shape", "message"),
+  [
+    ((2, 3, 64, 64), r"64 channels .*images\.transpose\(0, 2, 3, 1\)"),
+    ((2, 3, 224, 32), r"32 channels .*images\.transpose\(0, 2, 3, 1\)"),
+    ((2, 64, 64, 1), r"1 channels .*images\.repeat\(3, axis=3\)"),
+    ((2, 64, 64, 4), r"4 channels .*give r, g and b"),
+  ],
+)
+def test_images_of_another_layout_are_refused_with_what_to_do(shape, message):
+  with pytest.raises(ValueError, match=message):
+    jax.eval_shape(
+      models.create_model("van_b0").init,
+      jax.random.key(0),
+      jax.ShapeDtypeStruct(shape, jnp.float32),
+    )

@@ -68,3 +68,17 @@ def test_incomplete_architecture_is_named():
   del fields["attention"]
   with pytest.raises(ValueError, match="lacks attention"):
     models.from_architecture(fields)
+
+
+@pytest.mark.parametrize(
+  ("alias", "name"),
+  [
+    ("van_tiny", "van_b0"),
+    ("van_small", "van_b1"),
+    ("van_base", "van_b2"),
+    ("van_large", "van_b3"),
+  ],
+)
+def test_the_papers_names_are_known(alias, name):
+  assert models.create_model(alias) == models.create_model(name)
+  assert alias not in models.list_models()

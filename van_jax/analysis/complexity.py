@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.analysis.multiply_adds import multiply_adds
 
 
@@ -117,8 +117,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     metavar="model",
     help=f"any of {', '.join(models.list_models())}; all of them if none",
   )
-  parser.add_argument("--image_size", type=int, default=224)
-  parser.add_argument("--num_classes", type=int, default=1000)
+  parser.add_argument(
+    "--image_size", type=int, default=224, help="pixels a side; default 224"
+  )
+  parser.add_argument(
+    "--num_classes",
+    type=int,
+    default=1000,
+    help="outputs of the head, 0 for no head; default 1000",
+  )
   flags = parser.parse_args(argv)
   try:
     rows = {
@@ -128,7 +135,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       )
       for name in flags.names or models.list_models()
     }
-  except ValueError as error:
+  except errors.UserError as error:
     parser.error(str(error))
   print(table(rows))
 

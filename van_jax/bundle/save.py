@@ -71,7 +71,8 @@ def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
     return
   if not overwrite:
     raise errors.UserError(
-      f"{path} exists already; choose another folder, or pass overwrite."
+      f"{path} exists already; choose another folder, or replace it with "
+      "--overwrite (overwrite=True in Python)."
     )
   if path.is_dir() and not any(path.iterdir()):
     return

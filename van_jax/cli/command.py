@@ -1,5 +1,6 @@
 """How a script ends: a line of JSON, or a line that says what was wrong."""
 
+import errno
 import json
 import logging as logging_levels
 import os
@@ -12,18 +13,20 @@ import jax
 from absl import logging
 
 from van_jax import errors
-from van_jax.cli import flag_parsing
+from van_jax.cli import config_files, flag_parsing
 from van_jax.training import loop
-from van_jax.training.run import checkpoint
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
 
-_EXPECTED = (
-  errors.UserError,
-  OSError,
-  checkpoint.CheckpointError,
-  loop.NonFiniteError,
+# What a machine refuses whatever is done, often without naming a file.
+_REFUSALS = (
+  errno.ENOSPC,
+  errno.EDQUOT,
+  errno.EROFS,
+  errno.EIO,
+  errno.EMFILE,
+  errno.ENFILE,
 )
 
 
@@ -32,19 +35,20 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
 
   A stranger's module may lie in the folder that the script was started from.
   """
-  sys.path.append(os.getcwd())
+  config_files.make_importable()
   try:
     return flag_parsing.parse(arguments)
-  except ValueError as error:
-    _fail(error)
+  except errors.UserError as error:
+    _fail(str(error))
 
 
 def run(function: Callable[[], Mapping[str, Any]]) -> None:
   """Prints what a function returns as one line of JSON on stdout.
 
-  Logs go to stderr. An expected error is one line there (its traceback comes
-  with --verbosity=1) and exit status 1; a run that was asked to stop exits
-  with status 75. Anything else is a bug, and keeps its traceback.
+  Logs go to stderr. A UserError, and what the file system refuses, is one
+  line there (its traceback comes with --verbosity=1) and exit status 1; a run
+  that was asked to stop exits with status 75. Anything else is a bug, and keeps
+  its traceback.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
@@ -53,15 +57,34 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
     sys.exit(EXIT_INTERRUPTED)
-  except _EXPECTED as error:
+  except (errors.UserError, OSError) as error:
+    if (line := _line(error)) is None:
+      raise
     logging.debug("%s", traceback.format_exc())
-    _fail(error)
+    _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
 
 
-def _fail(error: Exception) -> NoReturn:
-  print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+def _line(error: errors.UserError | OSError) -> str | None:
+  """Returns what to tell a user; None of a bug.
+
+  The operating system's refusals name a file, or say that something has run
+  out; an OSError of another kind was raised by code that is wrong.
+  """
+  if isinstance(error, errors.UserError):
+    return str(error)
+  if error.errno is None:
+    return None
+  if error.filename is not None:
+    return f"{error.filename}: {error.strerror}."
+  if error.errno in _REFUSALS:
+    return f"{error.strerror}; give it room, and run the same command again."
+  return None
+
+
+def _fail(message: str) -> NoReturn:
+  print(f"error: {' '.join(message.split())}", file=sys.stderr)
   sys.exit(EXIT_ERROR)
 
 

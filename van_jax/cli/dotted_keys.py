@@ -1,5 +1,6 @@
 """Keys such as "model.attention.name", in nested dicts or a ConfigDict."""
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -25,3 +26,12 @@ def put(config: Any, key: str, value: Any) -> None:
   for name in names:
     config = config[name]
   config[last] = value
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[str]:
+  """Yields the dotted keys of all values that are no sections."""
+  for name in config:
+    if hasattr(config[name], "keys"):
+      yield from leaves(config[name], f"{prefix}{name}.")
+    else:
+      yield f"{prefix}{name}"

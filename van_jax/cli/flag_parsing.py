@@ -1,23 +1,25 @@
 """A script's flags and config: what is wrong with them, in one line."""
 
 import contextlib
-import os
 import re
 import sys
-import traceback
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from van_jax import errors
-from van_jax.cli import dotted_keys, moved_keys, open_sections, schema
-
-_NOT_THE_USERS = (
-  __file__,
-  f"{os.sep}absl{os.sep}",
-  f"{os.sep}ml_collections{os.sep}",
+from van_jax.cli import (
+  config_files,
+  dotted_keys,
+  moved_keys,
+  open_sections,
+  schema,
 )
+
+_CONFIG = re.compile(r"--?config(?:=(.*))?")
+_OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(?:=(.*))?")
+_NONE = "None"
 
 
 def parse(arguments: Sequence[str]) -> list[str]:
@@ -34,9 +36,17 @@ def parse(arguments: Sequence[str]) -> list[str]:
   Raises:
     UserError: naming the flag, the config key, or the config file's line.
   """
-  config = _load_config(arguments)
-  if config is None:
+  given = _named_config(arguments)
+  if given is None or "config" not in flags.FLAGS:
+    overrides = _overrides(arguments)
+    if overrides and "config" in flags.FLAGS:
+      raise errors.UserError(
+        f"--config.{overrides[0][0]} sets a key of a config, and none is "
+        "named; pass --config=FILE too."
+      )
     return _parse(arguments, None, [])
+  config = config_files.load(given, flags.FLAGS["config"].parser.parse)
+  arguments = _with_config(arguments, config_files.find(given))
   arguments, settings = open_sections.take(arguments)
   for setting in settings:
     _section(config, setting.section.split("."), setting.key)
@@ -44,12 +54,17 @@ def parse(arguments: Sequence[str]) -> list[str]:
   for key, _ in overrides:
     moved_keys.check_key(key)
     _check_key(config, key)
+  arguments, nones = _take_nones(arguments, dict(overrides))
   program = _parse(arguments, config, overrides)
-  given: Any = flags.FLAGS["config"].value
-  with config.unlocked(), given.unlocked():
+  flag: Any = flags.FLAGS["config"]
+  changed = flag.value
+  with config.unlocked(), changed.unlocked():
     _move(config, keep=())
-    _move(given, keep=[key for key, _ in overrides])
-    open_sections.apply(given, config, settings)
+    _move(changed, keep=[key for key, _ in overrides])
+    for key in nones:
+      dotted_keys.put(changed, key, None)
+      flag.override_values[key] = None
+    open_sections.apply(changed, config, settings)
   return program
 
 
@@ -100,60 +115,57 @@ def _as_program_arguments(arguments: Sequence[str]) -> Iterator[None]:
     sys.argv = own
 
 
-def _load_config(arguments: Sequence[str]) -> Any:
-  """Returns the config as its file makes it; None when none is named."""
+def _take_nones(
+  arguments: Sequence[str], last: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+  """Returns the other arguments, and the keys that are set to None.
+
+  ml_collections' parsers of numbers and tuples know no None.
+
+  Args:
+    arguments: as `sys.argv`.
+    last: of each key that a flag sets, the last text.
+  """
+  nones = [key for key, text in last.items() if text == _NONE]
+  others, rest = [], list(arguments)
+  while rest:
+    argument = rest.pop(0)
+    key, text = next(iter(_overrides([argument, *rest[:1]])), ("", ""))
+    if _OVERRIDE.fullmatch(argument) and (text == _NONE or key in nones):
+      if "=" not in argument:
+        rest.pop(0)
+    else:
+      others.append(argument)
+  return others, nones
+
+
+def _named_config(arguments: Sequence[str]) -> str | None:
+  """Returns the last value of --config, if any."""
   given = None
   for this, after in zip(arguments, [*arguments[1:], ""], strict=True):
-    if found := re.fullmatch(r"--?config(?:=(.*))?", this):
+    if found := _CONFIG.fullmatch(this):
       given = after if found[1] is None else found[1]
-  if given is None or "config" not in flags.FLAGS:
-    return None
-  path = given.split(":", 1)[0]
-  if not os.path.isfile(path):
-    raise errors.UserError(
-      f"--config={given} must be a Python file that defines get_config(), and "
-      f"there is no file {path!r}; the folder configs holds some."
-    )
-  try:
-    config = flags.FLAGS["config"].parser.parse(given)
-  except Exception as error:  # Whatever the file raised.
-    hint = f"; the head of {path} says what may follow the colon"
-    raise errors.UserError(
-      f"--config={given}: {_origin(error)}{hint if ':' in given else ''}."
-    ) from error
-  if not hasattr(config, "get_type"):
-    raise errors.UserError(
-      f"--config={given}: get_config() must return a ConfigDict, and returns "
-      f"{config!r}."
-    )
-  return config
+  return given
 
 
-def _origin(error: BaseException) -> str:
-  """Returns what an exception says, and which line of the user's raised it."""
-  place = _place(error)
-  while not place and error.__context__ is not None:
-    error = error.__context__
-    place = _place(error)
-  return f"{place}{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def _place(error: BaseException) -> str:
-  """Returns the last line of the user's in a traceback; "" without any."""
-  lines = [
-    f"{frame.filename}, line {frame.lineno}: "
-    for frame in traceback.extract_tb(error.__traceback__)
-    if os.path.isfile(frame.filename)
-    and not any(name in frame.filename for name in _NOT_THE_USERS)
-  ]
-  return lines[-1] if lines else ""
+def _with_config(arguments: Sequence[str], found: str) -> list[str]:
+  """Returns the arguments with another value of --config."""
+  others, rest = [], list(arguments)
+  while rest:
+    argument = rest.pop(0)
+    if named := _CONFIG.fullmatch(argument):
+      if named[1] is None:
+        rest.pop(0)
+      argument = f"--config={found}"
+    others.append(argument)
+  return others
 
 
 def _overrides(arguments: Sequence[str]) -> list[tuple[str, str]]:
   """Returns the dotted key and the value of every `--config.KEY=VALUE`."""
   found = []
   for this, after in zip(arguments, [*arguments[1:], ""], strict=True):
-    if match := re.fullmatch(r"--?(?:no)?config\.([^=]+)(?:=(.*))?", this):
+    if match := _OVERRIDE.fullmatch(this):
       found.append((match[1], after if match[2] is None else match[2]))
   return found
 
@@ -163,7 +175,7 @@ def _check_key(config: Any, key: str) -> None:
   *names, last = key.split(".")
   section = _section(config, names, last)
   name = "".join(f"{part}." for part in ("config", *names))
-  schema.check_key(name, last, set(section))
+  schema.check_key(name, last, set(section), list(dotted_keys.leaves(config)))
   if hasattr(section[last], "get_type"):
     raise errors.UserError(
       f"{name}{last} is a section; set its keys one by one: "

@@ -9,6 +9,7 @@ be fetched by hand (imagenet2012) lie in DIRECTORY/downloads/manual.
 import argparse
 import sys
 
+from van_jax import errors, storage
 from van_jax.data.sources import tfds_folders
 
 
@@ -19,12 +20,17 @@ def main(arguments: list[str] | None = None) -> None:
     description="Prepares a data set.",
   )
   parser.add_argument("name", help="digits, or any TFDS name")
-  parser.add_argument("--directory", required=True, help="where to write it")
+  parser.add_argument(
+    "--directory",
+    required=True,
+    help="folder to write it below, config.data.directory; ~ and gs:// too",
+  )
   options = parser.parse_args(arguments)
   try:
+    storage.check_writable(options.directory, "--directory", inside=True)
     tfds_folders.prepare(options.name, options.directory)
-  except ValueError as error:
-    parser.exit(1, f"{error}\n")
+  except errors.UserError as error:
+    parser.exit(1, f"error: {error}\n")
   print(f"{options.name} is ready in {options.directory}.", file=sys.stderr)
 
 

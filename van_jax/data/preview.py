@@ -10,17 +10,25 @@ from ml_collections import config_flags
 from van_jax.cli import command
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "The run, configs/NAME.py[:ARGUMENT].", lock_config=True
+  "config",
+  None,
+  "The run: configs/NAME.py, or configs/NAME.py:ARGUMENT. --config.KEY=VALUE "
+  "sets a key of it; `python -m van_jax keys` prints all keys, as "
+  "configs/default.py has them.",
+  lock_config=True,
 )
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "PNG file for the grid.", required=True
+  "output", None, "PNG file to write the grid to.", required=True
 )
 _COUNT = flags.DEFINE_integer(
-  "count", None, "Images, the first of the batch; 64, or all, if not given."
+  "count",
+  None,
+  "Images, the first of the step's batch; 64, or the whole batch if it is "
+  "smaller, when left out.",
 )
-_STEP = flags.DEFINE_integer("step", 0, "Updates done before the step.")
+_STEP = flags.DEFINE_integer("step", 0, "Updates done before the step; from 0.")
 _OVERWRITE = flags.DEFINE_bool(
-  "overwrite", False, "Replaces the file if it is there."
+  "overwrite", False, "Replace the file if it is there."
 )
 
 

@@ -3,8 +3,10 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from van_jax import errors, models
+from van_jax.cli import dotted_keys
 from van_jax.experiment import recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.training.run import checkpoint, profiling
@@ -38,6 +40,18 @@ def check_config(config: Config) -> None:
     _check_patterns(config)
 
 
+def check_trainable(config: Config) -> None:
+  """Raises UserError unless gradients can be computed in the model's dtype."""
+  kind = jnp.finfo(config.model.dtype)
+  if kind.minexp > jnp.finfo(jnp.bfloat16).minexp:
+    raise errors.UserError(
+      f"config.model.dtype={config.model.dtype!r} must be float32 or bfloat16 "
+      f"in training: the smallest gradients vanish below {kind.tiny:.1e} "
+      "without loss scaling, which there is not; bfloat16 is as fast, and has "
+      "float32's range."
+    )
+
+
 def abstract_variables(config: Config) -> Any:
   """Returns the shapes of the model's variables; nothing is computed."""
   return models.variable_shapes(sections.build(config, "model"))
@@ -54,10 +68,8 @@ def _check_numbers(config: Config) -> None:
       f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
     )
   for key in _POSITIVE:
-    value = config
-    for name in key.split("."):
-      value = value[name]
-    if value <= 0:
+    value = dotted_keys.get(config, key)
+    if value is not None and value <= 0:
       raise errors.UserError(f"config.{key}={value} must be above 0.")
 
 

@@ -9,7 +9,7 @@ import jax
 import optax
 from absl import logging
 
-from van_jax import data, errors, ops, storage, tasks
+from van_jax import data, errors, ops, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
@@ -21,13 +21,12 @@ def start_devices(config: Config, *, distributed: bool) -> None:
   """Touches the devices, for the first time.
 
   Raises:
-    UserError: when the other processes cannot be found.
+    UserError: when the other processes cannot be found, or JAX no device.
   """
   if distributed:
     _join_processes()
-  if config.compilation_cache:
-    cache = storage.absolute(config.compilation_cache)
-    jax.config.update("jax_compilation_cache_dir", os.fspath(cache))
+  parallel.check_platforms()
+  _keep_compiled(config.compilation_cache)
   logging.info(
     "%d processes, %d devices: %s",
     jax.process_count(),
@@ -36,6 +35,18 @@ def start_devices(config: Config, *, distributed: bool) -> None:
   )
   if config.model.implementation == "auto":
     ops.verify_kernels()  # Before anything is traced with them.
+
+
+def _keep_compiled(folder: str | None) -> None:
+  """Has JAX keep what it compiles in a folder, if one is named."""
+  if not folder:
+    return
+  try:
+    cache = os.fspath(storage.absolute(folder))
+  except errors.UserError as error:  # No home: a run does without.
+    logging.warning("compilation_cache: %s Nothing compiled is kept.", error)
+  else:
+    jax.config.update("jax_compilation_cache_dir", cache)
 
 
 def _join_processes() -> None:

@@ -73,7 +73,7 @@ def draw_preview(
   grid.draw(images, captions).save(content, "PNG")
   with storage.replacing(path) as draft:
     draft.write_bytes(content.getvalue())
-  return {"output": output, "count": count, "step": step}
+  return {"output": os.fspath(path), "count": count, "step": step}
 
 
 def caption(target: np.ndarray, names: Sequence[str], smoothing: float) -> str:
@@ -151,19 +151,5 @@ def _checked_output(output: str, overwrite: bool) -> epath.Path:
       f"output={output} is there already; name another file, or allow it with "
       "--overwrite."
     )
-  if "://" not in output:
-    _check_writable(output, path)
+  storage.check_writable(output, "output")
   return path
-
-
-def _check_writable(output: str, path: epath.Path) -> None:
-  """Raises UserError where a local file or its folder cannot be made."""
-  nearest = path
-  while not nearest.exists():
-    nearest = nearest.parent
-  kind_fits = nearest == path or nearest.is_dir()
-  if not kind_fits or not os.access(nearest, os.W_OK):
-    raise errors.UserError(
-      f"output={output} cannot be written: {nearest} is not a folder that you "
-      "may write to; name a file in one that is."
-    )

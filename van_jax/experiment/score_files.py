@@ -40,7 +40,7 @@ class ScoreFiles:
       answer_files.check_matrix(self.confusion_matrix)
     for field in dataclasses.fields(self):
       if path := getattr(self, field.name):
-        scoring.make_room(field.name, path)
+        scoring.check_place(field.name, path)
 
   def top(self, num_classes: int | None) -> int:
     """Returns how many answers an image gets.

@@ -76,18 +76,11 @@ def attention_class(config: Config) -> type | None:
   return imports.load(name, "config.model.attention.name")
 
 
-def make_room(flag: str, file: str) -> None:
-  """Makes the folder of a file, so that no scores are lost for want of it."""
-  path = storage.absolute(file)
-  if path.is_dir():
+def check_place(flag: str, file: str) -> None:
+  """Raises UserError where a file would be lost for want of a place."""
+  if storage.absolute(file).is_dir():
     raise errors.UserError(f"{flag}={file} is a folder; name a file.")
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(
-      f"{flag}={file} cannot be written: {error}; name a file in a folder "
-      "that can be."
-    ) from error
+  storage.check_writable(file, flag)
 
 
 def write(output: str, scores: Mapping[str, Any]) -> None:

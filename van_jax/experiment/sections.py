@@ -6,6 +6,8 @@ schema. The same row checks a config and builds a run.
 
 import contextlib
 import functools
+import inspect
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from van_jax import data, errors, models
-from van_jax.cli import moved_keys, schema
+from van_jax.cli import dotted_keys, moved_keys, open_sections, schema
 from van_jax.training.recipe import (
   erasing,
   losses,
@@ -86,6 +88,22 @@ PLAIN_KEYS = {
 }
 
 
+# Keys that may be None beside those whose builders say so in an annotation.
+_NULLABLE = {
+  "pretrained_bundle",
+  "compilation_cache",
+  "model.widths",
+  "model.depths",
+  "model.ffn_ratios",
+  "ema.decay",
+  "evaluation.every_epochs",
+  "checkpoint.every_epochs",
+  "logging.every_steps",
+}
+# A run has both.
+_NEEDED = {"data.train_split", "data.eval_split"}
+
+
 def build(config: Config, name: str, **given: Any) -> Any:
   """Returns what a section is for.
 
@@ -115,10 +133,39 @@ def check(config: Config) -> None:
     },
     plain=PLAIN_KEYS,
   )
+  _check_numbers(config)
   for name, row in SECTIONS.items():
     if row.tried:
       with naming(name):
         _try(config, name)
+
+
+def may_be_none(key: str) -> bool:
+  """Returns whether a dotted key may be None; not of an open section."""
+  section, _, name = key.rpartition(".")
+  if key in _NULLABLE or section not in SECTIONS:
+    return key in _NULLABLE
+  builder = models.VAN if section == "model" else SECTIONS[section].builder
+  parameter = inspect.signature(builder).parameters.get(name)
+  annotated = parameter is not None and "None" in str(parameter.annotation)
+  return annotated and key not in _NEEDED
+
+
+def _check_numbers(config: Config) -> None:
+  """Raises UserError for a None that nothing takes, a NaN and an infinity."""
+  for key in dotted_keys.leaves(config):
+    value = dotted_keys.get(config, key)
+    is_open = key.startswith(tuple(f"{name}." for name in open_sections.NAMES))
+    if value is None and not is_open and not may_be_none(key):
+      raise errors.UserError(
+        f"config.{key}=None must have a value; configs/default.py has one, and "
+        "says which keys may be None."
+      )
+    values = value if isinstance(value, tuple | list) else [value]
+    if key.endswith(".every_epochs") and value == math.inf:
+      continue  # Never, as None.
+    if any(isinstance(v, float) and not math.isfinite(v) for v in values):
+      raise errors.UserError(f"config.{key}={value} must be a finite number.")
 
 
 def _given_names(row: Section) -> set[str]:

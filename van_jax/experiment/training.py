@@ -1,6 +1,7 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -35,6 +36,8 @@ from van_jax.training.run import (
 from van_jax.training.state import TrainState
 
 Scores = dict[str, Any]
+
+_NEVER = 1 << 62  # Steps; the last step has everything all the same.
 
 # What a run reports or keeps, and not what it computes: free to change.
 _FREE = (
@@ -76,11 +79,13 @@ def train(
     NonFiniteError, CheckpointError: naming the step, or the folder.
   """
   config_check.check_config(config)
+  config_check.check_trainable(config)
   plain = config.to_dict()
   if not start_over:
     workdir_lib.check_owner(
       workdir, plain, free=_FREE, upgrade=old_configs.upgrade
     )
+  storage.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
@@ -165,7 +170,7 @@ def _train(
         total_steps=total_steps,
         batch_size=config.batch_size,
       ),
-      log_every_steps=config.logging.every_steps,
+      log_every_steps=config.logging.every_steps or _NEVER,
       eval_every_steps=_steps(config.evaluation.every_epochs, epoch),
       save_every_steps=_steps(config.checkpoint.every_epochs, epoch),
     )
@@ -175,7 +180,9 @@ def _train(
   return scores
 
 
-def _steps(epochs: float, steps_per_epoch: int) -> int:
+def _steps(epochs: float | None, steps_per_epoch: int) -> int:
+  if epochs is None or epochs == math.inf:
+    return _NEVER
   return max(round(epochs * steps_per_epoch), 1)
 
 

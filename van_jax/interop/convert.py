@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -53,32 +52,35 @@ def convert(
     UserError: if the file is damaged, unsafe, or not VAN's weights.
     UserError: if `output` exists and may not be replaced.
   """
-  input, output = storage.absolute(input), storage.absolute(output)
   bundle_lib.check_destination(output, overwrite=overwrite)
+  storage.check_writable(output, "output")
   if images is not None and not verify:
     raise errors.UserError(
-      f"images={images} are what verify compares on; ask for it too, or leave "
-      "them out."
+      f"images={images} are what a verification compares on; ask for one "
+      "(--verify, or verify=True in Python), or leave them out."
     )
   photos = {}
   if verify:  # What is missing for it should be known before the work.
     torch_file.library()
     photos = photographs.read(images)
   names = None if labels is None else class_names.read(labels)
-  bundle = read_weights(input, labels=names, **options)
-  if verify:
-    verification.check(bundle.model)
-  logging.info("Writing %s.", output)
-  bundle_lib.save_bundle(
-    output,
-    overwrite=overwrite,
-    **{f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle)},
-  )
-  result = {"output": os.fspath(output), **bundle.source}
-  if verify:
-    report = verify_bundle(output, weights=input, images=photos)
-    result["logits_max_over_spread"] = report["logits_max_over_spread"]
-    result["top1_agreement"] = report["top1_agreement"]
+  with storage.local_copy(input) as weights:
+    bundle = read_weights(weights, labels=names, **options)
+    if verify:
+      verification.check(bundle.model)
+    output = storage.absolute(output)
+    result = {"output": os.fspath(output), **bundle.source}
+    logging.info("Writing %s.", output)
+    # Renamed with its report: what asked for one is never there without.
+    with storage.replacing(output) as draft:
+      bundle_lib.save_bundle(
+        draft,
+        **{f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle)},
+      )
+      if verify:
+        report = verify_bundle(draft, weights=weights, images=photos)
+        result["logits_max_over_spread"] = report["logits_max_over_spread"]
+        result["top1_agreement"] = report["top1_agreement"]
   return result
 
 
@@ -104,8 +106,10 @@ def read_weights(
   Raises:
     UserError: if the file is damaged, unsafe, or not VAN's weights.
   """
-  path = storage.absolute(path)
-  with weight_files.open_weights(path) as contents:
+  with (
+    storage.local_copy(path) as path,
+    weight_files.open_weights(path) as contents,
+  ):
     weights, assignment = _assigned(path, contents, averaged)
     chosen = published_preprocessing.choose(
       weights, assignment.model, contents.tree
@@ -145,10 +149,12 @@ def verify_bundle(
   """
   logging.info("Verifying with %d images.", len(images))
   ours = bundle_lib.load_bundle(bundle)
+  with storage.local_copy(weights) as file:
+    theirs = official_arrays.read(file, averaged=ours.source["averaged"])
   report = verification.verify(
     ours.model,
     ours.variables,
-    official_arrays.read(weights, averaged=ours.source["averaged"]),
+    theirs,
     images=images,
     preprocessing=ours.preprocessing,
   )
@@ -188,16 +194,17 @@ def convert_back(
     UserError: if the other project's code cannot run the model.
     UserError: if `output` exists and may not be replaced.
   """
-  output = pathlib.Path(storage.absolute(output))
+  output = storage.absolute(output)
   export.check_destination(output, to=to, overwrite=overwrite)
+  storage.check_writable(output, "output")
   is_bundle = bundle_lib.is_bundle(input)
   bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
   export.check(bundle.model, to=to)
   for note in export.notes(bundle.model, to=to):
     logging.warning("%s.", note)
-  with storage.replacing(output) as draft:
+  with storage.replacing(output) as draft, storage.local_draft(draft) as local:
     export.write(
-      pathlib.Path(draft),
+      local,
       to=to,
       model=bundle.model,
       variables=bundle.variables,

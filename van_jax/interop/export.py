@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from etils import epath
 
 from van_jax import errors, models
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -62,13 +63,14 @@ def check(model: models.VAN, *, to: str) -> None:
     )
 
 
-def check_destination(path: pathlib.Path, *, to: str, overwrite: bool) -> None:
+def check_destination(path: epath.Path, *, to: str, overwrite: bool) -> None:
   """Raises UserError unless weights may be written at `path`."""
   if not path.exists():
     return
   if not overwrite:
     raise errors.UserError(
-      f"{path} exists already; choose another path, or pass overwrite."
+      f"{path} exists already; choose another path, or replace it with "
+      "--overwrite (overwrite=True in Python)."
     )
   names = {file.name for file in path.iterdir()} if path.is_dir() else set()
   replaceable = (

@@ -202,8 +202,24 @@ def _check_images(images: jax.Array) -> None:
       f"images of shape {images.shape} and dtype {images.dtype} must be "
       f"floating [B, H, W, 3]; normalise them, and add the missing axes."
     )
+  _check_channels(images.shape)
   if min(images.shape[1:3]) < MIN_IMAGE_SIZE:
     raise errors.UserError(
       f"images.shape={images.shape}: height and width must be at least "
       f"{MIN_IMAGE_SIZE}, the stride of the last stage; enlarge them."
     )
+
+
+def _check_channels(shape: tuple[int, ...]) -> None:
+  _, height, _, channels = shape
+  if channels == 3:
+    return
+  remedy = "give r, g and b"
+  if height == 3:
+    remedy = "turn [B, 3, H, W] round with images.transpose(0, 2, 3, 1)"
+  elif channels == 1:
+    remedy = "make three of a grey one with images.repeat(3, axis=3)"
+  raise errors.UserError(
+    f"images.shape={shape} has {channels} channels in its last axis, and must "
+    f"be [B, H, W, 3]; {remedy}."
+  )

@@ -36,6 +36,14 @@ VARIANTS = {
   "van_b6_paper": Variant((96, 192, 384, 768), (6, 6, 90, 6)),
 }
 
+# The names that the paper and the authors' files call them by.
+ALIASES = {
+  "van_tiny": "van_b0",
+  "van_small": "van_b1",
+  "van_base": "van_b2",
+  "van_large": "van_b3",
+}
+
 # The fields of VAN that its weights were made for; the rest is how to run it.
 _ARCHITECTURE_FIELDS = (
   "widths",
@@ -66,7 +74,7 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
   """Returns the VAN of that name, with other fields as given.
 
   Args:
-    name: one of `list_models()`.
+    name: one of `list_models()`, or of ALIASES.
     num_classes: of the head; 0 for no head.
     **overrides: fields of `VAN`, or their `old_spellings`; sequences may be
       lists, dtype may be a name. A None for widths, depths or ffn_ratios
@@ -75,11 +83,12 @@ def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
   Raises:
     UserError: on a name or a field that does not exist, or a bad value.
   """
-  if name not in VARIANTS:
+  known = VARIANTS | {name: VARIANTS[of] for name, of in ALIASES.items()}
+  if name not in known:
     raise errors.UserError(
-      f"name={name!r} is not a model; {imports.nearest(name, VARIANTS)}."
+      f"name={name!r} is not a model; {imports.nearest(name, known)}."
     )
-  fields = dataclasses.asdict(VARIANTS[name])
+  fields = dataclasses.asdict(known[name])
   overrides = {
     field: value
     for field, value in overrides.items()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from van_jax import models
+from van_jax import errors, models
 from van_jax.ops import trust
 
 _HEADER = (
@@ -106,9 +106,14 @@ def main(argv: Sequence[str] | None = None) -> None:
   parser.add_argument("--models", default=known, help=f"some of {known}")
   parser.add_argument("--batch", type=int, default=8, help="images")
   parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-  parser.add_argument("--image_size", type=int, default=224)
   parser.add_argument(
-    "--dtype", choices=("float32", "bfloat16"), default="float32"
+    "--image_size", type=int, default=224, help="pixels a side; default 224"
+  )
+  parser.add_argument(
+    "--dtype",
+    choices=("float32", "bfloat16"),
+    default="float32",
+    help="of the maps",
   )
   flags = parser.parse_args(argv)
   platform = jax.default_backend()
@@ -121,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.error("--batch and --rounds must be at least 1.")
   try:
     found = shapes(flags.models.split(","), flags.image_size)
-  except ValueError as error:
+  except errors.UserError as error:
     parser.error(str(error))
   implementation = trust.KERNELS[platform]
   print(

@@ -7,6 +7,7 @@ from van_jax.parallel.batches import (
 )
 from van_jax.parallel.mesh import (
   BATCH_AXIS as BATCH_AXIS,
+  check_platforms as check_platforms,
   create_mesh as create_mesh,
   replicated as replicated,
   split_by_example as split_by_example,

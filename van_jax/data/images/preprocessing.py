@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from van_jax import errors
+from van_jax import errors, storage
 from van_jax.data import arguments
 
 _FILTERS = {
@@ -163,7 +163,8 @@ def _to_pil(image: Image.Image | np.ndarray | str | os.PathLike) -> Image.Image:
     )
   if not isinstance(image, np.ndarray):
     try:
-      with Image.open(image) as opened:
+      path = storage.absolute(image)
+      with path.open("rb") as file, Image.open(file) as opened:
         return opened.convert("RGB")
     except FileNotFoundError:
       raise

@@ -13,7 +13,13 @@ from typing import Any
 
 from van_jax import errors, imports, signatures
 from van_jax.data import arguments
-from van_jax.data.sources import folder, renumbered, tfds, tfds_folders
+from van_jax.data.sources import (
+  folder,
+  listing,
+  renumbered,
+  tfds,
+  tfds_folders,
+)
 from van_jax.data.sources.digits import digits
 from van_jax.data.sources.split import Split
 
@@ -99,7 +105,7 @@ def open_source(
   arguments.check_choice(on_damaged, ON_DAMAGED, "on_damaged")
   if not directory:
     raise errors.UserError(f"directory={directory!r} must name a folder.")
-  open_split = _open(name, directory, dict(options))
+  open_split = _open(name, listing.absolute(directory), dict(options))
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
   if train and evaluation:

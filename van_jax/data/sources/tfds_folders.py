@@ -65,7 +65,8 @@ def prepare(name: str, directory: str) -> None:
   the second to end finds the first one's.
 
   Raises:
-    UserError: the data set's archives must be put in place by hand first.
+    UserError: there is no such data set, its archives must be put in place by
+      hand first, or they cannot be fetched or written.
   """
   _hide_accelerators()
   builder = _builder(name, listing.absolute(directory))
@@ -81,9 +82,13 @@ def prepare(name: str, directory: str) -> None:
       f"name={name!r} is made of files that TFDS cannot download; put them "
       f"into {manual}. {' '.join(builder.MANUAL_DOWNLOAD_INSTRUCTIONS.split())}"
     ) from error
-  except (OSError, tf.errors.OpError):
-    if not builder.is_prepared():
-      raise
+  except (OSError, tf.errors.OpError) as error:
+    if builder.is_prepared():
+      return
+    raise errors.UserError(
+      f"name={name!r} could not be prepared in directory={directory!r}: "
+      f"{error}; mend that, and give the same command again."
+    ) from error
 
 
 def _hide_accelerators() -> None:
@@ -93,7 +98,18 @@ def _hide_accelerators() -> None:
 
 def _builder(name: str, directory: str) -> Any:
   if name != _EMBEDDED:
-    return tfds.builder(name, data_dir=directory)
+    return _builder_of_tfds(name, directory)
   from van_jax.data.sources.digits import digits_dataset_builder
 
   return digits_dataset_builder.Builder(data_dir=directory)
+
+
+def _builder_of_tfds(name: str, directory: str) -> Any:
+  try:
+    return tfds.builder(name, data_dir=directory)
+  except (ValueError, AssertionError) as error:  # The latter for a version.
+    reason = str(error).strip().splitlines()[0]
+    raise errors.UserError(
+      f"name={name!r} is nothing that TFDS can make: {reason} Its catalog "
+      "lists what it can, as NAME, NAME/CONFIG or NAME:VERSION."
+    ) from error

@@ -112,10 +112,10 @@ def _validation(
   """Returns the folder with the validation images, or the config's split."""
   try:
     folder_name = _folder(name, suite, root)
-  except ValueError as missing:
+  except errors.UserError as missing:
     try:
       source = sections.build(config, "data", train_split=None)
-    except ValueError as error:
+    except errors.UserError as error:
       raise errors.UserError(
         f"{missing} Nor is the config's evaluation split: {error}"
       ) from error

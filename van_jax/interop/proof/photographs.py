@@ -2,9 +2,9 @@
 
 import io
 import os
-import pathlib
 from importlib import resources
 
+from etils import epath
 from PIL import Image
 
 from van_jax import errors, storage
@@ -24,11 +24,12 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
   """
   if folder is None:
     return _built_in()
-  folder = pathlib.Path(storage.absolute(folder))
+  folder = storage.absolute(folder)
   paths = sorted(
-    path
-    for path in folder.rglob("*")
-    if path.suffix.lower() in _SUFFIXES and path.is_file()
+    parent / name
+    for parent, _, names in folder.walk()
+    for name in names
+    if name.lower().endswith(_SUFFIXES)
   )
   if not paths:
     raise errors.UserError(
@@ -38,7 +39,7 @@ def read(folder: str | os.PathLike[str] | None) -> dict[str, bytes]:
   return {str(path.relative_to(folder)): _checked(path) for path in paths}
 
 
-def _checked(path: pathlib.Path) -> bytes:
+def _checked(path: epath.Path) -> bytes:
   """Returns a file's bytes, having decoded them."""
   encoded = path.read_bytes()
   try:
