@@ -209,3 +209,9 @@ def test_configs_that_come_along_are_found_from_any_folder(
 def test_a_remote_config_file_is_refused(parse):
   with pytest.raises(ValueError, match=r"gs://bucket/run\.py must be a local"):
     parse("--config=gs://bucket/run.py", "--workdir=w")
+
+
+def test_a_key_without_a_config_asks_for_one(parse):
+  message = r"--config\.seed sets a key of a config, and none is named"
+  with pytest.raises(ValueError, match=message):
+    parse("--workdir=w", "--config.seed=1")
