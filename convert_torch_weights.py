@@ -80,6 +80,11 @@ _PREPROCESSING = {  # None: as these weights were published for.
   "resize_size": flags.DEFINE_integer(
     "resize_size", None, "Pixels before the centre crop, 248 say."
   ),
+  "crop_pct": flags.DEFINE_float(
+    "crop_pct",
+    None,
+    "timm's way to say --resize_size: floor(image_size / crop_pct), 0.9 say.",
+  ),
   "interpolation": flags.DEFINE_enum(
     "interpolation", None, ["bicubic", "bilinear", "lanczos"], "To resize by."
   ),

@@ -1,6 +1,7 @@
-"""Scores a bundle or a workdir on a config's evaluation split, or on suites.
+"""Scores a bundle or a workdir on an evaluation split, or on suites.
 
-python eval.py --config=configs/digits.py --checkpoint=runs/digits
+python eval.py --checkpoint=runs/digits
+python eval.py --checkpoint=bundles/van_b0 --data_directory=DIR --split=val
 """
 
 from absl import app, flags
@@ -12,8 +13,9 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config",
   None,
   "The data, and the model that the weights are of: configs/NAME.py, or "
-  "configs/NAME.py:ARGUMENT. --config.KEY=VALUE sets a key of it; `python -m "
-  "van_jax keys` prints all keys, as configs/default.py has them.",
+  "configs/NAME.py:ARGUMENT; when left out, that of the weights' own run. "
+  "--config.KEY=VALUE sets a key of it; `python -m van_jax keys` prints all "
+  "keys, as configs/default.py has them.",
   lock_config=True,
 )
 _CHECKPOINT = flags.DEFINE_string(
@@ -24,6 +26,40 @@ _CHECKPOINT = flags.DEFINE_string(
 )
 _STEP = flags.DEFINE_string(
   "step", "latest", "Which checkpoint of a workdir: latest, best, or a number."
+)
+_DATA_NAME = flags.DEFINE_string(
+  "data_name",
+  None,
+  "Kind of data, in place of config.data.name: folder, digits, or a prepared "
+  "TFDS data set's name. Of converted weights folder, when left out.",
+)
+_DATA_DIRECTORY = flags.DEFINE_string(
+  "data_directory",
+  None,
+  "Where the data lies, in place of config.data.directory: of a folder data "
+  "set the folder that holds SPLIT/CLASS/NAME.jpg.",
+)
+_SPLIT = flags.DEFINE_string(
+  "split",
+  None,
+  "What to score on, in place of config.data.eval_split: val, 'train[90%:]'.",
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+  "batch_size",
+  None,
+  "Images a step, in place of config.evaluation.batch_size; it changes no "
+  "score. Of converted weights 64 a device, when left out.",
+)
+_CLASS_MAP = flags.DEFINE_string(
+  "class_map",
+  None,
+  "Text file that says which class of the weights each of the data's is, where "
+  "their names differ: a line DATA'S-CLASS,WEIGHTS'-CLASS (or a tab between).",
+)
+_TRUST = flags.DEFINE_bool(
+  "trust_class_order",
+  False,
+  "Class i of the data is class i of the weights, whatever their names.",
 )
 _SUITE = flags.DEFINE_string(
   "suite",
@@ -45,11 +81,27 @@ _FOLD = flags.DEFINE_bool(
 _OUTPUT = flags.DEFINE_string(
   "output", None, "JSON file to write all scores to, each class's too."
 )
+_PREDICTIONS = flags.DEFINE_string(
+  "predictions",
+  None,
+  "CSV file to write each image's path, label and five likeliest classes to.",
+)
+_CONFUSION = flags.DEFINE_string(
+  "confusion_matrix",
+  None,
+  "NAME.csv or NAME.npy to write how often each class was taken for each.",
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
   "This is one of several processes, as train.py --help says.",
 )
+
+
+def _overridden():
+  if _CONFIG.value is None:
+    return {}
+  return config_flags.get_override_values(flags.FLAGS["config"])
 
 
 def main(_) -> None:
@@ -62,15 +114,22 @@ def main(_) -> None:
       checkpoint=_CHECKPOINT.value,
       step=_STEP.value,
       fold_batch_norm=_FOLD.value,
+      data_name=_DATA_NAME.value,
+      data_directory=_DATA_DIRECTORY.value,
+      split=_SPLIT.value,
+      batch_size=_BATCH_SIZE.value,
+      class_map=_CLASS_MAP.value,
+      trust_class_order=_TRUST.value,
       suite=_SUITE.value,
       suite_directory=_SUITE_DIRECTORY.value,
-      overridden=config_flags.get_override_values(flags.FLAGS["config"]),
+      overridden=_overridden(),
       output=_OUTPUT.value,
+      predictions=_PREDICTIONS.value,
+      confusion_matrix=_CONFUSION.value,
       distributed=_DISTRIBUTED.value,
     )
   )
 
 
 if __name__ == "__main__":
-  flags.mark_flag_as_required("config")
   app.run(main, flags_parser=command.parse_flags)

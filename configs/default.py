@@ -78,6 +78,7 @@ def get_config() -> Any:
   config.preprocessing.image_size = 224  # Pixels a side.
   config.preprocessing.resize_mode = "short_side"  # Or "warp".
   config.preprocessing.resize_size = 248  # Pixels; floor(224 / 0.9).
+  config.preprocessing.crop_pct = placeholder(float)  # timm's, in place of it.
   config.preprocessing.interpolation = "bicubic"
   config.preprocessing.mean = (0.5, 0.5, 0.5)  # Of [0, 1] pixels.
   config.preprocessing.std = (0.5, 0.5, 0.5)

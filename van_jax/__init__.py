@@ -1,6 +1,30 @@
-"""The Visual Attention Network (arXiv 2202.09741) in JAX."""
+"""The Visual Attention Network (arXiv 2202.09741) in JAX.
 
-from van_jax.bundle import Bundle, load_bundle, predict, save_bundle
+Models:
+  create_model: a VAN by name, with other fields as given.
+  list_models: the names that `create_model` takes.
+  VAN: the Flax module; its docstring has all fields.
+
+Weights:
+  load_bundle: weights, their model, labels and preprocessing, from a folder.
+  load_backbone: the same without the head: a model that gives features.
+  load_pretrained: the same of released weights, by name; fetched once.
+  list_pretrained: those names, with their published scores.
+  save_bundle: writes such a folder.
+  Bundle: what these give and take.
+  predict: the likeliest classes of an image, or of a list of images.
+
+  bundle = van_jax.load_bundle("bundles/van_b0")
+  van_jax.predict(bundle, "cat.jpg")
+"""
+
+from van_jax.bundle import (
+  Bundle,
+  load_backbone,
+  load_bundle,
+  predict,
+  save_bundle,
+)
 from van_jax.models import VAN, create_model, list_models
 from van_jax.released import list_pretrained, load_pretrained
 
@@ -10,6 +34,7 @@ __all__ = [
   "create_model",
   "list_models",
   "list_pretrained",
+  "load_backbone",
   "load_bundle",
   "load_pretrained",
   "predict",

@@ -3,12 +3,14 @@
 import dataclasses
 import io
 
+import jax
 import numpy as np
 import published_files as published
 import pytest
 from PIL import Image
 
-from van_jax import bundle as bundle_lib
+from van_jax import bundle as bundle_lib, models
+from van_jax.bundle import prediction
 from van_jax.data.images import preprocessing
 from van_jax.interop import convert as conversion
 from van_jax.interop.proof import photographs
@@ -72,6 +74,67 @@ def test_unknown_names_are_numbers(bundle, jpeg):
 def test_more_classes_than_there_are_is_refused(bundle, jpeg):
   with pytest.raises(ValueError, match="top=8 must be from 1 to"):
     bundle_lib.predict(bundle, Image.open(io.BytesIO(jpeg)), top=8)
+
+
+def test_fewer_than_five_classes_give_all(jpeg):
+  model = models.VAN(
+    widths=(8, 8, 8, 8),
+    depths=(1, 1, 1, 1),
+    ffn_ratios=(1, 1, 1, 1),
+    num_classes=2,
+    implementation="xla",
+  )
+  shapes = models.variable_shapes(model)
+  zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
+  bundle = bundle_lib.Bundle(
+    model,
+    zeros,
+    preprocessing.Preprocessing(image_size=32, resize_size=32),
+    ("cat", "dog"),
+    {},
+  )
+  found = bundle_lib.predict(bundle, Image.open(io.BytesIO(jpeg)))
+  assert [p.label for p in found] == ["cat", "dog"]
+
+
+@pytest.fixture(scope="module")
+def images():
+  """Returns seven small images of different sizes."""
+  numbers = np.random.default_rng(0)
+  return [
+    numbers.integers(0, 256, (40 + i, 50, 3), dtype=np.uint8) for i in range(7)
+  ]
+
+
+def test_a_list_of_images_gives_what_each_gives(bundle, images, tmp_path):
+  Image.fromarray(images[0]).save(tmp_path / "first.png")
+  mixed = [tmp_path / "first.png", Image.fromarray(images[1]), *images[2:]]
+  found = bundle_lib.predict(bundle, mixed, batch_size=4)
+  for several, image in zip(found, images, strict=True):
+    alone = bundle_lib.predict(bundle, image)
+    assert [p.index for p in several] == [p.index for p in alone]
+    np.testing.assert_allclose(  # Sums in another order.
+      [p.probability for p in several],
+      [p.probability for p in alone],
+      rtol=1e-4,
+    )
+
+
+def test_lists_of_many_lengths_share_few_compiled_sizes(bundle, images):
+  run = prediction._probabilities(bundle.model)
+  run.clear_cache()
+  for count in range(1, 8):
+    assert len(bundle_lib.predict(bundle, images[:count])) == count
+  assert run._cache_size() == 4  # 1, 2, 4 and 8.
+
+
+def test_no_images_give_nothing(bundle):
+  assert bundle_lib.predict(bundle, []) == []
+
+
+def test_a_generator_of_images_is_read_batch_by_batch(bundle, images):
+  found = bundle_lib.predict(bundle, iter(images[:3]), top=1, batch_size=2)
+  assert [len(classes) for classes in found] == [1, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -220,3 +220,9 @@ def test_our_configs_know_the_papers_names_and_list_what_they_know(parse):
     parse(f"{path}:van_b9", "--workdir=w")
   with pytest.raises(ValueError, match=r"'tdfs' may not .*there are tfds"):
     parse("--config=configs/cifar10.py:tdfs", "--workdir=w")
+
+
+def test_a_key_without_a_config_asks_for_one(parse):
+  message = r"--config\.seed sets a key of a config, and none is named"
+  with pytest.raises(ValueError, match=message):
+    parse("--workdir=w", "--config.seed=1")

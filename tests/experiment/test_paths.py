@@ -116,7 +116,7 @@ def images_to_predict(home):
 
 
 def evaluation_output(home):
-  scoring.check_output("~/new/scores.json")
+  scoring.check_place("output", "~/new/scores.json")
   scoring.write("~/new/scores.json", {"top1": 1.0})
   assert (home / "new" / "scores.json").is_file()
 
@@ -247,7 +247,7 @@ def test_a_conversion_that_cannot_be_written_names_the_flag(
 
 def test_scores_that_cannot_be_written_name_the_flag(no_folder):
   with pytest.raises(ValueError, match=f"^output={no_folder} cannot be"):
-    scoring.check_output(no_folder)
+    scoring.check_place("output", no_folder)
 
 
 def test_a_workdir_that_cannot_be_written_names_the_flag(

@@ -131,7 +131,30 @@ def test_infinite_logits_are_ranked():
   assert result["top1"] == 1
 
 
-@pytest.mark.parametrize("label", [-1, 3, 1000])
+def test_a_label_of_minus_one_is_not_counted():
+  logits = np.eye(3, dtype=np.float32)
+  result = evaluate(logits, np.array([0, 1, -1]))
+  assert result == evaluate(logits[:2], np.array([0, 1]))
+  assert result["count"] == 2
+  assert result["per_class_accuracy"] == [1.0, 1.0, None]
+  assert np.isfinite(result["loss"])
+
+
+def test_absent_classes_are_told_and_not_averaged():
+  result = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 0]))
+  assert result["classes"] == "2 of 3"
+  assert result["per_class_accuracy"] == [0.5, 1.0, None]
+  assert result["mean_per_class_accuracy"] == 0.75
+  whole = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 2]))
+  assert "classes" not in whole
+
+
+def test_a_label_below_minus_one_belongs_to_no_class():
+  result = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, -2]))
+  assert result["per_class_accuracy"] == [1.0, 1.0, None]
+
+
+@pytest.mark.parametrize("label", [-2, 3, 1000])
 def test_a_label_that_no_class_has_is_wrong_and_makes_the_loss_nan(label):
   result = evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, label]))
   assert result["top1"] == 2 / 3

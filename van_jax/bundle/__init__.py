@@ -12,7 +12,7 @@ not evaluated.
 
 from van_jax.bundle.bundle import Bundle
 from van_jax.bundle.description import is_bundle
-from van_jax.bundle.load import load_bundle
+from van_jax.bundle.load import load_backbone, load_bundle
 from van_jax.bundle.prediction import Prediction, predict
 from van_jax.bundle.save import check_destination, save_bundle
 
@@ -21,6 +21,7 @@ __all__ = [
   "Prediction",
   "check_destination",
   "is_bundle",
+  "load_backbone",
   "load_bundle",
   "predict",
   "save_bundle",

@@ -47,8 +47,7 @@ def read(folder: epath.Path) -> dict[str, Any]:
   """
   if not (folder / NAME).exists():
     raise errors.UserError(
-      f"{folder} is not a bundle: it has no {NAME}; make one with "
-      "convert_torch_weights.py, or by exporting a training run."
+      f"{folder} is not a bundle: it has no {NAME}; {_remedy(folder)}."
     )
   try:
     fields = json.loads((folder / NAME).read_text(encoding="utf-8"))
@@ -69,6 +68,20 @@ def read(folder: epath.Path) -> dict[str, Any]:
   if missing := sorted(set(_FIELDS) - fields.keys()):
     raise damaged(folder, f"{NAME} has no {', '.join(missing)}")
   return {"task": CLASSIFICATION, **fields}
+
+
+def _remedy(folder: epath.Path) -> str:
+  """Returns what to name instead of a folder that is no bundle."""
+  if is_bundle(folder / "bundle"):  # As a training run leaves it.
+    return f"name {folder / 'bundle'}, which is one"
+  if (folder / "checkpoints").exists():
+    return (
+      "it holds a training run that has not ended, whose weights "
+      "van_jax.experiment.load_weights reads; its bundle comes at the end"
+    )
+  return (
+    "make one with convert_torch_weights.py, or by exporting a training run"
+  )
 
 
 def damaged(folder: epath.Path, what: str) -> errors.UserError:

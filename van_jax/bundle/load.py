@@ -1,6 +1,7 @@
 """Reads a bundle; nothing that it names is imported."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -13,12 +14,15 @@ from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import preprocessing as preprocessing_lib
 
+_HEAD = "params/head/"
+
 
 def load_bundle(
   path: str | os.PathLike[str],
   *,
   attention: type | None = None,
   fold_batch_norm: bool = False,
+  preprocessing: Mapping[str, Any] | None = None,
   **model_overrides: Any,
 ) -> Bundle:
   """Reads a bundle onto the default device.
@@ -28,8 +32,11 @@ def load_bundle(
     attention: the class of the model's attention, where it is not one of
       van_jax's own: the bundle has its name and its fields, and no code.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
+    preprocessing: fields that are to differ from what the weights were trained
+      for, such as {"crop_pct": 1.0}.
     **model_overrides: fields of the model that the weights do not depend on,
-      such as `dtype`, `drop_path_rate` or `remat`.
+      such as `dtype`, `drop_path_rate` or `remat`; or num_classes=0, which
+      leaves the head out: the model then gives features, [B, C].
 
   Raises:
     UserError: if there is no bundle at `path`.
@@ -42,27 +49,49 @@ def load_bundle(
   architecture = fields["architecture"]
   handed = {} if attention is None else {"attention": attention}
   model = models.from_architecture(architecture, **handed, **model_overrides)
-  _check_same(path, models.from_architecture(architecture, **handed), model)
+  saved = models.from_architecture(architecture, **handed)
+  headless = saved.num_classes > 0 and model.num_classes == 0
+  _check_same(path, saved.clone(num_classes=0) if headless else saved, model)
   if damage := weights.damage(path, fields["weights_sha256"]):
     raise description.damaged(path, damage)
   arrays = weights.read(path)
-  weights.check_fit(arrays, model)
+  weights.check_fit(arrays, saved)
+  if headless:
+    arrays = {k: v for k, v in arrays.items() if not k.startswith(_HEAD)}
   variables = jax.tree.map(
     jnp.asarray, traverse_util.unflatten_dict(arrays, sep="/")
   )
   if fold_batch_norm:
     model, variables = models.fold_batch_norm(model, variables)
   labels = fields["labels"]
+  shown = preprocessing_lib.Preprocessing.from_json(fields["preprocessing"])
   return Bundle(
     model=model,
     variables=variables,
-    preprocessing=preprocessing_lib.Preprocessing.from_json(
-      fields["preprocessing"]
-    ),
-    labels=None if labels is None else tuple(labels),
+    preprocessing=shown.replace(**(preprocessing or {})),
+    labels=None if labels is None or headless else tuple(labels),
     source=fields["source"],
     task=fields["task"],
   )
+
+
+def load_backbone(path: str | os.PathLike[str], **options: Any) -> Bundle:
+  """Reads a bundle without its head: a model that gives features.
+
+    backbone = van_jax.load_backbone("bundles/van_b0")
+    run = functools.partial(backbone.model.apply, backbone.variables)
+    maps = run(images, method="features")  # Strides 4, 8, 16, 32; or
+    pooled = run(images)  # [B, C].
+
+  Args:
+    path: a bundle's folder, of a classifier or of a backbone.
+    **options: as of `load_bundle`.
+
+  Returns:
+    a bundle whose model has num_classes=0, whose variables have no head, and
+    which has no labels; it can be saved, fine-tuned and converted as any other.
+  """
+  return load_bundle(path, num_classes=0, **options)
 
 
 def _check_same(

@@ -38,6 +38,12 @@ def parse(arguments: Sequence[str]) -> list[str]:
   """
   given = _named_config(arguments)
   if given is None or "config" not in flags.FLAGS:
+    overrides = _overrides(arguments)
+    if overrides and "config" in flags.FLAGS:
+      raise errors.UserError(
+        f"--config.{overrides[0][0]} sets a key of a config, and none is "
+        "named; pass --config=FILE too."
+      )
     return _parse(arguments, None, [])
   config = config_files.load(given, flags.FLAGS["config"].parser.parse)
   arguments = _with_config(arguments, config_files.find(given))

@@ -1,17 +1,22 @@
 """Scoring weights, from a bundle or from a training workdir."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+from absl import logging
 
-from van_jax import errors, parallel, released
-from van_jax.evaluation import evaluator
+from van_jax import data, errors, parallel, released, tasks
+from van_jax.bundle import Bundle
+from van_jax.evaluation import answers, evaluator, speed
 from van_jax.experiment import (
+  classes,
   config_check,
-  misfits,
+  own_config,
   parts,
   recipe_task,
+  score_files,
   scoring,
   sections,
   weights,
@@ -23,15 +28,23 @@ Scores = dict[str, Any]
 
 
 def evaluate(
-  config: Config,
+  config: Config | None = None,
   *,
   checkpoint: str,
   step: str = "latest",
   fold_batch_norm: bool = False,
+  data_name: str | None = None,
+  data_directory: str | None = None,
+  split: str | None = None,
+  batch_size: int | None = None,
+  class_map: str | None = None,
+  trust_class_order: bool = False,
   suite: str | None = None,
   suite_directory: str | None = None,
   overridden: Mapping[str, Any] | None = None,
   output: str | None = None,
+  predictions: str | None = None,
+  confusion_matrix: str | None = None,
   distributed: bool = False,
 ) -> Scores:
   """Scores a bundle, or a checkpoint of a workdir, on the evaluation split.
@@ -40,32 +53,52 @@ def evaluate(
   `config.preprocessing` says, but for what `overridden` names.
 
   Args:
-    config: the data, the batch size, and how the model is run.
+    config: the data, the batch size, and how the model is run; None for what
+      the weights' own run had.
     checkpoint: a bundle's folder, a training workdir, or the name or address
       of released weights.
     step: of a workdir: "latest", "best", or a number.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
+    data_name: in place of config.data.name; "folder", if nothing says it.
+    data_directory: in place of config.data.directory.
+    split: in place of config.data.eval_split.
+    batch_size: in place of config.evaluation.batch_size.
+    class_map: a file that says which of the weights' classes each of the data's
+      is, where they have other names; see `evaluation.class_map`.
+    trust_class_order: class i of the data is class i of the weights, whatever
+      their names.
     suite: test sets to score on instead, "val,a,c"; see
       `score_suites.evaluate`, which returns other scores.
     suite_directory: holds the suites' folders.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
+    predictions: a CSV file for the likeliest classes of each image.
+    confusion_matrix: a CSV or NPY file, true classes by predicted ones.
     distributed: whether this is one of several processes that all call this.
 
   Returns:
     The task's scores that are single numbers: of classification top1, top5,
-    loss, count and mean_per_class_accuracy.
+    loss, count and mean_per_class_accuracy; and "classes", "200 of 1000", where
+    the data has not all of them.
 
   Raises:
     UserError: bad input.
     CheckpointError: a checkpoint that is missing or damaged.
   """
-  config_check.check_config(config)
+  files = score_files.ScoreFiles(
+    output=output, predictions=predictions, confusion_matrix=confusion_matrix
+  )
+  files.check()
   checkpoint = released.local_bundle(checkpoint)
   weights.check_is_weights(checkpoint)
-  if output:
-    scoring.check_output(output)
+  given = {
+    "name": data_name,
+    "directory": data_directory,
+    "eval_split": split,
+  }
+  config = _config(config, checkpoint, given, batch_size, suite_directory)
   if suite is not None:
+    _check_suite_alone(files, class_map)
     return score_suites.evaluate(
       config,
       suite,
@@ -75,6 +108,7 @@ def evaluate(
       fold_batch_norm=fold_batch_norm,
       overridden=overridden or {},
       output=output,
+      trust_class_order=trust_class_order,
       distributed=distributed,
     )
   if suite_directory is not None:
@@ -82,23 +116,114 @@ def evaluate(
       f"suite_directory={suite_directory} says where suites lie, and no "
       "--suite is named."
     )
-  source = sections.build(config, "data", train_split=None)
-  misfits.check_classes(config, source, recipe_task.create_task(config))
+  source = _open(config)
   parts.start_devices(config, distributed=distributed)
+  scoring.suit_devices(config)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
-  preprocessing = scoring.overridden_preprocessing(
-    bundle.preprocessing, overridden or {}
+  bundle = dataclasses.replace(
+    bundle,
+    preprocessing=scoring.overridden_preprocessing(
+      bundle.preprocessing, overridden or {}
+    ),
   )
-  task = recipe_task.create_task(config, preprocessing)
+  task = recipe_task.create_task(config, bundle.preprocessing)
+  if task.classes is not None:
+    source = classes.in_terms_of(
+      bundle.labels,
+      task.classes,
+      source,
+      class_map=class_map,
+      trust_order=trust_class_order,
+    )
+  return _score(config, bundle, task, source, files)
+
+
+def _config(
+  config: Config | None,
+  checkpoint: str,
+  given: Mapping[str, str | None],
+  batch_size: int | None,
+  suite_directory: str | None,
+) -> Config:
+  """Returns the config to score by, unlocked and with what flags say."""
+  chosen: Config
+  if config is None:
+    chosen = own_config.read(checkpoint)
+    if suite_directory and not chosen.data.directory:
+      chosen.data.directory = suite_directory
+  else:
+    chosen = config.copy_and_resolve_references()
+    chosen.unlock()
+  own_config.set_data(chosen, given)
+  if batch_size is not None:
+    chosen.evaluation.batch_size = batch_size
+  if config is None:  # Checked when its run began.
+    own_config.check_imports(chosen)
+  else:
+    config_check.check_config(chosen)
+  return chosen
+
+
+def _open(config: Config) -> data.Source:
+  """Opens the data; what is wrong with it is said with the flags for it."""
+  try:
+    return sections.build(config, "data", train_split=None)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"{error} Of data.name={config.data.name!r}, which --data_name, "
+      "--data_directory and --split change."
+    ) from error
+
+
+def _check_suite_alone(
+  files: score_files.ScoreFiles, class_map: str | None
+) -> None:
+  """Raises UserError for what is of a split, and not of suites."""
+  for flag, value in (
+    ("predictions", files.predictions),
+    ("confusion_matrix", files.confusion_matrix),
+    ("class_map", class_map),
+  ):
+    if value:
+      raise errors.UserError(
+        f"{flag}={value} is for a split, and --suite scores others: leave one "
+        "of the two out, or name a suite's folder by --data_directory."
+      )
+
+
+def _score(
+  config: Config,
+  bundle: Bundle,
+  task: tasks.Task,
+  source: data.Source,
+  files: score_files.ScoreFiles,
+) -> Scores:
+  """Scores weights on data in their classes, and writes what is asked for."""
   mesh = parallel.create_mesh()
-  batches = parts.eval_batches(config, source, preprocessing)
-  scores = evaluator.evaluate(
-    parts.eval_step(bundle.model, task, mesh),
-    jax.device_put(bundle.variables, parallel.replicated(mesh)),
-    parallel.prefetch(batches, mesh),
-    task.scores,
+  batches = parts.eval_batches(config, source, bundle.preprocessing)
+  stopwatch, collector = speed.Stopwatch(), answers.Collector()
+  step_sums, read = task.sums, iter(batches)
+  if files.of_answers:
+    step_sums = answers.beside(task.sums, files.top(task.classes))
+    read = answers.numbered(batches, batches.start)
+  step = parts.eval_step(
+    bundle.model, dataclasses.replace(task, sums=step_sums), mesh
   )
-  if output and jax.process_index() == 0:
-    scores = {**scores, "class_names": source.class_names}
-    scoring.write(output, scores)
-  return parts.summary(scores)
+  totals = evaluator.evaluate(
+    collector.watch(step) if files.of_answers else step,
+    jax.device_put(bundle.variables, parallel.replicated(mesh)),
+    stopwatch.watch(parallel.prefetch(read, mesh)),
+    dict,
+  )
+  later = source.num_eval - config.evaluation.batch_size  # Not the first batch.
+  rate = stopwatch.images_per_second(later)
+  first = jax.process_index() == 0
+  if first and files.of_answers:  # Even where nothing has a class to score.
+    files.write_answers(collector.result(), bundle.labels, source)
+  scores = task.scores(totals)
+  if rate:
+    logging.info("%.1f images a second, after the first batch.", rate)
+  if first:
+    files.write_scores(scores, source, rate)
+  told = {"classes": scores["classes"]} if "classes" in scores else {}
+  return parts.summary(scores) | told

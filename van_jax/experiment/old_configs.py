@@ -31,6 +31,7 @@ ADDED = {
   "augmentation.color_jitter": 0.0,
   "augmentation.fill_color": [128, 128, 128],
   "augmentation.repeats": 1,
+  "preprocessing.crop_pct": None,
   "erasing": {},
   "erasing.probability": 0.0,
   "erasing.mode": "pixel",

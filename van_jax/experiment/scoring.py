@@ -1,10 +1,10 @@
 """What all scoring of weights shares: loading, checking, preprocessing."""
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 from absl import logging
 
 from van_jax import (
@@ -13,7 +13,6 @@ from van_jax import (
   errors,
   imports,
   models,
-  parallel,
   storage,
 )
 from van_jax.experiment import recipe_task, sections, weights
@@ -23,15 +22,12 @@ from van_jax.experiment.sections import Config
 def load(
   config: Config, checkpoint: str, step: str, fold_batch_norm: bool
 ) -> bundle_lib.Bundle:
-  """Returns the weights to score, once devices and config suit them.
+  """Returns the weights to score, once the config suits them.
 
   Raises:
     UserError: when they do not.
     CheckpointError: a checkpoint that is missing or damaged.
   """
-  parallel.check_batch_size(
-    "evaluation.batch_size", config.evaluation.batch_size
-  )
   bundle = weights.load_weights(
     checkpoint,
     step=step,
@@ -46,6 +42,28 @@ def load(
   return bundle
 
 
+def suit_devices(config: Config) -> None:
+  """Makes the evaluation's batch a whole number of images a device.
+
+  Scores do not depend on it. With devices touched.
+
+  Args:
+    config: unlocked; evaluation.batch_size of 0 stands for 64 a device.
+  """
+  devices, given = jax.device_count(), config.evaluation.batch_size
+  if given < 0:
+    raise errors.UserError(f"evaluation.batch_size={given} must be above 0.")
+  fit = -(-given // devices) * devices or 64 * devices
+  if given and fit != given:
+    logging.info(
+      "evaluation.batch_size=%d is rounded up to %d, for %d devices.",
+      given,
+      fit,
+      devices,
+    )
+  config.evaluation.batch_size = fit
+
+
 def attention_class(config: Config) -> type | None:
   """Returns the class of a stranger's attention that the config names.
 
@@ -58,11 +76,11 @@ def attention_class(config: Config) -> type | None:
   return imports.load(name, "config.model.attention.name")
 
 
-def check_output(output: str) -> None:
-  """Raises UserError where scores would be lost for want of a place."""
-  if storage.absolute(output).is_dir():
-    raise errors.UserError(f"output={output} is a folder; name a JSON file.")
-  storage.check_writable(output, "output")
+def check_place(flag: str, file: str) -> None:
+  """Raises UserError where a file would be lost for want of a place."""
+  if storage.absolute(file).is_dir():
+    raise errors.UserError(f"{flag}={file} is a folder; name a file.")
+  storage.check_writable(file, flag)
 
 
 def write(output: str, scores: Mapping[str, Any]) -> None:
@@ -128,6 +146,6 @@ def overridden_preprocessing(
       value,
       getattr(own, name),
     )
-  result = dataclasses.replace(own, **changes)
+  result = own.replace(**changes)
   logging.info("Preprocessing: %s", result)
   return result

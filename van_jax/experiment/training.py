@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
+  classes,
   config_check,
   misfits,
   old_configs,
@@ -26,6 +27,7 @@ from van_jax.training import loop
 from van_jax.training.recipe import schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
+  class_names,
   interruption,
   profiling,
   progress as progress_lib,
@@ -87,6 +89,9 @@ def train(
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
+  if not start_over:
+    class_names.check(workdir, source.class_names)
+  classes.report_absent(source)
   parts.start_devices(config, distributed=distributed)
   misfits.check_batch_sizes(config, source)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
@@ -96,6 +101,7 @@ def train(
     if start_over:
       workdir_lib.set_aside(workdir)
     workdir_lib.claim(workdir, plain)
+    class_names.write(workdir, source.class_names)
   multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
   return _train(config, storage.absolute(workdir), task, source, initial)
 

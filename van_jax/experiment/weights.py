@@ -20,6 +20,7 @@ from van_jax.experiment.sections import Config
 from van_jax.models.attention import record
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
+  class_names,
   restoring,
   workdir as workdir_lib,
 )
@@ -104,10 +105,19 @@ def _run_as_bundle(
     model=model,
     variables=variables,
     preprocessing=sections.build(config, "preprocessing"),
-    labels=None,
+    labels=_labels(workdir, model),
     task=config.task.name,
     source={"format": "van_jax training run", "step": step},
   )
+
+
+def _labels(
+  workdir: str | os.PathLike[str], model: models.VAN
+) -> tuple[str, ...] | None:
+  """Returns the names that a workdir keeps, if they are the model's."""
+  names = class_names.read(workdir)
+  fit = names is not None and len(names) == model.num_classes
+  return names if fit else None
 
 
 def _step_number(

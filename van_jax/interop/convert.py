@@ -117,10 +117,9 @@ def read_weights(
     weights, config, assignment = identification.identify(
       contents, averaged, layer_norm_epsilon
     )
-    chosen = dataclasses.replace(
-      identification.preprocessing(contents, weights, config, assignment.model),
-      **(preprocessing or {}),
-    )
+    chosen = identification.preprocessing(
+      contents, weights, config, assignment.model
+    ).replace(**(preprocessing or {}))
     if labels is None:
       labels, origin = class_names.choose(
         contents.tree, config, assignment.model.num_classes

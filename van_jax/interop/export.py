@@ -14,7 +14,6 @@ from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import (
   hugging_face,
   image_processors,
-  published_preprocessing,
 )
 from van_jax.interop.names import key_tables, keys
 from van_jax.interop.readers import safetensors_file, torch_file
@@ -130,7 +129,7 @@ def write(
   if to == HUGGINGFACE:
     _write_huggingface(path, named, dialect, model, preprocessing, labels)
     return
-  name = published_preprocessing.variant(model) or ""
+  name = models.variant_name(model) or ""
   description = (
     {"arch": _OFFICIAL_NAMES.get(name, name or "van"), "epoch": 0, "version": 2}
     if to == OFFICIAL

@@ -55,7 +55,7 @@ def identify(
     contents.bytes / 1e6,
     contents.container,
     weights.dialect.table.name,
-    published_preprocessing.variant(model)
+    models.variant_name(model)
     or f"a VAN with widths {model.widths} and depths {model.depths}",
     model.num_classes,
     len(assignment.entries),
@@ -100,7 +100,7 @@ def preprocessing(
   if not config:
     return best
   published = (
-    published_preprocessing.variant(model) is not None
+    models.variant_name(model) is not None
     and best == published_preprocessing.HALF
     and model.num_classes in (0, 1000)
   )

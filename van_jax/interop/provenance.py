@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from van_jax import models
 from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
 from van_jax.interop.readers import excerpts, weight_files
 
@@ -41,7 +41,7 @@ def describe(
     "container": contents.container,
     "place": weights.place,
     "averaged": weights.averaged,
-    "variant": published_preprocessing.variant(assignment.model),
+    "variant": models.variant_name(assignment.model),
     "arrays": len(assignment.entries),
     "dtypes": dict(dtypes),
     "dropped": assignment.dropped,

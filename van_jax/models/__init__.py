@@ -14,6 +14,7 @@ from van_jax.models.variants import (
   create_model,
   from_architecture,
   list_models,
+  variant_name,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
   "from_architecture",
   "list_models",
   "variable_shapes",
+  "variant_name",
 ]

@@ -61,6 +61,15 @@ def list_models() -> tuple[str, ...]:
   return tuple(VARIANTS)
 
 
+def variant_name(model: VAN) -> str | None:
+  """Returns the name of the published variant that a model is, if any."""
+  own = (tuple(model.widths), tuple(model.depths), tuple(model.ffn_ratios))
+  for name, row in VARIANTS.items():
+    if own == (row.widths, row.depths, row.ffn_ratios):
+      return name
+  return None
+
+
 def create_model(name: str, *, num_classes: int = 1000, **overrides) -> VAN:
   """Returns the VAN of that name, with other fields as given.
 

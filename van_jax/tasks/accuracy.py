@@ -4,6 +4,11 @@ Ties: of equal logits the class with the lower index ranks first, as in
 argmax. A model whose logits are all equal thus scores as one that always
 answers class 0 (top-5: classes 0 to 4), not 100 %. A row with a NaN among its
 logits is wrong for top-1 and top-5, and makes the loss NaN.
+
+Labels: -1 means that an example has no class. It is not counted: its answers
+are neither right nor wrong, and it has no loss. Any other label outside of
+[0, K) is a mistake in the data, which no score may hide: it is wrong for top-1
+and top-5, makes the loss NaN, and belongs to no class.
 """
 
 from collections.abc import Mapping
@@ -15,15 +20,18 @@ import numpy as np
 
 from van_jax import errors
 
+NO_CLASS = -1  # The label of an example that has none.
+
 
 def batch_sums(
   logits: jax.Array, labels: jax.Array, mask: jax.Array, num_classes: int
 ) -> dict[str, jax.Array]:
-  """Returns sums over the examples of a batch that the mask calls real.
+  """Returns sums over a batch's real examples that have a class.
 
   Args:
     logits: [B, K].
-    labels: [B], integers in [0, K); any value where the mask is false.
+    labels: [B], integers in [0, K), or -1 for an example that has no class;
+      any value where the mask is false.
     mask: [B], true for real examples, false for padding.
     num_classes: K.
 
@@ -37,20 +45,22 @@ def batch_sums(
       f"logits {logits.shape} must be [B, {num_classes}]; the model and the "
       "data must agree on num_classes."
     )
-  mask = mask.astype(jnp.bool)
+  mask = mask.astype(jnp.bool) & (labels != NO_CLASS)
   logits = logits.astype(jnp.float32)
   rank = label_rank(logits, labels)
   top1 = mask & (rank < 1)
   losses = _cross_entropy(logits, labels)
-  by_class = jnp.zeros(num_classes, jnp.int32).at[labels]
+  # Out of range is dropped; a negative index would count from the end.
+  places = jnp.where(labels < 0, num_classes, labels)
+  by_class = jnp.zeros(num_classes, jnp.int32).at[places]
   return {
     "top1": jnp.sum(top1, dtype=jnp.int32),
     "top5": jnp.sum(mask & (rank < min(5, num_classes)), dtype=jnp.int32),
     # Not a product with the mask: padding may be NaN.
     "loss": jnp.sum(jnp.where(mask, losses, 0)),
     "count": jnp.sum(mask, dtype=jnp.int32),
-    "class_right": by_class.add(top1.astype(jnp.int32)),
-    "class_count": by_class.add(mask.astype(jnp.int32)),
+    "class_right": by_class.add(top1.astype(jnp.int32), mode="drop"),
+    "class_count": by_class.add(mask.astype(jnp.int32), mode="drop"),
   }
 
 
@@ -109,13 +119,14 @@ def scores(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
   Returns:
     "top1", "top5": fractions in [0, 1]; "loss": mean over examples; "count":
     examples; "per_class_accuracy": a list by class, None for classes without
-    examples; "mean_per_class_accuracy": over the other classes.
+    examples; "mean_per_class_accuracy": over the other classes; "classes":
+    how many those are, "200 of 1000", where they are not all.
   """
   count = int(totals["count"])
   if count == 0:
     raise errors.UserError(
       "count=0 examples were evaluated and must be 1 or more; the split is "
-      "empty, check its name and folder."
+      "empty, or none of its examples has a class: check its name and folder."
     )
   result = {
     "top1": int(totals["top1"]) / count,
@@ -137,10 +148,12 @@ def _by_class(totals: Mapping[str, np.ndarray]) -> dict[str, Any]:
     for right, n in zip(class_right, class_count, strict=True)
   ]
   seen = [accuracy for accuracy in per_class if accuracy is not None]
-  return {
-    "mean_per_class_accuracy": sum(seen) / len(seen),
-    "per_class_accuracy": per_class,
-  }
+  # Without any, all labels were mistakes.
+  mean = sum(seen) / len(seen) if seen else None
+  by_class = {"mean_per_class_accuracy": mean, "per_class_accuracy": per_class}
+  if len(seen) == len(per_class):
+    return by_class
+  return {"classes": f"{len(seen)} of {len(per_class)}"} | by_class
 
 
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

@@ -63,12 +63,18 @@ def test_other_classes_have_no_influence(batch, value):
   assert evaluate(logits, labels) == expected
 
 
-@pytest.mark.parametrize("label", [0, 6, 10, 12, -1])
+@pytest.mark.parametrize("label", [0, 6, 10, 12, -2])
 def test_a_label_of_another_class_is_met_by_no_answer(label):
   result = evaluate(np.zeros((2, 12), np.float32), np.array([1, label]))
   assert result["top1"] == 0.5
   assert result["top5"] == 0.5
   assert result["count"] == 2
+
+
+def test_an_image_without_a_class_is_not_counted():
+  result = evaluate(np.zeros((2, 12), np.float32), np.array([1, -1]))
+  assert result["count"] == 1
+  assert result["top1"] == 1
 
 
 def test_classes_out_of_order_are_an_error():

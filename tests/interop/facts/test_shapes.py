@@ -6,7 +6,6 @@ import pytest
 
 from van_jax import models
 from van_jax.interop.assignment import assign
-from van_jax.interop.facts import published_preprocessing
 from van_jax.interop.names import state_dicts
 from van_jax.interop.readers import tensors
 
@@ -42,7 +41,7 @@ def test_published_variants_are_told_by_their_shapes(name):
   )
   assert len(arrays) == KEY_COUNTS[name]
   found = assigned(arrays)
-  assert published_preprocessing.variant(found.model) == name
+  assert models.variant_name(found.model) == name
   assert found.model == models.create_model(name)
 
 

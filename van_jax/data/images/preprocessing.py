@@ -5,6 +5,7 @@ sets); this way needs PIL only and serves single images, notebooks and tests.
 """
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +43,8 @@ class Preprocessing:
     std: of each channel (r, g, b), of [0, 1] pixels.
     exif_rotation: whether an image is turned as its EXIF data say. A run has
       it from `data.exif_rotation`, for its training images too.
+    crop_pct: says `resize_size` as timm does, and is not kept:
+      floor(image_size / crop_pct). None for what `resize_size` says.
   """
 
   image_size: int = 224
@@ -51,9 +54,13 @@ class Preprocessing:
   mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
   std: tuple[float, float, float] = (0.5, 0.5, 0.5)
   exif_rotation: bool = False
+  crop_pct: dataclasses.InitVar[float | None] = None
 
-  def __post_init__(self):
+  def __post_init__(self, crop_pct: float | None):
     arguments.check_image_size(self.image_size, "Preprocessing.image_size")
+    if crop_pct is not None:
+      size = _before_crop(self.image_size, crop_pct)
+      object.__setattr__(self, "resize_size", size)
     arguments.check_choice(
       self.resize_mode, RESIZE_MODES, "Preprocessing.resize_mode"
     )
@@ -88,6 +95,27 @@ class Preprocessing:
       height * self.resize_size // short,
       width * self.resize_size // short,
     )
+
+  def replace(self, **changes: Any) -> "Preprocessing":
+    """Returns these with some fields changed; `crop_pct` is one.
+
+    Raises:
+      UserError: on a field that there is not, a value that cannot be, or both
+        ways of saying the size before the crop.
+    """
+    names = [field.name for field in dataclasses.fields(self)] + ["crop_pct"]
+    for name in changes:
+      if name not in names:
+        raise errors.UserError(
+          f"preprocessing.{name} is none of {', '.join(names)}."
+        )
+    if changes.get("crop_pct") is not None and "resize_size" in changes:
+      raise errors.UserError(
+        f"crop_pct={changes['crop_pct']} and resize_size="
+        f"{changes['resize_size']} both say the size before the crop; leave "
+        "one of the two out."
+      )
+    return dataclasses.replace(self, **changes)
 
   def to_json(self) -> dict[str, Any]:
     """Returns the fields as plain JSON values."""
@@ -187,6 +215,17 @@ def _from_array(image: np.ndarray) -> Image.Image:
       "not empty."
     )
   return Image.fromarray(image)
+
+
+def _before_crop(image_size: int, crop_pct: float) -> int:
+  """Returns the size before the crop, rounded as by timm 0.4.12 and 1.0."""
+  number = isinstance(crop_pct, int | float) and not isinstance(crop_pct, bool)
+  if not number or not 0 < crop_pct <= 1:
+    raise errors.UserError(
+      f"Preprocessing.crop_pct={crop_pct!r} must be above 0 and at most 1; it "
+      "is the part of the resized image's side that the centre crop keeps."
+    )
+  return math.floor(image_size / crop_pct)
 
 
 def _channels(values: Any, name: str) -> tuple[float, ...]:

@@ -74,8 +74,13 @@ class EvalBatches:
   def __len__(self) -> int:
     return -(-self._examples // self.batch_size)
 
+  @property
+  def start(self) -> int:
+    """The number, in the split, of this process's first example."""
+    return min(self.process_index * self._examples, self.split.size)
+
   def __iter__(self) -> Iterator[Batch]:
-    start = min(self.process_index * self._examples, self.split.size)
+    start = self.start
     stop = min(start + self._examples, self.split.size)
 
     def example(index, handle):

@@ -13,7 +13,13 @@ from typing import Any
 
 from van_jax import errors, imports, signatures
 from van_jax.data import arguments
-from van_jax.data.sources import folder, listing, tfds, tfds_folders
+from van_jax.data.sources import (
+  folder,
+  listing,
+  renumbered,
+  tfds,
+  tfds_folders,
+)
 from van_jax.data.sources.digits import digits
 from van_jax.data.sources.split import Split
 
@@ -84,7 +90,9 @@ def open_source(
       directory/SPLIT/CLASS/NAME.jpg (.jpeg, .png).
     train_split: a TFDS split ("train", "train[:99%]") or a folder's name;
       None opens for evaluation only.
-    eval_split: the same for evaluation; None opens for training only.
+    eval_split: the same for evaluation; None opens for training only. Beside
+      a training split its labels count in that one's classes, by name: it may
+      lack some of them.
     on_damaged: "raise" makes a damaged training image an error that names it;
       "skip" shows another one of its batch instead, and logs it. In evaluation
       it is always an error.
@@ -108,7 +116,9 @@ def open_source(
   train = None if train_split is None else open_split(train_split)
   evaluation = None if eval_split is None else open_split(eval_split)
   if train and evaluation:
-    _check_same_classes(train, evaluation)
+    evaluation = renumbered.in_terms_of(
+      train.class_names, evaluation, train.title
+    )
   opened = [split for split in (train, evaluation) if split]
   return Source(
     name=name,
@@ -144,19 +154,3 @@ def _open(
 def _is_import_path(name: str) -> bool:
   """Returns whether what follows the colon is no version of TFDS, "5.*.*"."""
   return imports.is_path(name) and name.rpartition(":")[2].isidentifier()
-
-
-def _check_same_classes(train: Split, evaluation: Split) -> None:
-  """Raises UserError unless a label means the same in both splits."""
-  if train.class_names == evaluation.class_names:
-    return
-  ours, theirs = set(train.class_names), set(evaluation.class_names)
-  raise errors.UserError(
-    f"{train.title} has {len(ours)} classes and {evaluation.title} has "
-    f"{len(theirs)}; they must be the same. Only in training: "
-    f"{_some(ours - theirs)}; only in evaluation: {_some(theirs - ours)}."
-  )
-
-
-def _some(names: set[str]) -> str:
-  return ", ".join(sorted(names)[:5]) or "none"

@@ -17,15 +17,16 @@ def restrict(
 
   Args:
     logits: [B, K].
-    labels: [B], integers in [0, K).
+    labels: [B], integers in [0, K), or -1 for an example that has no class.
     classes: [S], rising integers in [0, K).
 
   Returns:
-    [B, S] logits and [B] int32 labels in [0, S); -1 for a label that is not
-    among the classes, which no answer meets.
+    [B, S] logits and [B] int32 labels in [0, S); S for a label that is not
+    among the classes, which no answer meets; -1 where it was -1.
   """
   if not (np.diff(classes) > 0).all():
     raise errors.UserError(f"classes={classes} must rise; sort them.")
   place = jnp.searchsorted(jnp.asarray(classes), labels)
   found = jnp.asarray(classes)[jnp.minimum(place, len(classes) - 1)] == labels
-  return logits[:, classes], jnp.where(found, place, -1).astype(jnp.int32)
+  place = jnp.where(found, place, len(classes))
+  return logits[:, classes], jnp.where(labels == -1, -1, place)

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +18,7 @@ from van_jax.experiment import parts, scoring
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
 from van_jax.experiment.sections import Config
+from van_jax.interop.facts import imagenet
 from van_jax.tasks import accuracy
 
 Scores = dict[str, Any]
@@ -33,6 +34,7 @@ def evaluate(
   fold_batch_norm: bool,
   overridden: Mapping[str, Any],
   output: str | None,
+  trust_class_order: bool,
   distributed: bool,
 ) -> dict[str, Scores]:
   """Scores a bundle, or a checkpoint of a workdir, on named test sets.
@@ -42,8 +44,8 @@ def evaluate(
   it is not theirs. What `overridden` names holds for all suites.
 
   Args:
-    config: checked; the batch size, how the model is run, and where "val" and
-      "real" lie if not in `directory`.
+    config: checked and unlocked; the batch size, how the model is run, and
+      where "val" and "real" lie if not in `directory`.
     names: of `evaluation.imagenet.suites.SUITES`, with commas between them.
     directory: holds the suites' folders; None for `config.data.directory`.
     checkpoint: a bundle's folder, or a training workdir.
@@ -51,6 +53,8 @@ def evaluate(
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
+    trust_class_order: the weights' classes are ImageNet's in its order,
+      whatever their names.
     distributed: whether this is one of several processes that all call this.
 
   Returns:
@@ -64,7 +68,10 @@ def evaluate(
   _check_classes(config)
   opened = suite_data.open_suites(suites.parse_names(names), directory, config)
   parts.start_devices(config, distributed=distributed)
+  scoring.suit_devices(config)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
+  if not trust_class_order:
+    _check_labels(bundle.labels)
   run = _runner(config, bundle, overridden)
   full = {name: _scored(name, passes, run) for name, passes in opened.items()}
   if jax.process_index() == 0:
@@ -80,6 +87,16 @@ def _check_classes(config: Config) -> None:
       f"model.num_classes={config.model.num_classes} must be "
       f"{suites.NUM_CLASSES}: the suites ask for ImageNet-1k's classes, in its "
       "order."
+    )
+
+
+def _check_labels(labels: Sequence[str] | None) -> None:
+  """Raises UserError where classes have names that are not ImageNet's."""
+  if labels and not imagenet.are_classes(labels):
+    raise errors.UserError(
+      f"the weights' classes ({', '.join(labels[:3])}, ...) are not "
+      "ImageNet-1k's 1000 in its order, which the suites are of; pass "
+      "--trust_class_order if they are, under other names."
     )
 
 

@@ -7,6 +7,7 @@ two cranes apart.
 """
 
 import functools
+from collections.abc import Sequence
 from importlib import resources
 
 
@@ -18,6 +19,26 @@ def labels() -> tuple[str, ...]:
 def wordnet_ids() -> tuple[str, ...]:
   """Returns the ids, such as "n01440764"."""
   return tuple(wordnet_id for wordnet_id, _ in _rows())
+
+
+def are_classes(names: Sequence[str]) -> bool:
+  """Returns whether names are ImageNet-1k's, in its order.
+
+  Lists of them differ in spelling, in which synonyms they have, and in whether
+  the two cranes are told apart: of each name the first synonym is compared,
+  and one in twenty may be another.
+  """
+  if len(names) != len(_rows()):
+    return False
+  same = sum(
+    name == wordnet_id or _first_synonym(name) == _first_synonym(label)
+    for name, (wordnet_id, label) in zip(names, _rows(), strict=True)
+  )
+  return same >= 0.95 * len(names)
+
+
+def _first_synonym(name: str) -> str:
+  return name.partition(",")[0].replace("_", " ").strip().lower()
 
 
 @functools.cache

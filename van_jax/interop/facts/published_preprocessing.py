@@ -57,18 +57,6 @@ def choose(
   )
 
 
-def variant(model: models.VAN) -> str | None:
-  """Returns the name of the published variant that a model is, if any."""
-  for name, row in models.VARIANTS.items():
-    if (tuple(model.widths), tuple(model.depths), tuple(model.ffn_ratios)) == (
-      row.widths,
-      row.depths,
-      row.ffn_ratios,
-    ):
-      return name
-  return None
-
-
 def _imagenet_statistics(
   weights: state_dicts.StateDict, model: models.VAN
 ) -> bool:
@@ -81,7 +69,7 @@ def _imagenet_statistics(
     return model.num_classes == 0  # OpenMMLab's dense tasks; not its VANs.
   if weights.place in ("model", "model_ema"):
     return True  # The 22k scripts; train.py writes "state_dict".
-  return variant(model) in _PRETRAINED_ON_22K
+  return models.variant_name(model) in _PRETRAINED_ON_22K
 
 
 def _image_size(tree: Mapping[str, Any]) -> int:

@@ -1,0 +1,106 @@
+"""Answers as files: a table of predictions, and a confusion matrix."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from van_jax import errors, storage
+from van_jax.evaluation.answers import NO_ANSWER, Answers
+
+MATRIX_KINDS = (".csv", ".npy")
+
+
+def check_predictions(path: str) -> None:
+  """Raises UserError unless a table of predictions may be written there."""
+  _check_kind("predictions", path, (".csv",))
+
+
+def check_matrix(path: str) -> None:
+  """Raises UserError unless a confusion matrix may be written there."""
+  _check_kind("confusion_matrix", path, MATRIX_KINDS)
+
+
+def write_predictions(
+  path: str,
+  answers: Answers,
+  names: Sequence[str],
+  describe: Callable[[int], str],
+) -> None:
+  """Writes a line an image, in the order of the data.
+
+  Its columns: image, label (empty where it has none), then class and
+  probability of each answer, top1, probability1, top2 and so on.
+
+  Args:
+    path: a CSV file.
+    answers: of all images.
+    names: of the classes.
+    describe: names an image by its number.
+  """
+  ranks = range(1, answers.classes.shape[1] + 1)
+  head = [f"{column}{n}" for n in ranks for column in ("top", "probability")]
+
+  def rows():
+    yield ["image", "label", *head]
+    for i, label in enumerate(answers.labels.tolist()):
+      row = [describe(i), _name(label, names)]
+      pairs = zip(answers.classes[i], answers.probabilities[i], strict=True)
+      for number, probability in pairs:
+        row += [_name(int(number), names), f"{probability:.6g}"]
+      yield row
+
+  _write_csv(path, rows())
+
+
+def write_matrix(path: str, matrix: np.ndarray, names: Sequence[str]) -> None:
+  """Writes a confusion matrix: true classes down, predicted ones across.
+
+  Args:
+    path: NAME.npy for the bare [K, K] int64; NAME.csv for a table whose first
+      line and column are the classes' names.
+    matrix: [K, K] int64.
+    names: of the classes.
+  """
+  if path.endswith(".npy"):
+    content = io.BytesIO()
+    np.save(content, matrix)
+    _write(path, content.getvalue())
+    return
+
+  def rows():
+    yield ["true", *names]
+    for name, counts in zip(names, matrix.tolist(), strict=True):
+      yield [name, *counts]
+
+  _write_csv(path, rows())
+
+
+def _write_csv(path: str, rows: Iterable[Sequence[Any]]) -> None:
+  text = io.StringIO()
+  csv.writer(text, lineterminator="\n").writerows(rows)
+  # A file's name that is no UTF-8 is written as the bytes that it is.
+  _write(path, text.getvalue().encode("utf-8", "surrogateescape"))
+
+
+def _write(path: str, content: bytes) -> None:
+  with storage.replacing(path) as draft:
+    draft.write_bytes(content)
+
+
+def _name(number: int, names: Sequence[str]) -> str:
+  if number == NO_ANSWER:
+    return ""
+  return names[number] if 0 <= number < len(names) else str(number)
+
+
+def _check_kind(flag: str, path: str, kinds: Sequence[str]) -> None:
+  if not path.endswith(tuple(kinds)):
+    raise errors.UserError(
+      f"{flag}={path} must end with {' or '.join(kinds)}, which says what is "
+      "written."
+    )
+  if storage.absolute(path).is_dir():
+    raise errors.UserError(f"{flag}={path} is a folder; name a file.")

@@ -1,0 +1,106 @@
+"""The config to evaluate weights by, where the user names none.
+
+A workdir has its run's, and so has the bundle of a run. Converted weights have
+none; of them the data alone must be said. Nothing is imported because a file
+names it.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from van_jax import bundle as bundle_lib, errors, imports, models, storage
+from van_jax.bundle import description
+from van_jax.experiment import old_configs
+from van_jax.experiment.sections import Config
+
+_IMPORTED = ("model.attention.name", "task.name", "data.name")
+# As configs/default.py has them.
+_CACHE = "~/.cache/van_jax"
+_IMPLEMENTATION = "auto"
+
+
+def read(checkpoint: str | os.PathLike[str]) -> Config:
+  """Returns a config for the evaluation of a bundle, or of a workdir.
+
+  Args:
+    checkpoint: a bundle's folder, or a training workdir.
+
+  Returns:
+    an unlocked config, with what evaluation reads; of converted weights
+    data.directory is "", and evaluation.batch_size is 0: neither is known.
+  """
+  if not bundle_lib.is_bundle(checkpoint):
+    config = old_configs.read(checkpoint)
+  else:
+    fields = description.read(storage.absolute(checkpoint))
+    theirs = fields["source"].get("config")
+    if isinstance(theirs, dict):
+      config = ml_collections.ConfigDict(old_configs.upgrade(theirs))
+    else:
+      config = ml_collections.ConfigDict(_of_converted(fields))
+  config.loss = {"name": "cross_entropy", "options": {}}  # Not a file's.
+  for section in ("mixing", "erasing"):  # Of training alone.
+    config[section] = {}
+  return config
+
+
+def check_imports(config: Config) -> None:
+  """Raises UserError where a file's config names a stranger's code."""
+  for key in _IMPORTED:
+    value = config
+    for name in key.split("."):
+      value = value[name]
+    if imports.is_path(value):
+      raise errors.UserError(
+        f"the config of these weights has {key}={value!r}, which is not "
+        f"imported because a file says so; name the config yourself, "
+        "--config=FILE."
+      )
+
+
+def set_data(config: Config, data: Mapping[str, str | None]) -> None:
+  """Writes what flags say of the data into a config.
+
+  Args:
+    config: unlocked.
+    data: values of keys of its section "data"; None for what it has.
+
+  Raises:
+    UserError: if then nothing says where the data lies.
+  """
+  if data["name"] not in (None, config.data.name):
+    config.data.options = {}  # They were another data set's.
+  for name, value in data.items():
+    if value is not None:
+      config.data[name] = value
+  if not config.data.directory:
+    raise errors.UserError(
+      "these weights do not say where data lies: pass --data_directory=DIR, "
+      "with class folders in DIR/val (or --split), or a --config."
+    )
+
+
+def _of_converted(fields: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns a config for weights that no run of ours made."""
+  return {
+    "compilation_cache": _CACHE,
+    "model": {
+      "name": "van_b0",  # All that a name says is given beside it.
+      "dtype": "float32",
+      "implementation": _IMPLEMENTATION,
+      **models.architecture(models.from_architecture(fields["architecture"])),
+    },
+    "data": {
+      "name": "folder",
+      "directory": "",
+      "eval_split": "val",
+      "on_damaged": "raise",
+      "options": {},
+    },
+    "task": {"name": fields["task"], "options": {}},
+    "preprocessing": fields["preprocessing"],
+    "evaluation": {"batch_size": 0, "averaged_weights": True},
+  }
