@@ -12,6 +12,7 @@ from jax.experimental import multihost_utils
 from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
+  changed_arithmetic,
   config_check,
   misfits,
   old_configs,
@@ -79,6 +80,7 @@ def train(
     workdir_lib.check_owner(
       workdir, plain, free=_FREE, upgrade=old_configs.upgrade
     )
+    changed_arithmetic.warn(workdir)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
