@@ -17,11 +17,12 @@ place v of a batch shows the stripes v, v - d, v - 2d, ... by turns, d being
 stripes // repeats, and every copy is read by itself, as in other recipes every
 image is.
 
-Memory: one window a stripe (and copy), `shuffle_megabytes` in the windows of all processes
+Memory: one window a stripe, `shuffle_megabytes` in the windows of all processes
 when full, at the average size of the split's records (ImageNet, 512 MB: about
-70 records a window). Records leave a window as they are shown, so about half of
-that is held at a time (measured: 290 of 512 MB); to it comes one batch of
-records that wait to be decoded. The order depends on `shuffle_megabytes`.
+70 records a window), and as much again for each further copy. Records leave a
+window as they are shown, so about half of that is held at a time (measured: 290
+of 512 MB); to it comes one batch of records that wait to be decoded. The order
+depends on `shuffle_megabytes`.
 
 Starting in the middle of an epoch skips whole files; each stripe reads, without
 decoding, at most two files and one window to find its place. On 2,000 small
