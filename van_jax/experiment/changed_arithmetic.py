@@ -1,6 +1,6 @@
 """What this version computes otherwise than the one that began a run.
 
-A run that goes on keeps its config, and cannot keep these; its user is told.
+A run that goes on does so as this version computes; its user is told.
 """
 
 import os
@@ -11,48 +11,59 @@ from absl import logging
 
 from van_jax import storage
 from van_jax.cli import dotted_keys
+from van_jax.experiment import old_configs
 from van_jax.training.run import workdir as workdir_lib
 
+# A run that lacks it mixed whole batches, as floating point numbers.
+_SINCE = "mixing.group_size"
 
-def warn(workdir: str | os.PathLike[str]) -> None:
+
+def upgrade(config: Mapping[str, Any], *, now: Mapping[str, Any]) -> Any:
+  """Returns a run's config in the keys of now, as far as it can go on so.
+
+  Args:
+    config: as the version that began the run wrote it.
+    now: the config to go on with, which decides what the run's could not say.
+  """
+  upgraded = old_configs.upgrade(config)
+  if not dotted_keys.has(config, _SINCE):
+    dotted_keys.put(upgraded, _SINCE, dotted_keys.get(now, _SINCE))
+  return upgraded
+
+
+def warn(workdir: str | os.PathLike[str], now: Mapping[str, Any]) -> None:
   """Logs a line if the folder holds a run that goes on otherwise."""
   if not (storage.absolute(workdir) / workdir_lib.CONFIG).exists():
     return
-  changes = describe(workdir_lib.read_config(workdir))
-  if changes:
+  if changes := describe(workdir_lib.read_config(workdir), now):
     logging.warning(
-      "The run in %s was begun by an earlier version. It goes on, but from "
-      "here on %s.",
+      "The run in %s was begun by an earlier version; from here on %s.",
       workdir,
-      " and ".join(changes),
+      ", and ".join(changes),
     )
 
 
-def describe(config: Mapping[str, Any]) -> list[str]:
+def describe(config: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   """Returns what changes for a run, as parts of a sentence.
 
   Args:
     config: as the version that began it wrote it.
+    now: what it goes on with.
   """
-  if dotted_keys.has(config, "mixing.group_size"):
+  if dotted_keys.has(config, _SINCE):
     return []
   changes = []
   alphas = ("mixing.mixup_alpha", "mixing.cutmix_alpha")
-  if any(_value(config, key, 0) for key in alphas):
+  if any(dotted_keys.get(now, key) for key in alphas):
+    size = dotted_keys.get(now, _SINCE)
     changes.append(
-      "images are mixed before they are normalised, rounded to whole pixel "
-      "values as the official recipe does"
+      f"images are mixed as bytes in groups of {size or 'a whole batch'}, "
+      "rounded as in the official recipe, and no longer as floating point "
+      "numbers in whole batches"
     )
-  if _value(config, "augmentation.repeats", 1) > 1:
+  if dotted_keys.get(now, "augmentation.repeats") > 1:
     changes.append(
-      "the copies of an image lie far from each other in the batch, which has "
-      "the same images"
+      "the copies of an image lie far from each other in a batch, which has "
+      "the same ones"
     )
   return changes
-
-
-def _value(config: Mapping[str, Any], key: str, absent: Any) -> Any:
-  """Returns the value of a dotted key that the oldest versions lack."""
-  return (
-    dotted_keys.get(config, key) if dotted_keys.has(config, key) else absent
-  )

@@ -1,6 +1,7 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +16,6 @@ from van_jax.experiment import (
   changed_arithmetic,
   config_check,
   misfits,
-  old_configs,
   parts,
   recipe_task,
   sections,
@@ -78,9 +78,12 @@ def train(
   plain = config.to_dict()
   if not start_over:
     workdir_lib.check_owner(
-      workdir, plain, free=_FREE, upgrade=old_configs.upgrade
+      workdir,
+      plain,
+      free=_FREE,
+      upgrade=functools.partial(changed_arithmetic.upgrade, now=plain),
     )
-    changed_arithmetic.warn(workdir)
+    changed_arithmetic.warn(workdir, plain)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
