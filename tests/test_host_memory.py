@@ -7,6 +7,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+from typing import Any
 
 import jax
 import pytest
@@ -118,7 +119,8 @@ def test_tunables_of_something_else_are_no_settings_of_malloc(
 def test_a_host_of_an_accelerator_is_left_alone(
   library, monkeypatch, platforms, files, kept
 ):
-  before = jax.config.jax_platforms
+  config: Any = jax.config
+  before = config.jax_platforms
   monkeypatch.setattr(
     host_memory.glob, "glob", lambda p: [f for f in files if f[:-1] in p]
   )

@@ -8,6 +8,7 @@ each 4 KiB that it touches. Pieces that are kept cost nothing the next time.
 import ctypes
 import glob
 import os
+from typing import Any
 
 import jax
 from absl import logging
@@ -51,7 +52,8 @@ def keep_on_cpus() -> bool:
 
 def _computes_on_cpus() -> bool:
   """Returns whether JAX will, as far as can be told without its devices."""
-  platforms = jax.config.jax_platforms  # JAX_PLATFORMS, if not set otherwise.
+  config: Any = jax.config  # Type checkers do not know its attributes.
+  platforms = config.jax_platforms  # JAX_PLATFORMS, if not set otherwise.
   if platforms:
     return platforms.split(",")[0] == "cpu"
   return not any(glob.glob(pattern) for pattern in _ACCELERATORS)

@@ -252,14 +252,14 @@ def box_of(weights):
 def test_bytes_are_those_of_the_official_collate_given_its_draws(options):
   """All 65,536 pairs of bytes; in bits, whatever the compiler fuses."""
   own, other = np.meshgrid(np.arange(256), np.arange(256))
-  images = np.stack([own, other], -1).astype(np.uint8)  # [256, 256, 2]
-  images = np.moveaxis(np.stack([images] * 3, -1), 2, 0)  # [2, 256, 256, 3]
+  images: Any = np.stack([own, other]).astype(np.uint8)
+  images = np.stack([images] * 3, -1)  # [2, 256, 256, 3]
 
   @jax.jit
   def run(key):
     one = {k: options[k] for k in list(OFFICIAL)[1:5]}
     weights, share = mixing.draw_weights(key, 256, 256, **one)
-    mixed, _ = mixing.mix(key[None][0], images, jnp.arange(2), **options)
+    mixed, _ = mixing.mix(key, images, jnp.arange(2), **options)
     return weights, share, mixed
 
   with jax.debug_key_reuse(False):  # The same draws, on purpose.
@@ -362,7 +362,7 @@ def exchanged(group_size):
     jax.ShapeDtypeStruct((16,), jnp.int32),
   )
   sending = r"= (\w+)(\[[\d,]*\])\S* (?:all-|collective-|reduce-|send)"
-  return re.findall(sending, program.compile().as_text())
+  return re.findall(sending, program.compile().as_text() or "")
 
 
 def test_images_of_groups_that_lie_whole_on_a_device_stay_there():
