@@ -9,10 +9,11 @@ batch 8, float32. On a GPU, if JAX sees one: PyTorch with channels_last,
 torch.compile and autocast, batch 256, float32 and bfloat16. A training step is
 the loss's gradient for all weights, BatchNorm in training mode.
 
-With --keep_memory all get GLIBC_TUNABLES by which malloc keeps its memory, in
-huge pages: both take much memory anew each run otherwise, a page at a time,
-which can cost as much as the mathematics. Prints a line a measurement; needs
-jax, flax, optax and torch.
+Ours runs as programs of ours start: on CPUs malloc keeps its memory
+(`van_jax.host_memory`). --return_memory adds ours without that, to see what it
+brings and what it costs in resident memory, and --keep_memory gives all of them
+GLIBC_TUNABLES by which malloc keeps its memory, in huge pages. Prints a line a
+measurement; needs jax, flax, optax and torch.
 """
 
 import json
@@ -33,9 +34,11 @@ _SIZE = flags.DEFINE_integer("size", 224, "Pixels a side.")
 _ROUNDS = flags.DEFINE_integer("rounds", 7, "Turns of each contestant.")
 _RUNS = flags.DEFINE_integer("runs", 3, "Runs a turn.")
 _CONVS = flags.DEFINE_list("convs", ["auto"], "Our depthwise convolutions.")
+_RETURN = flags.DEFINE_bool("return_memory", False, "Ours without it, too.")
 _KEEP = flags.DEFINE_bool("keep_memory", False, "Let malloc keep its memory.")
 _OUTPUT = flags.DEFINE_string("output", None, "JSON file to write.")
 
+_RETURNING = "returning memory"
 _KEEPING = ":".join(
   f"glibc.malloc.{name}"
   for name in (
@@ -68,13 +71,18 @@ def main(_) -> None:
 def contestants(gpu: bool) -> list[str]:
   """Returns the names of what is compared."""
   ours = [f"jax {conv}" for conv in _CONVS.value]
+  if _RETURN.value:
+    ours += [f"{name} {_RETURNING}" for name in ours]
   if gpu:
     return [*ours, "torch channels_last", "torch compiled"]
   return [*ours, "torch channels_last", "torch contiguous"]
 
 
 def compare(job: dict, names: list[str]) -> dict:
-  """Returns images a second of each, and our best over PyTorch's best."""
+  """Returns images a second and MB of each, and our best over PyTorch's.
+
+  MB are resident: the most at any time, and at the end.
+  """
   workers = {name: start(job | {"name": name}) for name in names}
   seconds: dict[str, list[float]] = {name: [] for name in names}
   for turn in range(_ROUNDS.value + 1):
@@ -84,8 +92,10 @@ def compare(job: dict, names: list[str]) -> dict:
       taken = json.loads(worker.stdout.readline())
       if turn:  # The first one compiles.
         seconds[name] += taken
-  for worker in workers.values():
+  resident = {}
+  for name, worker in workers.items():
     worker.stdin.close()
+    resident[name] = json.loads(worker.stdout.readline())
     worker.wait()
   rates = {
     name: job["batch"] / statistics.median(s) for name, s in seconds.items()
@@ -93,13 +103,18 @@ def compare(job: dict, names: list[str]) -> dict:
   fastest = {name: job["batch"] / min(s) for name, s in seconds.items()}
   return {
     "images_per_second": {k: round(v, 2) for k, v in rates.items()},
+    "resident_mb": resident,
     "ratio": round(_ratio(rates), 3),
     "ratio_of_fastest_runs": round(_ratio(fastest), 3),
   }
 
 
 def _ratio(rates: dict[str, float]) -> float:
-  ours = max(v for k, v in rates.items() if k.startswith("jax"))
+  ours = max(
+    rate
+    for name, rate in rates.items()
+    if name.startswith("jax") and not name.endswith(_RETURNING)
+  )
   return ours / max(v for k, v in rates.items() if k.startswith("torch"))
 
 
@@ -128,7 +143,7 @@ def _sees_gpu() -> bool:
 
 
 def work(job: dict) -> None:
-  """Times runs whenever a line asks for some, until there is none."""
+  """Times runs whenever a line asks for some; at the end tells its memory."""
   make = jax_run if job["name"].startswith("jax") else torch_run
   run = make(job)
   for line in sys.stdin:
@@ -138,6 +153,16 @@ def work(job: dict) -> None:
       run()
       taken.append(time.perf_counter() - start)
     print(json.dumps(taken), flush=True)
+  print(json.dumps(_resident()), flush=True)
+
+
+def _resident() -> list[int]:
+  """Returns this process's MB, the most and now, as Linux counts them."""
+  status = pathlib.Path("/proc/self/status").read_text()
+  kilobytes = dict(line.split(":", 1) for line in status.splitlines())
+  return [
+    round(int(kilobytes[name].split()[0]) / 1e3) for name in ("VmHWM", "VmRSS")
+  ]
 
 
 def jax_run(job: dict):
@@ -146,8 +171,10 @@ def jax_run(job: dict):
   import jax.numpy as jnp
   import optax
 
-  from van_jax import models
+  from van_jax import host_memory, models
 
+  if not job["name"].endswith(_RETURNING):
+    host_memory.keep_on_cpus()
   model = models.create_model(
     job["model"],
     dtype=job["dtype"],

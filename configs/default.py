@@ -71,7 +71,7 @@ def get_config() -> Any:
   config.augmentation.randaugment_probability = 0.5  # Of each operation.
   config.augmentation.color_jitter = 0.4  # Not applied beside RandAugment.
   config.augmentation.fill_color = (128, 128, 128)  # 255 times the mean.
-  config.augmentation.repeats = 1  # Times that an example comes in a row.
+  config.augmentation.repeats = 1  # Copies of an example, spread over a batch.
 
   # Of evaluation; mean and std of training too. Stored with the weights.
   config.preprocessing = config_dict.ConfigDict()
@@ -87,8 +87,9 @@ def get_config() -> Any:
   config.mixing.mixup_alpha = 0.8  # 0 for no mixup.
   config.mixing.cutmix_alpha = 1.0  # 0 for no CutMix.
   config.mixing.switch_probability = 0.5  # Of CutMix, when both are on.
-  config.mixing.probability = 1.0  # Of mixing a batch at all.
+  config.mixing.probability = 1.0  # Of mixing a group at all.
   config.mixing.label_smoothing = 0.1
+  config.mixing.group_size = placeholder(int)  # Examples a draw; None: batch.
 
   config.task = config_dict.ConfigDict()
   config.task.name = "classification"  # Or MODULE:FUNCTION of your own.

@@ -8,8 +8,9 @@ The argument is the variant of the bundle, van_b0 when left out:
 
 DIR/train/CLASS/*.jpg and DIR/val/CLASS/*.jpg. The head is initialised anew
 when the bundle has another number of classes. Layers learn at rates that fall
-by `layer_decay` towards the input, as is usual since BEiT (arXiv 2106.08254);
-the rest is the official recipe with a short schedule. Not run on a published
+by `layer_decay` towards the input, as is usual since BEiT (arXiv 2106.08254),
+the last norm's at that of the last block, as in timm (BEiT: at the head's); the
+rest is the official recipe with a short schedule. Not run on a published
 data set.
 """
 

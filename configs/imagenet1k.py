@@ -39,5 +39,6 @@ def get_config(variant="van_b0"):
   config = default.get_config()
   config.model.name = variant
   config.model.drop_path_rate = DROP_PATH_RATES[variant]
-  config.model.batch_norm_group_size = 128  # Statistics a GPU of theirs.
+  config.model.batch_norm_group_size = 128  # Statistics a GPU of theirs,
+  config.mixing.group_size = 128  # which mixes its own images.
   return config

@@ -14,6 +14,7 @@ PACKAGE = ROOT / "van_jax"
 FLOORS = {
   "ops": 0,
   "errors": -1,  # Below all: every room may raise one.
+  "host_memory": 0,
   "imports": 0,
   "signatures": 0,
   "storage": 0,

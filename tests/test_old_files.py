@@ -120,7 +120,10 @@ def test_an_old_workdir_scores_what_it_scored(finished, script):
 
 def test_an_old_run_goes_on_to_the_same_end(finished, script, tmp_path):
   workdir = unpack("mid_run", tmp_path)
-  process = script("train.py", f"--workdir={workdir}")
+  # Images are mixed otherwise now, and its owner is told; all else is the same.
+  program = str(FIXTURES / "mixing_of_v1.py")
+  process = script(program, "train.py", f"--workdir={workdir}")
+  assert "images are mixed as bytes in groups of a whole" in process.stderr
   assert "Going on from the checkpoint of step 4" in process.stderr
   scores = last_json(process)
   ours, theirs = last_state(workdir), last_state(finished)

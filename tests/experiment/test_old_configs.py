@@ -14,7 +14,12 @@ import pytest
 from van_jax import experiment, models
 from van_jax.cli import moved_keys
 from van_jax.data.sources import tfds
-from van_jax.experiment import config_check, old_configs, training
+from van_jax.experiment import (
+  changed_arithmetic,
+  config_check,
+  old_configs,
+  training,
+)
 from van_jax.training.recipe import optimizers
 
 FOLDER = pathlib.Path(__file__).parent / "old_configs"
@@ -33,6 +38,7 @@ def new(name, tiny_config):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_config_of_0_1_0_is_that_of_the_same_name_now(name, tiny_config):
   config = new(name, tiny_config).to_dict()
+  config["mixing"]["group_size"] = None  # They mixed whole batches.
   assert old_configs.upgrade(old(name)) == json.loads(json.dumps(config))
 
 
@@ -101,6 +107,39 @@ def test_a_run_of_0_1_0_goes_on(
   message = r"optimizer\.options\.beta2 is \(absent\) there, 0\.95 here"
   with pytest.raises(ValueError, match=message):
     experiment.train(config, workdir=str(tmp_path))
+
+
+def test_a_run_of_whole_batches_goes_on_in_groups_and_is_told_once(
+  tiny_config, data_directory, tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  before = old("digits")
+  before["mixing"]["mixup_alpha"] = 0.8
+  (tmp_path / "config.json").write_text(json.dumps(before))
+  config = new("digits", tiny_config)
+  config.data.directory = data_directory
+  config.mixing.mixup_alpha = 0.8
+  config.mixing.group_size = 8
+  with caplog.at_level("WARNING"):
+    experiment.train(config, workdir=str(tmp_path))
+  [line] = [r.getMessage() for r in caplog.records if "earlier" in r.message]
+  assert "mixed as bytes in groups of 8" in line
+  caplog.clear()
+  with caplog.at_level("WARNING"):
+    experiment.train(config, workdir=str(tmp_path))
+  assert "earlier" not in caplog.text
+  config.mixing.group_size = 16
+  message = r"mixing\.group_size is 8 there, 16 here"
+  with pytest.raises(ValueError, match=message):
+    experiment.train(config, workdir=str(tmp_path))
+
+
+def test_a_run_that_neither_mixes_nor_repeats_is_told_nothing(tiny_config):
+  now = new("digits", tiny_config).to_dict()
+  assert changed_arithmetic.describe(old("digits"), now) == []
+  now["augmentation"]["repeats"] = 3
+  [change] = changed_arithmetic.describe(old("digits"), now)
+  assert "copies of an image lie far from each other" in change
 
 
 def test_json_that_is_no_config_is_refused():

@@ -29,13 +29,14 @@ def prepared(tiny_config):
 
 
 def mixed(config):
-  """Returns what normalising and mixing with the key itself give."""
-  images = normalization.normalize(
-    IMAGES, mean=config.preprocessing.mean, std=config.preprocessing.std
+  """Returns what mixing with the key itself and normalising give."""
+  images, targets = mixing.mix(
+    jax.random.key(0), IMAGES, LABELS, num_classes=10, **config.mixing
   )
-  return mixing.mix(
-    jax.random.key(0), images, LABELS, num_classes=10, **config.mixing
-  )
+  preprocessing = config.preprocessing
+  return normalization.normalize(
+    images, mean=preprocessing.mean, std=preprocessing.std
+  ), targets
 
 
 def test_without_erasing_it_is_mixing_with_the_key_itself(

@@ -29,13 +29,13 @@ def nothing():
 
 
 def classification(loss=lambda logits, targets: jnp.mean(logits - targets)):
-  """Returns the task of three classes; mixing adds 1, erasing doubles."""
+  """Returns the task of three classes; mixing inverts, erasing doubles."""
   return tasks.create_task(
     num_classes=3,
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
     mixing=lambda key, images, labels, num_classes: (
-      images + 1,
+      255 - images,
       jax.nn.one_hot(labels, num_classes),
     ),
     erasing=lambda key, images: images * 2,
@@ -79,11 +79,11 @@ def test_the_best_score_is_the_highest_or_the_lowest():
     tasks.Task(**PARTS, best_mode="least")
 
 
-def test_classification_normalises_then_mixes_then_erases(key):
+def test_classification_mixes_bytes_then_normalises_then_erases(key):
   white = np.full((2, 4, 4, 3), 255, np.uint8)
   batch: Any = {"image": white, "label": np.array([0, 2])}
   images, targets = classification().prepare(key, batch)
-  np.testing.assert_array_equal(images, 4.0)  # (1 + 1) * 2.
+  np.testing.assert_array_equal(images, -2.0)  # Black is -1; times 2.
   np.testing.assert_array_equal(targets, [[1, 0, 0], [0, 0, 1]])
   np.testing.assert_array_equal(classification().inputs(batch), 1.0)
 

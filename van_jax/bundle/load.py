@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from etils import epath
 from flax import traverse_util
 
-from van_jax import errors, models, storage
+from van_jax import errors, host_memory, models, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -26,6 +26,10 @@ def load_bundle(
   **model_overrides: Any,
 ) -> Bundle:
   """Reads a bundle onto the default device.
+
+  On CPUs malloc keeps its memory from then on, for the whole process, unless
+  JAX's devices have been used before or the environment says otherwise: see
+  `host_memory`.
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
@@ -44,6 +48,7 @@ def load_bundle(
       attention that is not given, or an override would change the
       architecture.
   """
+  host_memory.keep_on_cpus()
   path = storage.absolute(path)
   fields = description.read(path)
   architecture = fields["architecture"]

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import jax
 from absl import logging
 
-from van_jax import errors
+from van_jax import errors, host_memory
 from van_jax.cli import config_files, flag_parsing
 from van_jax.training import loop
 
@@ -48,10 +48,11 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   Logs go to stderr. A UserError, and what the file system refuses, is one
   line there (its traceback comes with --verbosity=1) and exit status 1; a run
   that was asked to stop exits with status 75. Anything else is a bug, and keeps
-  its traceback.
+  its traceback. On CPUs malloc keeps its memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
+  host_memory.keep_on_cpus()
   try:
     result = function()
   except loop.InterruptedRunError as error:

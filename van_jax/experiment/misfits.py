@@ -1,9 +1,11 @@
 """What of a config does not suit its data or its devices."""
 
 import jax
+from absl import logging
 
 from van_jax import data, errors, parallel, tasks
 from van_jax.experiment.sections import Config
+from van_jax.training.recipe import mixing
 
 
 def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
@@ -44,5 +46,33 @@ def check_batch_sizes(config: Config, source: data.Source) -> None:
       f"model.batch_norm_group_size={group} must divide batch_size / "
       f"accumulation_steps = {micro}."
     )
+  if config.mixing.group_size is not None:
+    mixing.check_group_size(config.mixing.group_size, config.batch_size)
+  _say_where_copies_meet(config)
   if source.train:
     source.train.check_training(config.batch_size, jax.process_count())
+
+
+def _say_where_copies_meet(config: Config) -> None:
+  """Logs a line if repeated augmentation has fewer groups than copies."""
+  repeats = config.augmentation.repeats
+  largest = config.batch_size // repeats  # Copies are so far apart, or more.
+  mixes = config.mixing.mixup_alpha or config.mixing.cutmix_alpha
+  groups = {
+    "mixing.group_size": config.mixing.group_size if mixes else 1,
+    "model.batch_norm_group_size": (
+      1
+      if config.model.batch_norm_frozen
+      else config.model.batch_norm_group_size
+    ),
+  }
+  for key, size in groups.items():
+    if repeats > 1 and (size or config.batch_size) > largest:
+      logging.warning(
+        "%s=%s: a group has several of an image's augmentation.repeats=%d "
+        "copies; groups of at most %d have one.",
+        key,
+        size,
+        repeats,
+        largest,
+      )

@@ -38,6 +38,7 @@ ADDED = {
   "erasing.count": 1,
   "erasing.area": [0.02, 1 / 3],
   "erasing.min_aspect": 0.3,
+  "mixing.group_size": None,
   "model.widths": None,
   "model.depths": None,
   "model.ffn_ratios": None,

@@ -51,8 +51,8 @@ class Section(NamedTuple):
   shared: Mapping[str, str] = types.MappingProxyType({})
 
 
-def _batch() -> dict[str, Any]:
-  return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3))}
+def _batch(dtype: Any) -> dict[str, Any]:
+  return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3), dtype)}
 
 
 SECTIONS = {
@@ -64,9 +64,13 @@ SECTIONS = {
   ),
   "mixing": Section(
     mixing.mix,
-    lambda: _batch() | {"labels": jnp.zeros(2, jnp.int32), "num_classes": 2},
+    lambda: {
+      **_batch(jnp.uint8),
+      "labels": jnp.zeros(2, jnp.int32),
+      "num_classes": 2,
+    },
   ),
-  "erasing": Section(erasing.erase, _batch),
+  "erasing": Section(erasing.erase, lambda: _batch(jnp.float32)),
   "loss": Section(losses.create_loss),
   "schedule": Section(
     schedules.create_schedule, lambda: {"steps_per_epoch": 1}

@@ -1,6 +1,7 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -13,10 +14,10 @@ from jax.experimental import multihost_utils
 from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
+  changed_arithmetic,
   classes,
   config_check,
   misfits,
-  old_configs,
   parts,
   recipe_task,
   sections,
@@ -83,8 +84,12 @@ def train(
   plain = config.to_dict()
   if not start_over:
     workdir_lib.check_owner(
-      workdir, plain, free=_FREE, upgrade=old_configs.upgrade
+      workdir,
+      plain,
+      free=_FREE,
+      upgrade=functools.partial(changed_arithmetic.upgrade, now=plain),
     )
+    changed_arithmetic.warn(workdir, plain)
   storage.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)

@@ -21,24 +21,25 @@ def create(
   erasing: Callable[[jax.Array, jax.Array], jax.Array],
   loss: Callable[[jax.Array, jax.Array], jax.Array],
 ) -> Task:
-  """Returns the task; training normalises, mixes, then erases, as timm.
+  """Returns the task; training mixes, normalises, then erases, as timm.
 
   Args:
     num_classes: K, of model and data.
     mean: of the normalisation, of [0, 1] pixels.
     std: of the same.
-    mixing: `(key, images float [B, H, W, 3], labels [B], num_classes=K) ->
-      (images, soft targets [B, K])`.
-    erasing: `(key, images) -> images`; draws of its own from the same key.
+    mixing: `(key, images uint8 [B, H, W, 3], labels [B], num_classes=K) ->
+      (images uint8, soft targets [B, K])`.
+    erasing: `(key, images float) -> images`; draws of its own from the same
+      key.
     loss: `(logits [B, K], targets [B, K]) -> []`.
   """
   normalize = functools.partial(normalization.normalize, mean=mean, std=std)
 
   def prepare(key: jax.Array, batch: Batch) -> tuple[jax.Array, jax.Array]:
     images, targets = mixing(
-      key, normalize(batch["image"]), batch["label"], num_classes=num_classes
+      key, batch["image"], batch["label"], num_classes=num_classes
     )
-    return erasing(key, images), targets
+    return erasing(key, normalize(images)), targets
 
   def loss_and_metrics(
     logits: jax.Array, targets: jax.Array

@@ -150,18 +150,38 @@ def test_epochs_and_seeds_have_orders_of_their_own(source):
     assert np.sum([a == b for a, b in zip(one, two, strict=True)]) <= 85
 
 
-def test_repeats_come_in_a_row_in_an_epoch_as_long(source):
+def test_repeats_come_together_in_an_epoch_as_long(source):
   """Five steps of 96: 160 examples, three times each."""
   batches = _read(source, 5, repeats=3)
   seen = collections.Counter(_joined(batches))
   # The stripes' last examples and a batch's share a remainder of repeats.
   assert 160 <= len(seen) <= 160 + record_split.MAX_STRIPES
   assert max(seen.values()) == 3
-  places = collections.defaultdict(list)
-  for place, row in enumerate(_joined(batches)):
-    places[row].append(place)
-  together = [max(p) - min(p) < BATCH + 3 for p in places.values()]
-  assert all(together)
+  steps = collections.defaultdict(set)
+  for step, batch in enumerate(batches):
+    for row in batch:
+      steps[row].add(step)
+  assert all(max(found) - min(found) <= 1 for found in steps.values())
+
+
+@pytest.mark.parametrize(("batch_size", "repeats"), [(96, 3), (100, 4)])
+def test_copies_go_to_different_groups(source, batch_size, repeats):
+  """As many groups as copies, which is the tightest."""
+  group = batch_size // repeats
+  batches = _read(source, 5, repeats=repeats, batch_size=batch_size)
+  for batch in batches:
+    for start in range(0, batch_size, group):
+      assert len(set(batch[start : start + group])) == group
+  assert len(set(batches[0])) <= batch_size / 2  # They are in it, though.
+
+
+def test_the_groups_of_four_processes_are_those_of_one(source):
+  whole = _read(source, 3, repeats=3)
+  parts = [
+    _read(source, 3, repeats=3, process_index=i, process_count=4)
+    for i in range(4)
+  ]
+  assert [_joined(same) for same in zip(*parts, strict=True)] == whole
 
 
 def test_repeats_resume_in_the_middle_of_an_example(source):

@@ -27,6 +27,15 @@ def test_layer_scales_follow_the_network(params):
   }
 
 
+def test_the_last_norm_learns_with_the_last_block_as_in_timm(params):
+  """timm: `(r'^norm', (99999,))`, with the group before; BEiT: at the top."""
+  scales = layer_decay.layer_scales(params, 0.5)
+  assert scales["norm2"] == {
+    "bias": scales["block2_0"]["attn"]["proj_1"]["bias"]
+  }
+  assert scales["norm2"]["bias"] == scales["head"]["bias"] / 2
+
+
 def test_layer_scales_count_blocks_as_numbers():
   tree = {f"block1_{j}": jnp.zeros(1) for j in range(12)}
   tree["patch_embed1"] = jnp.zeros(1)

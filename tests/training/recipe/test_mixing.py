@@ -1,6 +1,7 @@
 """Claims about mixup and CutMix."""
 
 import functools
+import re
 from typing import Any
 
 import jax
@@ -22,12 +23,16 @@ OFFICIAL: dict[str, Any] = {
 MIXUP: dict[str, Any] = {**OFFICIAL, "cutmix_alpha": 0.0}
 CUTMIX: dict[str, Any] = {**OFFICIAL, "mixup_alpha": 0.0}
 
-# [8, 12, 20, 3]: the index of the image plus that of the pixel / 1024.
+# [8, 12, 20, 3]: 30 times the index of the image plus that of the pixel, modulo
+# 29: no two images have the same byte at a place.
 IMAGES = np.broadcast_to(
-  np.arange(8).reshape(8, 1, 1, 1) + np.arange(240).reshape(12, 20, 1) / 1024,
+  np.arange(8).reshape(8, 1, 1, 1) * 30
+  + np.arange(240).reshape(12, 20, 1) % 29,
   (8, 12, 20, 3),
-).astype(np.float32)
+).astype(np.uint8)
 MIX_IN_JIT = jax.jit(functools.partial(mixing.mix, **OFFICIAL))
+# Two groups of four.
+GROUPED: dict[str, Any] = {**OFFICIAL, "group_size": 4}
 
 
 def mix_many(options, count=200):
@@ -55,7 +60,7 @@ def draw_many(options, *, count):
   options = {
     name: value
     for name, value in options.items()
-    if name not in ("num_classes", "label_smoothing")
+    if name not in ("num_classes", "label_smoothing", "group_size")
   }
   draw = functools.partial(mixing.draw_weights, height=12, width=20, **options)
   weights, share = jax.jit(jax.vmap(draw))(keys)
@@ -103,9 +108,9 @@ def test_cutmix_pastes_one_box_for_the_whole_batch():
 
 def test_mixup_targets_are_the_weights_of_the_pixels():
   mixed, targets = mix_many({**MIXUP, "label_smoothing": 0.0})
-  # Sums of 8 products of numbers below 8, in float32.
-  expected = np.einsum("nij,jhwc->nihwc", targets, IMAGES)
-  np.testing.assert_allclose(mixed, expected, atol=4e-6)
+  # Targets are multiples of 2^-16, so that the sums are exact in float32.
+  expected = np.einsum("nij,jhwc->nihwc", targets, IMAGES.astype(np.float32))
+  np.testing.assert_array_equal(mixed, np.rint(expected))
 
 
 def test_labels_are_smoothed_before_they_are_mixed():
@@ -118,8 +123,10 @@ def test_labels_are_smoothed_before_they_are_mixed():
 @pytest.mark.parametrize("alpha", [0.2, 0.8])
 def test_mixup_share_is_beta(alpha):
   _, share = draw_many({**MIXUP, "mixup_alpha": alpha}, count=10_000)
+  expected = np.random.default_rng(0).beta(alpha, alpha, 10_000)
   # Kolmogorov-Smirnov; one key, so the test draws the same each time.
-  assert scipy.stats.kstest(share, "beta", (alpha, alpha)).pvalue > 1e-3
+  result: Any = scipy.stats.ks_2samp(share * 65536, np.round(expected * 65536))
+  assert result.pvalue > 1e-3
 
 
 def test_cutmix_share_is_distributed_as_in_timm():
@@ -210,26 +217,163 @@ def test_mix_is_a_function_of_its_key():
   assert not jnp.array_equal(first[1], other[1])
 
 
-def test_mix_keeps_the_dtype_of_the_images():
-  images = jnp.ones((2, 32, 32, 3), jnp.bfloat16)
-  mixed, targets = mixing.mix(
-    jax.random.key(0), images, jnp.arange(2), **OFFICIAL
-  )
-  assert mixed.dtype == jnp.bfloat16
-  assert targets.dtype == jnp.float32
+def fast_collate(images, share, box):
+  """Returns what timm 0.4.12's collate makes of a process's images.
+
+  Args:
+    images: uint8 [B, H, W, 3].
+    share: lambda, before it is corrected to the box.
+    box: (top, bottom, left, right) of CutMix; None for mixup.
+  """
+  made = []
+  for i, own in enumerate(images):
+    other = images[len(images) - i - 1]
+    if box is None:
+      blend = own.astype(np.float32) * share
+      blend += other.astype(np.float32) * (1 - share)
+      made.append(np.rint(blend).astype(np.uint8))
+    else:
+      pasted = own.copy()
+      inside = slice(*box[:2]), slice(*box[2:])
+      pasted[inside] = other[inside]
+      made.append(pasted)
+  return np.stack(made)
 
 
-def test_mix_on_eight_devices_equals_one():
+def box_of(weights):
+  """Returns (top, bottom, left, right) of the zeros of [H, W]; None if none."""
+  rows, columns = (np.flatnonzero((weights == 0).any(axis)) for axis in (1, 0))
+  if not len(rows):
+    return None
+  return rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+
+
+@pytest.mark.parametrize("options", [MIXUP, CUTMIX])
+def test_bytes_are_those_of_the_official_collate_given_its_draws(options):
+  """All 65,536 pairs of bytes; in bits, whatever the compiler fuses."""
+  own, other = np.meshgrid(np.arange(256), np.arange(256))
+  images: Any = np.stack([own, other]).astype(np.uint8)
+  images = np.stack([images] * 3, -1)  # [2, 256, 256, 3]
+
+  @jax.jit
+  def run(key):
+    one = {k: options[k] for k in list(OFFICIAL)[1:5]}
+    weights, share = mixing.draw_weights(key, 256, 256, **one)
+    mixed, _ = mixing.mix(key, images, jnp.arange(2), **options)
+    return weights, share, mixed
+
+  with jax.debug_key_reuse(False):  # The same draws, on purpose.
+    for seed in range(5):
+      weights, share, mixed = map(np.asarray, run(jax.random.key(seed)))
+      box = box_of(weights) if options is CUTMIX else None
+      expected = fast_collate(images, float(share), box)
+      np.testing.assert_array_equal(mixed, expected)
+
+
+def test_a_group_is_mixed_as_a_batch_of_its_own():
+  keys = jax.random.split(jax.random.key(0), 2)
+  labels = np.arange(8)
+  grouped = jax.jit(functools.partial(mixing.mix, **GROUPED))
+  mixed, targets = grouped(jax.random.key(0), IMAGES, labels)
+  for own, key in zip((slice(4), slice(4, 8)), keys, strict=True):
+    alone = MIX_IN_JIT(key, IMAGES[own], labels[own])
+    np.testing.assert_array_equal(mixed[own], alone[0])
+    # The compiler may fuse multiply and add.
+    np.testing.assert_allclose(targets[own], alone[1], atol=1e-6)
+
+
+def test_groups_draw_apart_and_partners_stay_in_them():
+  mixed, targets = mix_many({**GROUPED, "label_smoothing": 0.0})
+  i = np.arange(8)
+  own, partner = targets[:, i, i], targets[:, i, [3, 2, 1, 0, 7, 6, 5, 4]]
+  np.testing.assert_allclose(own + partner, 1, atol=1e-6)  # One rounding.
+  first, second = own[:, :4], own[:, 4:]
+  assert (first == first[:, :1]).all()
+  assert (second == second[:, :1]).all()
+  # One chance in many that two lambdas are equal: of empty boxes.
+  assert np.mean(first[:, 0] != second[:, 0]) > 0.9
+  is_blend = [
+    (m != IMAGES) & (m != IMAGES[[3, 2, 1, 0, 7, 6, 5, 4]]) for m in mixed
+  ]
+  by_group = np.array([[b[:4].any(), b[4:].any()] for b in is_blend])
+  # Both choices differ between groups as often as not; four sigma of 200.
+  assert abs(np.mean(by_group[:, 0] != by_group[:, 1]) - 0.5) <= 4 * 0.5 / 14
+
+
+@pytest.mark.parametrize(("group_size", "groups"), [(128, 8), (None, 1)])
+def test_the_mean_lambda_of_an_update_spreads_as_in_the_official_run(
+  group_size, groups
+):
+  """Of 1,024 images, with eight draws or one: 0.110 or 0.310 of mixup.
+
+  With CutMix's uniform lambda as often, before boxes are clipped, 0.106 and
+  0.30.
+  """
+  options = {**MIXUP, "num_classes": 2, "label_smoothing": 0.0}
+  images = jnp.zeros((1024, 1, 1, 3), jnp.uint8)
+  labels = jnp.arange(1024) % 2  # A partner has the other one.
+  mix = functools.partial(mixing.mix, **options, group_size=group_size)
+
+  @jax.jit
+  def mean_lambdas(keys):
+    def one(key):
+      _, targets = mix(key, images, labels)
+      return jnp.mean(jnp.take_along_axis(targets, labels[:, None], 1))
+
+    return jax.lax.map(one, keys)
+
+  means = mean_lambdas(jax.random.split(jax.random.key(0), 1000))
+  # Beta(a, a) has the variance 1 / (4 (2a + 1)); a mean of n draws, an n-th.
+  expected = (1 / (4 * (2 * 0.8 + 1)) / groups) ** 0.5
+  assert round(expected, 3) == {8: 0.110, 1: 0.310}[groups]
+  # One sigma of a standard deviation is 1 / sqrt(2 * 1000) of it, and less for
+  # lambdas, which have no tails.
+  np.testing.assert_allclose(np.std(means), expected, rtol=4 * 0.0224)
+
+
+def spread_over(count):
   mesh = jax.make_mesh(
-    (8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)
+    (count,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,)
   )
-  spread = jax.sharding.NamedSharding(mesh, jax.P("batch"))
-  one = MIX_IN_JIT(jax.random.key(0), IMAGES, np.arange(8))
-  batch = jax.device_put((IMAGES, np.arange(8)), spread)
-  eight = MIX_IN_JIT(jax.random.key(0), *batch)
-  # Same arithmetic a pixel, but the compiler may fuse multiply and add.
-  np.testing.assert_allclose(eight[0], one[0], atol=1e-6)
+  return jax.sharding.NamedSharding(mesh, jax.P("batch"))
+
+
+@pytest.mark.parametrize("group_size", [None, 4, 2])
+def test_mix_on_eight_devices_equals_one(group_size):
+  images, labels = np.tile(IMAGES, (2, 1, 1, 1)), np.arange(16) % 8
+  mix = jax.jit(
+    functools.partial(mixing.mix, **OFFICIAL, group_size=group_size)
+  )
+  one = mix(jax.random.key(0), images, labels)
+  batch = jax.device_put((images, labels), spread_over(8))
+  eight = mix(jax.random.key(0), *batch)
+  np.testing.assert_array_equal(eight[0], one[0])
+  # Same arithmetic a target, but the compiler may fuse multiply and add.
   np.testing.assert_allclose(eight[1], one[1], atol=1e-6)
+
+
+def exchanged(group_size):
+  """Returns types and shapes of what eight devices send, 16 images, in HLO."""
+  mix = functools.partial(mixing.mix, **OFFICIAL, group_size=group_size)
+  spread = spread_over(8)
+  program = jax.jit(mix, in_shardings=(None, spread, spread)).lower(
+    jax.random.key(0),
+    jax.ShapeDtypeStruct((16, 12, 20, 3), jnp.uint8),
+    jax.ShapeDtypeStruct((16,), jnp.int32),
+  )
+  sending = r"= (\w+)(\[[\d,]*\])\S* (?:all-|collective-|reduce-|send)"
+  return re.findall(sending, program.compile().as_text() or "")
+
+
+def test_images_of_groups_that_lie_whole_on_a_device_stay_there():
+  # Loops that reject draws agree on whether to go on: a bit.
+  assert set(exchanged(2)) <= {("pred", "[]")}
+
+
+def test_partners_on_other_devices_travel_as_bytes():
+  for group_size in (4, None):
+    sent = {kind for kind, shape in exchanged(group_size) if shape != "[]"}
+    assert sent == {"u8", "s32"}  # Images and labels.
 
 
 @pytest.mark.parametrize(
@@ -240,6 +384,8 @@ def test_mix_on_eight_devices_equals_one():
     ("switch_probability", 1.5),
     ("probability", -0.5),
     ("label_smoothing", 1.0),
+    ("group_size", 3),
+    ("group_size", 0),
   ],
 )
 def test_a_value_out_of_range_is_an_error_with_its_name(field, value):
@@ -247,11 +393,15 @@ def test_a_value_out_of_range_is_an_error_with_its_name(field, value):
     mix_many({**OFFICIAL, field: value}, count=1)
 
 
-def test_integer_images_are_an_error():
-  with pytest.raises(ValueError, match="floating point"):
+def test_a_batch_smaller_than_a_group_is_one():
+  mix = jax.jit(functools.partial(mixing.mix, **OFFICIAL, group_size=128))
+  small = mix(jax.random.key(0), IMAGES, np.arange(8))
+  whole = MIX_IN_JIT(jax.random.key(0), IMAGES, np.arange(8))
+  np.testing.assert_array_equal(small[0], whole[0])
+
+
+def test_images_that_are_normalised_already_are_an_error():
+  with pytest.raises(ValueError, match=r"float32 and must be uint8"):
     mixing.mix(
-      jax.random.key(0),
-      jnp.zeros((2, 8, 8, 3), jnp.uint8),
-      jnp.arange(2),
-      **OFFICIAL,
+      jax.random.key(0), jnp.zeros((2, 8, 8, 3)), jnp.arange(2), **OFFICIAL
     )

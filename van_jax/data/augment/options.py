@@ -47,8 +47,8 @@ class Augmentation:
       none. Not applied beside RandAugment, as timm has it.
     fill_color: (r, g, b), 0 to 255, that rotations, shears and shifts bring
       in; timm takes the mean of the normalisation.
-    repeats: times that an example comes in a row, each time augmented anew
-      (repeated augmentation); an epoch keeps its number of steps.
+    repeats: copies of an example, each augmented by itself (repeated
+      augmentation), spread over a batch; an epoch keeps its number of steps.
   """
 
   image_size: int = 224

@@ -12,11 +12,17 @@ of different stripes begin at different times, so that reading is even.
 Neighbours in a window stay near each other: TFDS has shuffled the records once,
 when it wrote them, and the stripes mix far places into each batch.
 
+Copies of repeated augmentation come from stripes that are far from each other:
+place v of a batch shows the stripes v, v - d, v - 2d, ... by turns, d being
+stripes // repeats, and every copy is read by itself, as in other recipes every
+image is.
+
 Memory: one window a stripe, `shuffle_megabytes` in the windows of all processes
 when full, at the average size of the split's records (ImageNet, 512 MB: about
-70 records a window). Records leave a window as they are shown, so about half of
-that is held at a time (measured: 290 of 512 MB); to it comes one batch of
-records that wait to be decoded. The order depends on `shuffle_megabytes`.
+70 records a window), and as much again for each further copy. Records leave a
+window as they are shown, so about half of that is held at a time (measured: 290
+of 512 MB); to it comes one batch of records that wait to be decoded. The order
+depends on `shuffle_megabytes`.
 
 Starting in the middle of an epoch skips whole files; each stripe reads, without
 decoding, at most two files and one window to find its place. On 2,000 small
@@ -99,6 +105,7 @@ class RecordSplit(Split):
     block = share.batch_size // stripes
     tables = self._tables(stripes)
     mine = stripes // share.process_count
+    apart = stripes // share.repeats
 
     def read_epoch(epoch):
       late = tf.where(epoch == first_epoch, step, 0)
@@ -107,21 +114,30 @@ class RecordSplit(Split):
       def read_stripe(stripe):
         key = tf.stack([tf.constant(seed, tf.int64), epoch])
         key = tf.random.fold_in(key, stripe)
-        records = self._read_shuffled(
+        return self._read_shuffled(
           tables[stripe],
           key,
           window=window,
           shift=stripe * window // stripes,
           offset=offset // share.repeats,
         )
-        shown = _repeated(records, share.repeats).skip(offset % share.repeats)
+
+      def read_place(place):
+        def read_copy(repetition):
+          stripe = (place - repetition * apart) % stripes
+          return read_stripe(stripe).map(lambda *e: (repetition, *e))
+
+        shown = tf.data.Dataset.range(share.repeats).interleave(
+          read_copy, cycle_length=share.repeats, block_length=1
+        )
+        shown = shown.skip(offset % share.repeats)
         return shown.take(steps_per_epoch * block - offset)
 
       start = share.process_index * mine
       return (
         tf.data.Dataset.range(start, start + mine)
         .interleave(
-          read_stripe,
+          read_place,
           cycle_length=mine,
           block_length=block,
           num_parallel_calls=tf.data.AUTOTUNE,
@@ -232,16 +248,6 @@ def _cut(table: Any, start: Any, stop: Any) -> Any:
   begin = tf.clip_by_value(start - before, 0, take)
   end = tf.clip_by_value(stop - before, 0, take)
   return tf.stack([file, skip + begin, end - begin, first + begin])
-
-
-def _repeated(records: Any, repeats: int) -> Any:
-  """Maps (index, record) to `repeats` times (repetition, index, record)."""
-  if repeats == 1:
-    return records.map(lambda *example: (tf.constant(0, tf.int64), *example))
-  times = tf.data.Dataset.range(repeats)
-  return records.flat_map(
-    lambda *example: times.map(lambda repetition: (repetition, *example))
-  )
 
 
 def _permutation(size: Any, key: Any) -> Any:

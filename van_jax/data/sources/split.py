@@ -7,9 +7,12 @@ element by element (a small block cipher): it takes no memory, and starting in
 the middle of an epoch costs what starting at its beginning costs.
 
 Repeated augmentation (arXiv 1901.09335) shows every example of the permutation
-`repeats` times in a row, each time augmented by itself. An epoch keeps its
-number of steps, as in DeiT's recipe, and so shows a part of the examples only:
-1 / repeats of them, others in every epoch.
+`repeats` times, each time augmented by itself. An epoch keeps its number of
+steps, as in DeiT's recipe, and so shows a part of the examples only: a
+repeats-th of them, others in every epoch. The copies lie as far from each other
+in a batch as may be, so that no group of it (of BatchNorm, of mixing) has two
+of them as long as there are as many groups as copies; DeiT's sampler gives them
+to different processes to the same end.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 from typing import Any
+
+import numpy as np
 
 from van_jax import errors
 from van_jax.data.tensorflow import tf
@@ -31,7 +36,7 @@ class Share:
     start_step: the first step to read, counted from 0.
     process_index: this process.
     process_count: all processes; divides batch_size.
-    repeats: how many times in a row an example comes, at least 1.
+    repeats: how many times an example comes, at least 1.
   """
 
   batch_size: int
@@ -107,13 +112,13 @@ class IndexedSplit(Split):
     """
     mine = share.examples_per_step
     steps_per_epoch = self.size // share.batch_size
+    places = tf.constant(_spread_copies(share.batch_size, share.repeats))
 
     def example(count):
       step = count // mine
       epoch, step_of_epoch = step // steps_per_epoch, step % steps_per_epoch
-      position = step_of_epoch * share.batch_size + (
-        share.process_index * mine + count % mine
-      )
+      place = places[share.process_index * mine + count % mine]
+      position = step_of_epoch * share.batch_size + place
       # With the 4 rounds of tf.random.experimental.index_shuffle the
       # permutations of two epochs are plainly alike (50,000 examples); from 8
       # on no test of ours sees a trace, and 16 cost next to nothing.
@@ -131,6 +136,14 @@ class IndexedSplit(Split):
   def sequence(self, start: int, stop: int) -> Any:
     """Returns the tf.data.Dataset of (index, index)."""
     return tf.data.Dataset.range(start, stop).map(lambda i: (i, i))
+
+
+def _spread_copies(batch_size: int, repeats: int) -> np.ndarray:
+  """Returns a batch's order, [batch_size], of examples that come in rows.
+
+  Neighbours in the rows are batch_size // repeats places or more apart.
+  """
+  return np.argsort(np.arange(batch_size) % repeats, kind="stable")
 
 
 def fetch_parts(split: Split, handle: Any) -> tuple[Any, dict[str, Any]]:

@@ -36,8 +36,11 @@ def layer_scales(params: Any, layer_decay: float) -> Any:
 
   patch_embed1 is layer 0, the N blocks are 1 to N through all stages, the
   head is N + 1 = top. A later patch_embed{s} goes with the first block of its
-  stage, norm{s} with the last one. Of several VANs each has its own layers;
-  what is in none of them, such as the head on a backbone, is at the top.
+  stage, norm{s} with the last one. So does the last norm, as in timm, whose
+  matchers group a final norm with what comes before it; BEiT's and MAE's code
+  leaves it at the top, beside the head. Of several VANs each has its own
+  layers; what is in none of them, such as the head on a backbone, is at the
+  top.
 
   Args:
     params: nested mappings, named as a "params" collection; the VANs may lie

@@ -1,15 +1,24 @@
-"""Mixup and CutMix: blends of the examples of one device batch.
+"""Mixup and CutMix: blends of the examples of a batch, group by group.
 
-Semantics of timm 0.4.12's Mixup in batch mode, which the official recipe
-uses: each batch gets mixup or CutMix, one lambda serves the whole batch, and
-the partner of example i is example B - 1 - i.
+Semantics of timm 0.4.12's FastCollateMixup in batch mode, which the official
+recipe uses. There each process mixes the images that it has loaded: its 128
+are one group of ours. A group gets mixup or CutMix, one lambda serves all of
+it, and the partner of its example i is its example n - 1 - i. Bytes are mixed,
+before they are normalised; a blend is rounded to the nearest, half to even.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
 
 from van_jax import errors
 from van_jax.training.recipe import smoothing
+
+# Lambda is a multiple of 1 / 65536. Products of bytes with it, and their sums,
+# then have 24 bits and are exact in float32: compilers that fuse a product and
+# a sum, or not, give the same byte.
+_LAMBDAS = 1 << 16
 
 
 def mix(
@@ -23,42 +32,97 @@ def mix(
   switch_probability: float = 0.5,
   probability: float = 1.0,
   label_smoothing: float = 0.1,
+  group_size: int | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns mixed images [B, H, W, 3] and their soft targets [B, K] float32.
+  """Returns mixed images, uint8, and their soft targets [B, K] float32.
 
-  The options are static Python numbers; the rest may be traced.
+  The options are static Python numbers; the rest may be traced. Groups that a
+  device holds whole are mixed where they lie.
 
   Args:
     key: [], typed random key.
-    images: [B, H, W, 3], floating point, normalised or not (blending and
-      normalising commute).
+    images: uint8 [B, H, W, 3], before they are normalised.
     labels: [B], integers in [0, K).
     num_classes: K.
     mixup_alpha: lambda ~ Beta(alpha, alpha) of mixup; 0 turns mixup off.
     cutmix_alpha: the same for CutMix. Both 0: labels are smoothed only.
-    switch_probability: of CutMix, in a batch that is mixed, when both are on.
-    probability: that a batch is mixed at all.
+    switch_probability: of CutMix, in a group that is mixed, when both are on.
+    probability: that a group is mixed at all.
     label_smoothing: in [0, 1); applied before the labels are mixed.
+    group_size: consecutive examples that share a draw and have their partners
+      among them; divides B. None, or more than B: the batch is one group.
   """
-  if not jnp.issubdtype(images.dtype, jnp.floating):
+  if images.dtype != jnp.uint8:
     raise errors.UserError(
-      f"images are {images.dtype} and must be floating point to be blended; "
-      "normalise them first."
+      f"images are {images.dtype} and must be uint8 to be mixed; normalise "
+      "them afterwards."
     )
-  targets = smoothing.smooth_one_hot(labels, num_classes, label_smoothing)
-  weights, share = draw_weights(
-    key,
-    *images.shape[1:3],
+  groups = _count_groups(len(images), group_size)
+  draw = functools.partial(
+    draw_weights,
+    height=images.shape[1],
+    width=images.shape[2],
     mixup_alpha=mixup_alpha,
     cutmix_alpha=cutmix_alpha,
     switch_probability=switch_probability,
     probability=probability,
   )
+  keys = jax.random.split(key, groups) if groups > 1 else key[None]
+  weights, shares = jax.vmap(draw)(keys)
+  smooth = functools.partial(
+    smoothing.smooth_one_hot, num_classes=num_classes, smoothing=label_smoothing
+  )
+  targets = smooth(labels)
   if mixup_alpha == 0 and cutmix_alpha == 0:
     return images, targets
-  weights = weights[None, :, :, None].astype(images.dtype)  # [1, H, W, 1]
-  mixed = images * weights + jnp.flip(images, axis=0) * (1 - weights)
-  return mixed, targets * share + jnp.flip(targets, axis=0) * (1 - share)
+  # Labels are reversed, and not their rows of K: partners may be elsewhere.
+  partner_targets = smooth(_partners(labels, groups))
+  blended = _blend(images, _partners(images, groups), weights[..., None])
+  mixed = jnp.round(blended).astype(jnp.uint8)  # Half to even.
+  return mixed, _blend(targets, partner_targets, shares[:, None])
+
+
+def _partners(x: jax.Array, groups: int) -> jax.Array:
+  """Returns x, [B, ...], with each of its groups reversed."""
+  return jnp.flip(x.reshape(groups, -1, *x.shape[1:]), axis=1).reshape(x.shape)
+
+
+def _blend(own: jax.Array, other: jax.Array, weights: jax.Array) -> jax.Array:
+  """Returns own by weights and other by the rest, float32 [B, ...].
+
+  Args:
+    own: [B, ...].
+    other: [B, ...].
+    weights: [groups, ...], of an example's own values.
+  """
+  grouped = (len(weights), -1, *own.shape[1:])
+  weights = weights[:, None]
+  blended = own.reshape(grouped) * weights
+  blended += other.reshape(grouped) * (1 - weights)
+  return blended.reshape(own.shape)
+
+
+def _count_groups(batch: int, group_size: int | None) -> int:
+  """Returns how many groups a batch has."""
+  if group_size is None:
+    return 1
+  check_group_size(group_size, batch)
+  return max(batch // group_size, 1)
+
+
+def check_group_size(group_size: int, batch_size: int) -> None:
+  """Raises UserError for groups that do not make up a batch.
+
+  Args:
+    group_size: see `mix`.
+    batch_size: examples, of all devices.
+  """
+  if group_size < 1 or (batch_size > group_size and batch_size % group_size):
+    raise errors.UserError(
+      f"mixing.group_size={group_size} must be at least 1 and divide "
+      f"batch_size={batch_size}; change one of the two, or set it to None, "
+      "which mixes the batch as one group."
+    )
 
 
 def draw_weights(
@@ -73,9 +137,9 @@ def draw_weights(
 ) -> tuple[jax.Array, jax.Array]:
   """Returns each pixel's own weight [H, W], and its mean over pixels [].
 
-  The partner's weight is one minus the own. Mixup weighs all pixels by
-  lambda; CutMix gives 0 inside its box and 1 outside, so that the mean is the
-  lambda corrected to the clipped box. Both are float32.
+  They are a group's. The partner's weight is one minus the own. Mixup weighs
+  all pixels by lambda; CutMix gives 0 inside its box and 1 outside, so that the
+  mean is the lambda corrected to the clipped box. Both are float32.
 
   Args:
     key: [], typed random key.
@@ -98,6 +162,7 @@ def draw_weights(
   # One draw for both: a Beta compiles for a second.
   alpha = jnp.where(use_cutmix, cutmix_alpha, mixup_alpha)
   share = jax.random.beta(share_key, alpha, alpha)
+  share = jnp.round(share * _LAMBDAS) / _LAMBDAS
   inside, area = draw_box(box_key, height, width, share)
   weights = jnp.where(use_cutmix, 1 - inside.astype(share.dtype), share)
   share = jnp.where(use_cutmix, 1 - area / (height * width), share)
