@@ -8,7 +8,7 @@ from flax import traverse_util
 
 from van_jax import models
 from van_jax.interop import convert as conversion
-from van_jax.interop.names import key_tables, keys
+from van_jax.interop.names import key_tables, keys, prefixes
 
 
 @pytest.fixture
@@ -51,6 +51,11 @@ def test_a_wrong_shape_is_told_with_the_right_one(tmp_path, arrays):
 def test_whole_numbers_are_no_weights(tmp_path, arrays):
   arrays["norm3.bias"] = np.zeros(20, np.int64)
   assert "norm3.bias has the type int64" in error(tmp_path / "w.pth", arrays)
+
+
+def test_more_names_than_any_van_has_are_not_looked_at():
+  with pytest.raises(ValueError, match="50,001 weights by name"):
+    prefixes.find(f"patch_embed1.{i}" for i in range(50_001))
 
 
 def test_all_misfits_are_in_one_error(tmp_path, arrays):

@@ -32,6 +32,7 @@ _COUNTERS = ("n_averaged", "steps")
 _INSIDE = re.compile(
   r"(?P<before>(?:.{1,200}?\.)?)(?:patch_embed[1-4]|encoder\.stages\.[0-3])\..+"
 )
+_MOST_NAMES = 50_000  # VAN-B6 has 3,062.
 _MOST = 8  # Networks in a file that are looked at.
 
 
@@ -79,6 +80,11 @@ def find(found: Iterable[str]) -> Found | None:
     UserError: if there are several networks.
   """
   names = list(found)
+  if len(names) > _MOST_NAMES:
+    raise errors.UserError(
+      f"the file has {len(names):,} weights by name, and no VAN has "
+      f"{_MOST_NAMES:,}; save the state_dict of the network alone."
+    )
   befores = {m["before"] for key in names if (m := _INSIDE.fullmatch(key))}
   if len(befores) > _MOST:
     raise _several(befores)

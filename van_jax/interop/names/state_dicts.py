@@ -19,6 +19,7 @@ _SWAPPED = (
   ("state_dict", "ema_state_dict", ("ema_state_dict", "steps")),
   ("state_dict", "current_model_state", ("averaging_state", "n_averaged")),
 )
+_MOST_PLACES = 20  # That are looked at, beside those above.
 _KNOWN = (
   "official VAN (patch_embed1.proj.weight), mmpretrain "
   "(backbone.patch_embed1.projection.weight), Hugging Face "
@@ -133,14 +134,20 @@ def _first(tree: Mapping[Any, Any], places: tuple[str, ...]) -> str:
 
 def _elsewhere(tree: Mapping[Any, Any]) -> str:
   """Returns the one other place where a file has VAN's weights; "" if none."""
-  places = [
-    place
+  candidates = {
+    place: values
     for place, found in tree.items()
     if isinstance(place, str)
     and place not in AVERAGED
     and isinstance(found, dict)
     and (values := _values(found))
-    and prefixes.find(prefixes.unwrapped(values))
+  }
+  if len(candidates) > _MOST_PLACES:
+    return ""
+  places = [
+    place
+    for place, values in candidates.items()
+    if prefixes.find(prefixes.unwrapped(values))
   ]
   return places[0] if len(places) == 1 else ""
 
