@@ -215,3 +215,14 @@ def test_a_key_without_a_config_asks_for_one(parse):
   message = r"--config\.seed sets a key of a config, and none is named"
   with pytest.raises(ValueError, match=message):
     parse("--workdir=w", "--config.seed=1")
+
+
+def test_our_configs_know_the_papers_names_and_list_what_they_know(parse):
+  config_files.make_importable()
+  path = "--config=configs/imagenet1k.py"
+  large = parse(f"{path}:van_large", "--workdir=w")
+  assert large.model.drop_path_rate == 0.2
+  with pytest.raises(ValueError, match=r"'van_b9' may not .*van_b0.*van_tiny"):
+    parse(f"{path}:van_b9", "--workdir=w")
+  with pytest.raises(ValueError, match=r"'tdfs' may not .*there are tfds"):
+    parse("--config=configs/cifar10.py:tdfs", "--workdir=w")
