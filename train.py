@@ -23,6 +23,9 @@ _WORKDIR = flags.DEFINE_string(
 _START_OVER = flags.DEFINE_bool(
   "start_over", False, "Sets the run in workdir aside, under another name."
 )
+_INIT_FROM = flags.DEFINE_string(
+  "init_from", "", "WORKDIR[:STEP|best]: a new run starts from that state."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "One of several processes: all hosts start this."
 )
@@ -37,6 +40,7 @@ def main(_) -> None:
       _CONFIG.value,
       workdir=_WORKDIR.value,
       start_over=_START_OVER.value,
+      init_from=_INIT_FROM.value,
       distributed=_DISTRIBUTED.value,
     )
   )

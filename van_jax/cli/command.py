@@ -14,7 +14,7 @@ from absl import logging
 from van_jax import errors
 from van_jax.cli import flag_parsing
 from van_jax.training import loop
-from van_jax.training.run import checkpoint
+from van_jax.training.run import checkpoint, interruption
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
@@ -34,7 +34,8 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   """
   sys.path.append(os.getcwd())
   try:
-    return flag_parsing.parse(arguments)
+    with interruption.ends_at_ctrl_c():
+      return flag_parsing.parse(arguments)
   except ValueError as error:
     _fail(error)
 
@@ -44,12 +45,14 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 
   Logs go to stderr. An expected error is one line there (its traceback comes
   with --verbosity=1) and exit status 1; a run that was asked to stop exits
-  with status 75. Anything else is a bug, and keeps its traceback.
+  with status 75, and what Ctrl-C ends at once with 130. Anything else is a
+  bug, and keeps its traceback.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
   try:
-    result = function()
+    with interruption.ends_at_ctrl_c():
+      result = function()
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
     sys.exit(EXIT_INTERRUPTED)
