@@ -85,9 +85,7 @@ def test_a_group_as_large_as_the_micro_batch_was_is_the_same_run(goes_on):
     ({**FREE_OF_BATCHES, "task.name": "mine:task"}, "not van_jax's own"),
   ],
 )
-def test_other_micro_batches_are_refused_with_reason(
-  goes_on, there, reason
-):
+def test_other_micro_batches_are_refused_with_reason(goes_on, there, reason):
   refusal = goes_on(there, {**there, "accumulation_steps": 2})
   assert "accumulation_steps is 1 there, 2 here" in refusal
   assert reason in refusal

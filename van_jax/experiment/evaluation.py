@@ -10,6 +10,7 @@ from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,
   misfits,
+  out_of_memory,
   parts,
   recipe_task,
   scoring,
@@ -90,12 +91,13 @@ def evaluate(
   task = recipe_task.create_task(config, preprocessing)
   mesh = parallel.create_mesh()
   batches = parts.eval_batches(config, source, preprocessing)
-  scores = evaluator.evaluate(
-    parts.eval_step(bundle.model, task, mesh),
-    jax.device_put(bundle.variables, parallel.replicated(mesh)),
-    parallel.prefetch(batches, mesh),
-    task.scores,
-  )
+  with out_of_memory.in_evaluation(config):
+    scores = evaluator.evaluate(
+      parts.eval_step(bundle.model, task, mesh),
+      jax.device_put(bundle.variables, parallel.replicated(mesh)),
+      parallel.prefetch(batches, mesh),
+      task.scores,
+    )
   if output and jax.process_index() == 0:
     scores = {**scores, "class_names": source.class_names}
     scoring.write(output, scores)
