@@ -27,6 +27,9 @@ _START_OVER = flags.DEFINE_bool(
   False,
   "Sets a run that is in --workdir aside as WORKDIR.1, and trains anew.",
 )
+_INIT_FROM = flags.DEFINE_string(
+  "init_from", "", "WORKDIR[:STEP|best]: a new run starts from that state."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed",
   False,
@@ -45,6 +48,7 @@ def main(_) -> None:
       _CONFIG.value,
       workdir=_WORKDIR.value,
       start_over=_START_OVER.value,
+      init_from=_INIT_FROM.value,
       distributed=_DISTRIBUTED.value,
     )
   )

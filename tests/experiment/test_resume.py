@@ -4,18 +4,15 @@ Bit for bit: the state with its averages, every training metric of every step,
 and the scores. Each process here is one that a user could have started.
 """
 
-import collections
-import importlib
 import json
 import pathlib
-from typing import Any
 
+import events
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from van_jax.data.tensorflow import tf
 from van_jax.training.run import checkpoint
 
 HERE = pathlib.Path(__file__).parent
@@ -65,22 +62,6 @@ def broken(request):
   return request.getfixturevalue(request.param)
 
 
-def train_metrics(workdir):
-  """Returns the set of values that TensorBoard has of (name, step)."""
-  # Imported by name, since type checkers do not see what protobuf makes.
-  event_pb2: Any = importlib.import_module("tensorboard.compat.proto.event_pb2")
-
-  found = collections.defaultdict(set)
-  for path in workdir.glob("events.out.tfevents.*"):
-    for record in tf.data.TFRecordDataset(str(path)):
-      event = event_pb2.Event.FromString(record.numpy())
-      for value in event.summary.value:
-        if value.tag.startswith("train/"):
-          array = tf.make_ndarray(value.tensor)
-          found[value.tag, event.step].add(array.tobytes())
-  return dict(found)
-
-
 def last_checkpoint(workdir):
   """Returns the arrays of the last checkpoint, and its checksum."""
   folder = workdir / "checkpoints" / str(TOTAL_STEPS)
@@ -108,7 +89,8 @@ def test_the_last_state_is_the_same_bit_for_bit(unbroken, broken):
 
 
 def test_the_metrics_of_every_step_are_the_same_bit_for_bit(unbroken, broken):
-  ours, theirs = train_metrics(broken[0]), train_metrics(unbroken[0])
+  ours = events.read(broken[0], "train/")
+  theirs = events.read(unbroken[0], "train/")
   steps = {step for name, step in theirs if name == "train/loss"}
   assert steps == set(range(1, TOTAL_STEPS + 1))
   assert ours == theirs  # Also where a step was done twice.

@@ -40,7 +40,20 @@ class Journal:
     self.events.append(("evaluate", state.step))
     return {"top1": state.step / 100}
 
-  def run(self, *, start=0, total=10, log=100, evaluate=100, save=100):
+  def add_scores(self, step, scores):
+    """Stands for what gives a checkpoint its scores."""
+    self.events.append(("add", step, scores))
+
+  def run(
+    self,
+    *,
+    start=0,
+    total=10,
+    log=100,
+    evaluate=100,
+    save=100,
+    unscored=False,
+  ):
     """Runs the loop, by default without anything due before the end."""
     return loop.run(
       FakeState(start),
@@ -57,6 +70,7 @@ class Journal:
       progress=progress.Progress(
         first_step=start, total_steps=total, batch_size=4
       ),
+      add_scores=self.add_scores if unscored else None,
       log_every_steps=log,
       eval_every_steps=evaluate,
       save_every_steps=save,
@@ -137,6 +151,35 @@ def test_nothing_left_to_do_does_nothing(journal):
   state, scores = journal.run(start=5, total=5)
   assert (state.step, scores) == (5, None)
   assert journal.events == []
+
+
+def test_an_evaluation_that_was_skipped_is_made_up_first(journal):
+  journal.run(start=4, total=6, evaluate=4, save=2, unscored=True)
+  assert journal.events[:4] == [
+    ("evaluate", 4),
+    ("write", 4, {"eval/top1": 0.04}),
+    ("add", 4, {"top1": 0.04}),
+    ("observe", 5),
+  ]
+
+
+def test_only_a_checkpoint_that_was_due_gets_the_scores(journal):
+  # As in the unbroken run, which has none of this step.
+  journal.run(start=4, total=6, evaluate=4, save=3, unscored=True)
+  assert journal.steps("evaluate") == [4, 6]
+  assert journal.steps("add") == []
+
+
+@pytest.mark.parametrize("start", [0, 3])
+def test_nothing_is_made_up_where_nothing_was_due(journal, start):
+  journal.run(start=start, total=6, evaluate=4, unscored=True)
+  assert journal.steps("evaluate") == [4, 6]
+
+
+def test_the_last_evaluation_is_made_up_too(journal):
+  _, scores = journal.run(start=5, total=5, unscored=True)
+  assert scores == {"top1": 0.05}
+  assert journal.steps("add") == [5]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -15,6 +15,7 @@ from absl import logging
 from van_jax import errors, host_memory
 from van_jax.cli import config_files, flag_parsing
 from van_jax.training import loop
+from van_jax.training.run import interruption
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
@@ -37,7 +38,8 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   """
   config_files.make_importable()
   try:
-    return flag_parsing.parse(arguments)
+    with interruption.ends_at_ctrl_c():
+      return flag_parsing.parse(arguments)
   except errors.UserError as error:
     _fail(str(error))
 
@@ -47,14 +49,16 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
   line there (its traceback comes with --verbosity=1) and exit status 1; a run
-  that was asked to stop exits with status 75. Anything else is a bug, and keeps
-  its traceback. On CPUs malloc keeps its memory from here on.
+  that was asked to stop exits with status 75, and what Ctrl-C ends at once with
+  130. Anything else is a bug, and keeps its traceback. On CPUs malloc keeps its
+  memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
   host_memory.keep_on_cpus()
   try:
-    result = function()
+    with interruption.ends_at_ctrl_c():
+      result = function()
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
     sys.exit(EXIT_INTERRUPTED)

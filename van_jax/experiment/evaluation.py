@@ -13,6 +13,7 @@ from van_jax.evaluation import answers, evaluator, speed
 from van_jax.experiment import (
   classes,
   config_check,
+  out_of_memory,
   own_config,
   parts,
   recipe_task,
@@ -209,12 +210,13 @@ def _score(
   step = parts.eval_step(
     bundle.model, dataclasses.replace(task, sums=step_sums), mesh
   )
-  totals = evaluator.evaluate(
-    collector.watch(step) if files.of_answers else step,
-    jax.device_put(bundle.variables, parallel.replicated(mesh)),
-    stopwatch.watch(parallel.prefetch(read, mesh)),
-    dict,
-  )
+  with out_of_memory.in_evaluation(config):
+    totals = evaluator.evaluate(
+      collector.watch(step) if files.of_answers else step,
+      jax.device_put(bundle.variables, parallel.replicated(mesh)),
+      stopwatch.watch(parallel.prefetch(read, mesh)),
+      dict,
+    )
   later = source.num_eval - config.evaluation.batch_size  # Not the first batch.
   rate = stopwatch.images_per_second(later)
   first = jax.process_index() == 0

@@ -1,5 +1,6 @@
 """The parts of a run, each built from its section of the config."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,43 @@ from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
 from van_jax.training import step as step_lib
-from van_jax.training.recipe import ema, freezing
+from van_jax.training.recipe import ema, freezing, schedules
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+  """What is trained, how, and for how long.
+
+  Attributes:
+    model: maps images to what the task scores.
+    schedule: learning rate by updates done.
+    optimizer: maps gradients to updates.
+    epoch_steps: updates in an epoch.
+    total_steps: updates in the whole run.
+  """
+
+  model: Any
+  schedule: optax.Schedule
+  optimizer: optax.GradientTransformation
+  epoch_steps: int
+  total_steps: int
+
+
+def recipe(config: Config, source: data.Source) -> Recipe:
+  """Returns the recipe of a run on this data."""
+  epoch_steps = source.num_train // config.batch_size
+  schedule = sections.build(config, "schedule", steps_per_epoch=epoch_steps)
+  return Recipe(
+    model=sections.build(config, "model"),
+    schedule=schedule,
+    optimizer=sections.build(config, "optimizer", schedule=schedule),
+    epoch_steps=epoch_steps,
+    total_steps=schedules.total_steps(
+      epochs=config.schedule.epochs,
+      cooldown_epochs=config.schedule.cooldown_epochs,
+      steps_per_epoch=epoch_steps,
+    ),
+  )
 
 
 def start_devices(config: Config, *, distributed: bool) -> None:
@@ -75,24 +112,33 @@ def _join_processes() -> None:
 
 def train_step(
   config: Config,
-  model: Any,
+  recipe: Recipe,
   task: tasks.Task,
-  optimizer: optax.GradientTransformation,
-  schedule: optax.Schedule,
   mesh: jax.sharding.Mesh,
+  *,
+  warm_up_average: bool,
 ) -> step_lib.Step:
-  """Returns the jitted step `(state, batch) -> (state, metrics)`."""
+  """Returns the jitted step `(state, batch) -> (state, metrics)`.
+
+  Args:
+    config: of the run.
+    recipe: of the run.
+    task: of the run.
+    mesh: of the devices.
+    warm_up_average: whether the averages begin as copies, so that
+      `ema.warmup` applies; a branch's have been averages before.
+  """
 
   def average(old, variables, step):
     decay = config.ema.decay
-    if config.ema.warmup:
+    if config.ema.warmup and warm_up_average:
       decay = ema.warmed_up_decay(decay, step)
     return ema.update_ema(old, variables, decay)
 
   return step_lib.make_train_step(
-    apply=model.apply,
-    optimizer=optimizer,
-    schedule=schedule,
+    apply=recipe.model.apply,
+    optimizer=recipe.optimizer,
+    schedule=recipe.schedule,
     prepare=task.prepare,
     loss=task.loss,
     root_key=jax.random.key(config.seed),

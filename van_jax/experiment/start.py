@@ -1,15 +1,14 @@
-"""What a run starts from: its last checkpoint, pretrained weights, or none."""
+"""What a run starts from: its checkpoint, another run's, weights, or none."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from absl import logging
 
 from van_jax import bundle as bundle_lib, parallel, released
-from van_jax.experiment import config_check, scoring
+from van_jax.experiment import branching, config_check, parts, scoring
 from van_jax.experiment.sections import Config
 from van_jax.training import randomness
 from van_jax.training.recipe import pretrained
@@ -40,21 +39,22 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   return bundle.variables
 
 
-def last_or_first_state(
+def first_state(
   config: Config,
-  model: Any,
-  optimizer: optax.GradientTransformation,
-  checkpointer: Checkpointer,
+  recipe: parts.Recipe,
   mesh: jax.sharding.Mesh,
-  initial: Mapping[str, Any] | None,
+  origin: branching.Origin | None,
 ) -> TrainState:
-  """Returns the newest checkpoint's state, or the one to start from."""
-  create = _state_creator(config, model, optimizer)
-  like = _abstract_state(create, initial, mesh)
-  state = checkpointer.restore_latest(like)
-  if state is not None:
-    logging.info("Going on from the checkpoint of step %d.", int(state.step))
-    return state
+  """Returns the state of a run that has no checkpoint yet.
+
+  Raises:
+    UserError: when the bundle, or the other run, does not fit the config.
+    CheckpointError: when the other run's checkpoint cannot be read.
+  """
+  create = _state_creator(config, recipe)
+  if origin is not None:
+    return branching.state(origin, config, _abstract_state(create, None, mesh))
+  initial = pretrained_variables(config)
   # Run once, so that compiling is all its cost; LLVM's passes double it.
   on_cpu = jax.default_backend() == "cpu"
   options = {"xla_backend_optimization_level": 0} if on_cpu else None
@@ -62,10 +62,33 @@ def last_or_first_state(
   return jax.jit(create, out_shardings=whole, compiler_options=options)(initial)
 
 
-def _state_creator(
+def last_state(
   config: Config,
-  model: Any,
-  optimizer: optax.GradientTransformation,
+  recipe: parts.Recipe,
+  mesh: jax.sharding.Mesh,
+  checkpointer: Checkpointer,
+) -> TrainState:
+  """Returns the newest state of a run that has a checkpoint.
+
+  Whatever it started from is not read: it may have moved.
+
+  Raises:
+    CheckpointError: when none can be read.
+  """
+  create = _state_creator(config, recipe)
+  state = checkpointer.restore_latest(_abstract_state(create, None, mesh))
+  assert state is not None, "who calls this has seen one"
+  logging.info("Going on from the checkpoint of step %d.", int(state.step))
+  if config.pretrained_bundle:
+    logging.info(
+      "pretrained_bundle=%s is not read: the checkpoint has what became of it.",
+      config.pretrained_bundle,
+    )
+  return state
+
+
+def _state_creator(
+  config: Config, recipe: parts.Recipe
 ) -> Callable[[Mapping[str, Any] | None], TrainState]:
   """Returns the function from pretrained variables (or None) to a state."""
   size = config.augmentation.image_size
@@ -74,10 +97,11 @@ def _state_creator(
   def create(initial):
     key = randomness.stream(root_key, "init", 0)
     images = jnp.zeros((1, size, size, 3))
-    variables = model.init(key, images, train=False)
+    variables = recipe.model.init(key, images, train=False)
     if initial is not None:
       variables = pretrained.merge(variables, initial)
-    return create_state(variables, optimizer, ema=config.ema.decay is not None)
+    ema = config.ema.decay is not None
+    return create_state(variables, recipe.optimizer, ema=ema)
 
   return create
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,18 +14,21 @@ from jax.experimental import multihost_utils
 from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
+  branching,
   changed_arithmetic,
   classes,
   config_check,
   misfits,
+  out_of_memory,
   parts,
   recipe_task,
+  resuming,
   sections,
   start,
+  summary,
 )
 from van_jax.experiment.sections import Config
-from van_jax.training import loop
-from van_jax.training.recipe import schedules
+from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   class_names,
@@ -40,22 +43,13 @@ Scores = dict[str, Any]
 
 _NEVER = 1 << 62  # Steps; the last step has everything all the same.
 
-# What a run reports or keeps, and not what it computes: free to change.
-_FREE = (
-  "checkpoint",
-  "compilation_cache",
-  "data.directory",
-  "data.on_damaged",  # Whoever meets one late goes on past it.
-  "evaluation",
-  "logging",
-)
-
 
 def train(
   config: Config,
   *,
   workdir: str,
   start_over: bool = False,
+  init_from: str = "",
   distributed: bool = False,
 ) -> Scores:
   """Trains to the end, from the last checkpoint in `workdir` if there is one.
@@ -67,6 +61,8 @@ def train(
     config: as `configs/default.py` describes.
     workdir: the run's folder.
     start_over: sets a run that is there aside, under another name.
+    init_from: of a new run: WORKDIR[:STEP|best] of another, whose parameters,
+      moments and averages it starts from, its schedule at step 0.
     distributed: whether this is one of several processes that all call this.
 
   Returns:
@@ -76,7 +72,7 @@ def train(
 
   Raises:
     UserError: bad input, before anything is written.
-    InterruptedRunError: after SIGTERM, with the state saved.
+    InterruptedRunError: after SIGTERM or Ctrl-C, with the state saved.
     NonFiniteError, CheckpointError: naming the step, or the folder.
   """
   config_check.check_config(config)
@@ -86,7 +82,8 @@ def train(
     workdir_lib.check_owner(
       workdir,
       plain,
-      free=_FREE,
+      free=resuming.FREE,
+      conditions=resuming.CONDITIONS,
       upgrade=functools.partial(changed_arithmetic.upgrade, now=plain),
     )
     changed_arithmetic.warn(workdir, plain)
@@ -100,15 +97,24 @@ def train(
   parts.start_devices(config, distributed=distributed)
   misfits.check_batch_sizes(config, source)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
-  # On devices: after they have been joined.
-  initial = start.pretrained_variables(config)
+  folder = storage.absolute(workdir)
+  origin = branching.find(init_from, folder, task=task, start_over=start_over)
+  recipe = parts.recipe(config, source)
+  mesh = parallel.create_mesh()
+  first = None
+  if start_over or not checkpoint_lib.steps(folder / workdir_lib.CHECKPOINTS):
+    with out_of_memory.in_training(config):
+      first = start.first_state(config, recipe, mesh, origin)
   if jax.process_index() == 0:
     if start_over:
       workdir_lib.set_aside(workdir)
+    branching.record(workdir, origin)
     workdir_lib.claim(workdir, plain)
     class_names.write(workdir, source.class_names)
   multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-  return _train(config, storage.absolute(workdir), task, source, initial)
+  return _train(
+    config, folder, task, source, recipe, mesh, first, origin is not None
+  )
 
 
 def _train(
@@ -116,73 +122,97 @@ def _train(
   workdir: epath.Path,
   task: tasks.Task,
   source: data.Source,
-  initial: Mapping[str, Any] | None,
+  recipe: parts.Recipe,
+  mesh: jax.sharding.Mesh,
+  first: TrainState | None,
+  is_branch: bool,
 ) -> Scores:
-  """Does what `train` says, with input that has been checked."""
-  mesh = parallel.create_mesh()
-  model = sections.build(config, "model")
-  epoch = source.num_train // config.batch_size  # Steps.
-  total_steps = schedules.total_steps(
-    epochs=config.schedule.epochs,
-    cooldown_epochs=config.schedule.cooldown_epochs,
-    steps_per_epoch=epoch,
-  )
-  schedule = sections.build(config, "schedule", steps_per_epoch=epoch)
-  optimizer = sections.build(config, "optimizer", schedule=schedule)
-  checkpointer = checkpoint_lib.Checkpointer(
-    workdir / workdir_lib.CHECKPOINTS,
-    keep_last=config.checkpoint.keep_last,
-    keep_best=config.checkpoint.keep_best,
-    best=task.best,
-    best_mode=task.best_mode,
-  )
-  evaluate = _evaluation(config, model, task, source, mesh)
+  """Does what `train` says, with input that has been checked.
+
+  Args:
+    config: that has been checked.
+    workdir: that has been claimed.
+    task: of the run.
+    source: its data.
+    recipe: what is trained, and how.
+    mesh: of the devices.
+    first: to start from; None for the last checkpoint's.
+    is_branch: whether the run began with the state of another.
+  """
+  evaluate = _evaluation(config, recipe.model, task, source, mesh)
+  checkpointer = _checkpointer(config, workdir, task)
   with (
+    interruption.watch() as interrupted,  # Until all is on disk.
     contextlib.closing(checkpointer),
     _metric_writer(workdir) as writer,
-    interruption.watch_sigterm() as interrupted,
     profiling.trace_window(
       workdir,
       first_step=config.logging.profile_first_step,
       num_steps=config.logging.profile_steps,
     ) as observe,
   ):
-    state = start.last_or_first_state(
-      config, model, optimizer, checkpointer, mesh, initial
-    )
+    state = first
+    if state is None:
+      state = start.last_state(config, recipe, mesh, checkpointer)
     first_step = int(state.step)
+    summary.log(config, recipe, source, state, workdir)
+    progress = progress_lib.Progress(
+      first_step=first_step,
+      total_steps=recipe.total_steps,
+      batch_size=config.batch_size,
+    )
+    step = compiling.CompiledStep(
+      parts.train_step(
+        config, recipe, task, mesh, warm_up_average=not is_branch
+      ),
+      interrupted=interrupted,
+      paused=progress.paused,
+    )
 
     def save(step, current, scores):
       writer.flush()  # Or a kill would leave a gap before the checkpoint.
       checkpointer.save(step, current, scores)
 
-    state, scores = loop.run(
-      state,
-      total_steps=total_steps,
-      train_step=parts.train_step(
-        config, model, task, optimizer, schedule, mesh
-      ),
-      batches=parallel.prefetch(
-        parts.train_batches(config, source, first_step), mesh
-      ),
-      write=writer.write_scalars,
-      evaluate=evaluate,
-      save=save,
-      interrupted=interrupted,
-      observe=observe,
-      progress=progress_lib.Progress(
-        first_step=first_step,
-        total_steps=total_steps,
-        batch_size=config.batch_size,
-      ),
-      log_every_steps=config.logging.every_steps or _NEVER,
-      eval_every_steps=_steps(config.evaluation.every_epochs, epoch),
-      save_every_steps=_steps(config.checkpoint.every_epochs, epoch),
-    )
+    unscored = first_step > 0 and checkpointer.scores(first_step) is None
+    batches = parts.train_batches(config, source, first_step)
+    with out_of_memory.in_training(config, lambda: step.memory):
+      state, scores = loop.run(
+        state,
+        total_steps=recipe.total_steps,
+        train_step=step,
+        batches=parallel.prefetch(batches, mesh),
+        write=writer.write_scalars,
+        evaluate=evaluate,
+        save=save,
+        add_scores=checkpointer.add_scores if unscored else None,
+        interrupted=interrupted,
+        observe=observe,
+        progress=progress,
+        log_every_steps=config.logging.every_steps or _NEVER,
+        eval_every_steps=_steps(
+          config.evaluation.every_epochs, recipe.epoch_steps
+        ),
+        save_every_steps=_steps(
+          config.checkpoint.every_epochs, recipe.epoch_steps
+        ),
+      )
   scores = scores or evaluate(state)
   if jax.process_index() == 0:
-    _export(config, workdir, model, state, task, source, scores)
+    _export(config, workdir, recipe.model, state, task, source, scores)
   return scores
+
+
+def _checkpointer(
+  config: Config, workdir: epath.Path, task: tasks.Task
+) -> checkpoint_lib.Checkpointer:
+  """Returns what keeps the run's states."""
+  return checkpoint_lib.Checkpointer(
+    workdir / workdir_lib.CHECKPOINTS,
+    keep_last=config.checkpoint.keep_last,
+    keep_best=config.checkpoint.keep_best,
+    best=task.best,
+    best_mode=task.best_mode,
+  )
 
 
 def _steps(epochs: float | None, steps_per_epoch: int) -> int:
@@ -206,9 +236,10 @@ def _evaluation(
   def evaluate(state):
     variables = state.variables(averaged=config.evaluation.averaged_weights)
     device_batches = parallel.prefetch(batches, mesh)
-    scores = parts.summary(
-      evaluator.evaluate(eval_step, variables, device_batches, task.scores)
-    )
+    with out_of_memory.in_evaluation(config):
+      scores = parts.summary(
+        evaluator.evaluate(eval_step, variables, device_batches, task.scores)
+      )
     if task.best not in scores:
       raise errors.UserError(
         f"task.best={task.best!r} must be a number among the task's scores, "

@@ -64,7 +64,7 @@ def load_weights(
     model = sections.build(
       config, "model", **{**model_overrides, "attention": described}
     )
-    number = _step_number(config, checkpoint, step, task)
+    number = step_number(config, checkpoint, step, task)
     bundle = _run_as_bundle(config, checkpoint, model, number, averaged)
   if not fold_batch_norm:
     return bundle
@@ -120,7 +120,7 @@ def _labels(
   return names if fit else None
 
 
-def _step_number(
+def step_number(
   config: Config,
   workdir: str | os.PathLike[str],
   step: str,

@@ -18,10 +18,13 @@ class NonFiniteError(errors.UserError):
 
 
 class InterruptedRunError(RuntimeError):
-  """The run was asked to stop, and its state was saved at `step`."""
+  """The run was asked to stop, and its state of `step` is on disk."""
 
   def __init__(self, step: int):
-    super().__init__(f"stopped on request after step {step}; state saved")
+    what = (
+      f"after step {step}; state saved" if step else "before the first step"
+    )
+    super().__init__(f"stopped on request {what}")
     self.step = step
 
 
@@ -37,6 +40,7 @@ def run(
   interrupted: Callable[[int], bool],
   observe: Callable[[int], None],
   progress: Progress,
+  add_scores: Callable[[int, Scalars], None] | None = None,
   log_every_steps: int,
   eval_every_steps: int,
   save_every_steps: int,
@@ -57,6 +61,8 @@ def run(
     interrupted: asked after each step whether to save and stop.
     observe: told of each step before it starts; the profiler's window.
     progress: measures speed and time left.
+    add_scores: takes a step and the scores that its checkpoint lacks; None
+      where `state` comes from no checkpoint, or from one with its scores.
     log_every_steps: steps between two writes of the training metrics.
     eval_every_steps: steps between two evaluations; the last step has one.
     save_every_steps: steps between two saves; the last step has one.
@@ -69,7 +75,13 @@ def run(
     InterruptedRunError: when asked to stop, after saving.
   """
   scores, unchecked = None, None
-  for step in range(int(state.step) + 1, total_steps + 1):
+  done = int(state.step)
+  if add_scores and done and _due(done, eval_every_steps, total_steps):
+    # A run that stops on request leaves its evaluation to the next.
+    scores = _evaluate(done, state, evaluate, write, progress)
+    if _due(done, save_every_steps, total_steps):
+      add_scores(done, scores)  # As if it had been saved with them.
+  for step in range(done + 1, total_steps + 1):
     observe(step)
     with progress.waiting_for_data():
       batch = next(batches)
@@ -90,9 +102,7 @@ def run(
         write(step, {**scalars, **progress.report(step)})
     scores = None
     if due_eval and not stop:
-      with progress.paused():
-        scores = evaluate(state)
-      write(step, {f"eval/{name}": value for name, value in scores.items()})
+      scores = _evaluate(step, state, evaluate, write, progress)
     if due_save:
       with progress.paused():
         save(step, state, scores)
@@ -103,6 +113,20 @@ def run(
 
 def _due(step: int, every_steps: int, total_steps: int) -> bool:
   return step % every_steps == 0 or step == total_steps
+
+
+def _evaluate(
+  step: int,
+  state: TrainState,
+  evaluate: Callable[[TrainState], Scalars],
+  write: Callable[[int, Mapping[str, float]], None],
+  progress: Progress,
+) -> Scalars:
+  """Returns the scores of a state, written as `eval/NAME`."""
+  with progress.paused():
+    scores = evaluate(state)
+  write(step, {f"eval/{name}": value for name, value in scores.items()})
+  return scores
 
 
 def _finite(step: int, metrics: Mapping[str, jax.Array]) -> Scalars:

@@ -1,6 +1,7 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
 import dataclasses
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -95,6 +96,19 @@ class Checkpointer:
       self._manager.save(step, args=items, metrics=scores)
     except Exception as error:  # Orbax passes on what the file system raised.
       raise self._unwritable(error) from error
+
+  def scores(self, step: int) -> Mapping[str, float] | None:
+    """Returns the scores that a checkpoint was saved with, None if without."""
+    return self._manager.metrics(step)
+
+  def add_scores(self, step: int, scores: Mapping[str, float]):
+    """Gives a finished checkpoint the scores that it was saved without."""
+    if jax.process_index() == 0:
+      item = self._directory / str(step) / "metrics"
+      with storage.replacing(item / "metrics") as draft:  # As Orbax has it.
+        draft.write_text(json.dumps(dict(scores)))
+    multihost_utils.sync_global_devices(f"scores of {step}")
+    self._manager.reload()
 
   def close(self):
     """Waits until every save is on disk, and lets go of the folder.

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+import types
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from absl import logging
@@ -17,12 +18,16 @@ CHECKPOINTS = "checkpoints"
 FORMAT_VERSION = 2
 _VERSION_KEY = "format_version"
 
+# Says of two configs why a key may not differ between them; "" if it may.
+Condition = Callable[[Mapping[str, Any], Mapping[str, Any]], str]
+
 
 def check_owner(
   workdir: str | os.PathLike[str],
   config: Mapping[str, Any],
   *,
-  free: Sequence[str],
+  free: Collection[str],
+  conditions: Mapping[str, Condition] = types.MappingProxyType({}),
   upgrade: Callable[[dict[str, Any]], Mapping[str, Any]] = dict,
 ) -> None:
   """Raises unless the folder is new or holds a run of the same config.
@@ -31,6 +36,8 @@ def check_owner(
     workdir: the run's folder; need not exist.
     config: the run's config as plain JSON values.
     free: dotted keys, or sections, that may differ between the runs.
+    conditions: dotted keys that may differ where a function of both configs,
+      the old and the new, finds no reason against it.
     upgrade: says an older version's config in today's keys.
 
   Raises:
@@ -53,12 +60,13 @@ def check_owner(
       )
     return
   there = upgrade(read_config(workdir))
-  differences = _differences(there, config, free)
+  differences = _differences(there, config, free, conditions)
   if differences:
     raise errors.UserError(
       f"workdir={workdir} holds a run of another config: "
-      f"{'; '.join(differences)}. Name another folder, restore the config, "
-      "or pass --start_over, which sets that run aside."
+      f"{'; '.join(differences)}. Restore the config to go on; or start a new "
+      f"run from its weights, --init_from={workdir} with another --workdir; or "
+      "pass --start_over, which sets that run aside."
     )
 
 
@@ -110,9 +118,12 @@ def set_aside(workdir: str | os.PathLike[str]) -> None:
 
 
 def _differences(
-  there: Mapping[str, Any], here: Mapping[str, Any], free: Sequence[str]
+  there: Mapping[str, Any],
+  here: Mapping[str, Any],
+  free: Collection[str],
+  conditions: Mapping[str, Condition],
 ) -> list[str]:
-  """Returns a line for each key, not below `free`, whose values differ."""
+  """Returns a line for each key whose values differ, and may not."""
 
   def flat(tree):
     # Through JSON, so that a tuple equals the list that it was saved as.
@@ -123,10 +134,15 @@ def _differences(
       if not any(f"{key}.".startswith(f"{name}.") for name in free)
     }
 
-  there, here = flat(there), flat(here)
+  old, new = flat(there), flat(here)
   missing = "(absent)"
-  return [
-    f"{key} is {there.get(key, missing)} there, {here.get(key, missing)} here"
-    for key in sorted(there.keys() | here.keys())
-    if there.get(key, missing) != here.get(key, missing)
-  ]
+  lines = []
+  for key in sorted(old.keys() | new.keys()):
+    before, now = old.get(key, missing), new.get(key, missing)
+    if before == now:
+      continue
+    reason = conditions[key](there, here) if key in conditions else None
+    if reason != "":
+      because = f" ({reason})" if reason else ""
+      lines.append(f"{key} is {before} there, {now} here{because}")
+  return lines

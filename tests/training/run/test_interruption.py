@@ -1,0 +1,100 @@
+"""SIGTERM and Ctrl-C: asked about, and never in the way."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from van_jax.training.run import interruption
+
+# Both ignore Python's handlers: the main thread is in C for ever.
+BUSY = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', (1 << 31) - 1)"
+SCRIPT = f"""
+import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from van_jax.cli import command
+from van_jax.training.run import interruption
+
+def press(times):
+  for _ in range(times):
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+
+def work():
+  {BUSY}
+
+def train():
+  with interruption.watch():
+    threading.Thread(target=press, args=(2,)).start()
+    work()
+
+def convert():
+  threading.Thread(target=press, args=(1,)).start()
+  work()
+
+command.run(globals()[sys.argv[1]])
+"""
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+  """Undoes the ignoring of Ctrl-C that a shell's background jobs begin with."""
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
+  yield
+  signal.signal(signal.SIGINT, before)
+
+
+def press(number):
+  """Sends this process a signal, and lets the listener hear it."""
+  os.kill(os.getpid(), number)
+  time.sleep(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_an_answer_and_no_exception(number):
+  with interruption.watch() as interrupted:
+    assert not interrupted(1)
+    press(number)
+    assert interrupted(2)
+
+
+def test_outside_of_scripts_the_second_ctrl_c_is_pythons():
+  with interruption.watch() as interrupted:
+    press(signal.SIGINT)
+    assert interrupted(1)
+    with pytest.raises(KeyboardInterrupt):
+      press(signal.SIGINT)
+
+
+def test_handlers_are_put_back():
+  before = signal.getsignal(signal.SIGTERM)
+  with interruption.watch():
+    assert signal.getsignal(signal.SIGTERM) is not before
+  assert signal.getsignal(signal.SIGTERM) is before
+  assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  with interruption.watch() as interrupted:
+    press(signal.SIGINT)
+    assert not interrupted(1)
+
+
+@pytest.mark.parametrize("what", ["train", "convert"])
+def test_ctrl_c_ends_a_script_that_is_compiling_in_a_line(what):
+  process = subprocess.run(
+    [sys.executable, "-c", SCRIPT, what],
+    capture_output=True,
+    text=True,
+    timeout=100,
+  )
+  assert process.returncode == 130, process.stderr
+  lines = process.stderr.splitlines()
+  assert lines[-1] == "stopped by Ctrl-C."
+  if what == "train":
+    assert "Ctrl-C: saving after this step" in lines[-2]
+  assert len(lines) == (2 if what == "train" else 1)
