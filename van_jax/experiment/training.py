@@ -7,9 +7,8 @@ from typing import Any
 import jax
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 
-from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
+from van_jax import bundle as bundle_lib, data, errors, parallel, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import (
   config_check,
@@ -25,6 +24,7 @@ from van_jax.training import loop
 from van_jax.training.recipe import schedules
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
+  history as history_lib,
   interruption,
   profiling,
   progress as progress_lib,
@@ -54,8 +54,8 @@ def train(
 ) -> Scores:
   """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
-  Writes `config.json`, `checkpoints/`, TensorBoard's events and, at the end,
-  `bundle/` with the last weights (averaged, if averages are kept).
+  Writes `config.json`, `checkpoints/`, `metrics.jsonl`, TensorBoard's events
+  and, at the end, `bundle/` with the last weights (averaged, if averages are kept).
 
   Args:
     config: as `configs/default.py` describes.
@@ -87,12 +87,8 @@ def train(
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
   # On devices: after they have been joined.
   initial = start.pretrained_variables(config)
-  if jax.process_index() == 0:
-    if start_over:
-      workdir_lib.set_aside(workdir)
-    workdir_lib.claim(workdir, plain)
-  multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-  return _train(config, storage.absolute(workdir), task, source, initial)
+  with workdir_lib.opened(workdir, plain, start_over=start_over) as folder:
+    return _train(config, folder, task, source, initial)
 
 
 def _train(
@@ -135,9 +131,15 @@ def _train(
       config, model, optimizer, checkpointer, mesh, initial
     )
     first_step = int(state.step)
+    history = history_lib.HistoryWriter(workdir, last_step=first_step)
+
+    def write(step, scalars):
+      writer.write_scalars(step, scalars)
+      history.write(step, scalars)
 
     def save(step, current, scores):
       writer.flush()  # Or a kill would leave a gap before the checkpoint.
+      history.flush()
       checkpointer.save(step, current, scores)
 
     state, scores = loop.run(
@@ -149,7 +151,7 @@ def _train(
       batches=parallel.prefetch(
         parts.train_batches(config, source, first_step), mesh
       ),
-      write=writer.write_scalars,
+      write=write,
       evaluate=evaluate,
       save=save,
       interrupted=interrupted,
