@@ -12,7 +12,7 @@ import jax
 from absl import logging
 
 from van_jax import errors
-from van_jax.cli import flag_parsing
+from van_jax.cli import ending, flag_parsing
 from van_jax.training import loop
 from van_jax.training.run import checkpoint
 
@@ -48,16 +48,20 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
+  ending.bound(EXIT_ERROR)
   try:
     result = function()
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
+    ending.bound(EXIT_INTERRUPTED)
     sys.exit(EXIT_INTERRUPTED)
   except _EXPECTED as error:
     logging.debug("%s", traceback.format_exc())
     _fail(error)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
+  # The first of several processes may still write what the others wait for.
+  ending.bound(0 if jax.process_count() == 1 else ending.NEVER)
 
 
 def _fail(error: Exception) -> NoReturn:
