@@ -1,8 +1,11 @@
 """Paths as users write them, and writing beside, then renaming."""
 
 import contextlib
+import errno
 import os
 import pathlib
+import re
+import socket
 import tempfile
 from collections.abc import Iterator
 
@@ -118,13 +121,88 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
   """
   path = absolute(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  draft = path.parent / f".{path.name}.{os.getpid()}.incomplete"
-  _remove(draft)  # Of a process that was killed; pids come again.
+  remove_leftovers(path.parent, path.name)
+  draft = _draft(path, "incomplete")
   try:
     yield draft
     _move(draft, path)
+  except Exception as error:
+    if reason := _lack_of_space(error):
+      raise errors.UserError(
+        f"{path} could not be written: {reason}; what was there before is "
+        "untouched. Free space, or name a place on another disk."
+      ) from error
+    raise
   finally:
     _remove(draft)
+
+
+def remove_leftovers(folder: epath.Path, name: str | None = None) -> None:
+  """Removes drafts that killed processes of this host left in a folder.
+
+  What such a process had moved out of the way, and not yet replaced, goes back
+  to its place.
+
+  Args:
+    folder: a local one; of others it is not known who lives.
+    name: of the file or folder that the drafts were of; None for all.
+  """
+  if "://" in os.fspath(folder) or not folder.is_dir():
+    return
+  for path in folder.iterdir():
+    found = _DRAFT.fullmatch(path.name)
+    if not found or (name is not None and found["name"] != name):
+      continue
+    ours = found["host"] in (None, _host())
+    pid = int(found["pid"])
+    if not ours or (is_running(pid) and pid != os.getpid()):
+      continue
+    place = folder / found["name"]
+    if found["end"] == "replaced" and not place.exists():
+      path.rename(place)
+    else:
+      _remove(path)
+
+
+def is_running(pid: int) -> bool:
+  """Returns whether there is a process of this number on this host."""
+  try:
+    os.kill(pid, 0)
+  except (ProcessLookupError, OverflowError):
+    return False
+  except OSError:  # Somebody else's.
+    return True
+  return True
+
+
+# Earlier versions did not name the host, which matters on shared disks.
+_DRAFT = re.compile(
+  r"\.(?P<name>.+)\.((?P<host>[^.]+)-)?(?P<pid>\d+)\.(?P<end>incomplete|replaced)"
+)
+_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _draft(path: epath.Path, end: str) -> epath.Path:
+  return path.parent / f".{path.name}.{_host()}-{os.getpid()}.{end}"
+
+
+def _host() -> str:
+  return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
+
+
+def _lack_of_space(error: BaseException) -> str:
+  """Returns what a full disk, or one like it, was reported as; or nothing.
+
+  Libraries wrap what the system says in errors of their own.
+  """
+  chain: BaseException | None = error
+  while chain is not None:
+    for number in _SPACE:
+      text = os.strerror(number)
+      if getattr(chain, "errno", None) == number or text in str(chain):
+        return text
+    chain = chain.__cause__ or chain.__context__
+  return ""
 
 
 def _move(draft: epath.Path, path: epath.Path) -> None:
@@ -132,8 +210,7 @@ def _move(draft: epath.Path, path: epath.Path) -> None:
   if not path.is_dir():
     draft.replace(path)
     return
-  replaced = path.parent / f".{path.name}.{os.getpid()}.replaced"
-  _remove(replaced)
+  replaced = _draft(path, "replaced")
   path.rename(replaced)
   try:
     draft.rename(path)

@@ -13,7 +13,7 @@ import jax
 from absl import logging
 
 from van_jax import errors, host_memory
-from van_jax.cli import config_files, flag_parsing
+from van_jax.cli import config_files, ending, flag_parsing
 from van_jax.training import loop
 from van_jax.training.run import interruption
 
@@ -56,11 +56,13 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   logging.get_absl_handler().addFilter(_worth_reading)
   host_memory.keep_on_cpus()
+  ending.bound(EXIT_ERROR)
   try:
     with interruption.ends_at_ctrl_c():
       result = function()
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
+    ending.bound(EXIT_INTERRUPTED)
     sys.exit(EXIT_INTERRUPTED)
   except (errors.UserError, OSError) as error:
     if (line := _line(error)) is None:
@@ -69,6 +71,8 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
+  # The first of several processes may still write what the others wait for.
+  ending.bound(0 if jax.process_count() == 1 else ending.NEVER)
 
 
 def _line(error: errors.UserError | OSError) -> str | None:

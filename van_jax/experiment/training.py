@@ -9,7 +9,6 @@ from typing import Any
 import jax
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 
 from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
 from van_jax.evaluation import evaluator
@@ -32,6 +31,7 @@ from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   class_names,
+  history as history_lib,
   interruption,
   profiling,
   progress as progress_lib,
@@ -54,8 +54,8 @@ def train(
 ) -> Scores:
   """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
-  Writes `config.json`, `checkpoints/`, TensorBoard's events and, at the end,
-  `bundle/` with the last weights (averaged, if averages are kept).
+  Writes `config.json`, `checkpoints/`, `metrics.jsonl`, TensorBoard's events
+  and, at the end, `bundle/` with the last weights (averaged, if averages are kept).
 
   Args:
     config: as `configs/default.py` describes.
@@ -105,16 +105,17 @@ def train(
   if start_over or not checkpoint_lib.steps(folder / workdir_lib.CHECKPOINTS):
     with out_of_memory.in_training(config):
       first = start.first_state(config, recipe, mesh, origin)
-  if jax.process_index() == 0:
-    if start_over:
-      workdir_lib.set_aside(workdir)
-    branching.record(workdir, origin)
-    workdir_lib.claim(workdir, plain)
-    class_names.write(workdir, source.class_names)
-  multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-  return _train(
-    config, folder, task, source, recipe, mesh, first, origin is not None
-  )
+  with workdir_lib.opened(
+    folder,
+    plain,
+    start_over=start_over,
+    before_claim=lambda: branching.record(folder, origin),
+  ):
+    if jax.process_index() == 0:
+      class_names.write(folder, source.class_names)
+    return _train(
+      config, folder, task, source, recipe, mesh, first, origin is not None
+    )
 
 
 def _train(
@@ -168,9 +169,15 @@ def _train(
       interrupted=interrupted,
       paused=progress.paused,
     )
+    history = history_lib.HistoryWriter(workdir, last_step=first_step)
+
+    def write(step, scalars):
+      writer.write_scalars(step, scalars)
+      history.write(step, scalars)
 
     def save(step, current, scores):
       writer.flush()  # Or a kill would leave a gap before the checkpoint.
+      history.flush()
       checkpointer.save(step, current, scores)
 
     unscored = first_step > 0 and checkpointer.scores(first_step) is None
@@ -181,7 +188,7 @@ def _train(
         total_steps=recipe.total_steps,
         train_step=step,
         batches=parallel.prefetch(batches, mesh),
-        write=writer.write_scalars,
+        write=write,
         evaluate=evaluate,
         save=save,
         add_scores=checkpointer.add_scores if unscored else None,

@@ -3,7 +3,8 @@
 Numba keeps compiled functions by their own file's time: it does not see that a
 function they call, in another file, has changed. Here they are kept in a folder
 that is named after the contents of all these files, or, where the user's cache
-cannot be written, until the program ends.
+cannot be written, until the program ends. Nor does Numba see damage: the folder
+is sealed when it has been written to, and what has changed since is removed.
 """
 
 import atexit
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
+
+from van_jax.ops.cpu import seal
 
 _OPTIONS = {"error_model": "numpy", "cache": True}
 _FOLDER = "~/.cache/van_jax/numba"
@@ -43,6 +46,7 @@ def _kept() -> Iterator[None]:
   config.CACHE_DIR = _folder()
   try:
     yield
+    seal.close(pathlib.Path(config.CACHE_DIR))
   finally:
     config.CACHE_DIR = before
 
@@ -54,6 +58,7 @@ def _folder() -> str:
     folder = pathlib.Path(_FOLDER).expanduser() / _digest()
     folder.mkdir(parents=True, exist_ok=True)
     if os.access(folder, os.W_OK | os.X_OK):
+      seal.remove_damaged(folder)
       return str(folder)
   except (OSError, RuntimeError):  # Somebody else's home, or none.
     pass

@@ -1,22 +1,30 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
+import threading
 from collections.abc import Mapping
+from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import errors, storage
-from van_jax.training.run import fingerprint, restoring
+from van_jax.training.run import (
+  checksum,
+  damage,
+  restoring,
+  scores as scores_lib,
+)
 from van_jax.training.run.restoring import CheckpointError
 from van_jax.training.state import TrainState
+
+_CLOSE_SECONDS = 20  # For Orbax to end its threads, after a failed save.
 
 
 class Checkpointer:
@@ -50,6 +58,8 @@ class Checkpointer:
     """
     check_kept(keep_last, keep_best)
     self._directory = storage.absolute(directory)
+    self._failed = False
+    damage.clear(self._directory, steps(self._directory))
 
     def rank(scores: Mapping[str, float]) -> float:
       return _rank(scores, best=best, best_mode=best_mode)
@@ -86,11 +96,14 @@ class Checkpointer:
       CheckpointError: when this or the save before it could not be written,
         on a full disk for example. Finished checkpoints are untouched.
     """
+    self._check_still_there()
     parts = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-    checksums = fingerprint.fingerprints(parts)
+    sums: dict[str, Any] = {checksum.NAME: checksum.checksums(parts)}
+    if scores is not None:
+      sums[scores_lib.CHECKSUM] = scores_lib.checksum(scores)
     items = ocp.args.Composite(
       state=ocp.args.StandardSave(state),
-      fingerprint=ocp.args.JsonSave({"parts_crc32": checksums}),
+      fingerprint=ocp.args.JsonSave(sums),
     )
     try:
       self._manager.save(step, args=items, metrics=scores)
@@ -116,18 +129,47 @@ class Checkpointer:
     Raises:
       CheckpointError: when one could not be written.
     """
+    if self._failed:
+      self._let_go()
+      return
     try:
       self._manager.wait_until_finished()
       self._manager.close()
     except Exception as error:
       raise self._unwritable(error) from error
 
+  def _let_go(self):
+    """Closes after a failed save; Orbax may wait for what never comes."""
+
+    def close():
+      with contextlib.suppress(Exception):  # What failed has been reported.
+        self._manager.close()
+
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(_CLOSE_SECONDS)
+
+  def _check_still_there(self):
+    """Raises CheckpointError where somebody has removed the folder.
+
+    Orbax would make it again: a folder that nobody's config belongs to.
+    """
+    if self._directory.is_dir():
+      return
+    self._failed = True
+    raise CheckpointError(
+      f"{self._directory} was removed while the run was writing to it, and "
+      "its checkpoints are gone; run the same command to start anew."
+    )
+
   def _unwritable(self, error: Exception) -> CheckpointError:
+    self._failed = True
+    self._check_still_there()
     return CheckpointError(
-      f"A checkpoint could not be written to {self._directory}: {error}. "
-      f"Finished checkpoints are kept: steps {steps(self._directory)}. Free "
-      "space or mend the folder, and run the same command to go on from the "
-      "last of them."
+      f"A checkpoint could not be written to {self._directory}: "
+      f"{restoring.reason(error)}. Finished checkpoints are kept: steps "
+      f"{steps(self._directory)}. Free space or mend the folder, and run the "
+      "same command to go on from the last of them."
     )
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
@@ -143,8 +185,7 @@ class Checkpointer:
       CheckpointError: when there are checkpoints and none can be read.
       UserError: when the newest is of another architecture.
     """
-    found = steps(self._directory)
-    for step in reversed(found):
+    for step in reversed(steps(self._directory)):
       try:
         return restoring.restore(self._directory, step, like)
       except CheckpointError as error:
@@ -153,30 +194,25 @@ class Checkpointer:
           error,
           self._set_aside(step),
         )
-    if found:
+    if aside := damage.steps_aside(self._directory):
       raise CheckpointError(
         f"None of the checkpoints in {self._directory} can be read: steps "
-        f"{found}, set aside as damaged-STEP. Train anew with --start_over."
+        f"{aside}, set aside as damaged-STEP. Train anew with --start_over."
       )
     return None
 
   def _set_aside(self, step: int) -> epath.Path:
-    """Renames a checkpoint to the first free `damaged-STEP`, `.1`, ..."""
-    aside, number = self._directory / f"damaged-{step}", 0
-    while aside.exists():
-      number += 1
-      aside = aside.with_name(f"damaged-{step}.{number}")
-    if jax.process_index() == 0:
-      (self._directory / str(step)).rename(aside)
-    multihost_utils.sync_global_devices(f"set aside {step}")
+    aside = damage.set_aside(self._directory, str(step), f"damaged-{step}")
     self._manager.reload()
     return aside
 
 
 def _rank(scores: Mapping[str, float], *, best: str, best_mode: str) -> float:
   """Returns a number that is higher for better scores, lowest for NaN."""
-  value = -scores[best] if best_mode == "min" else scores[best]
-  return -math.inf if math.isnan(value) else value
+  value = scores.get(best, math.nan)  # Where damage has renamed it.
+  if math.isnan(value):
+    return -math.inf
+  return -value if best_mode == "min" else value
 
 
 def check_kept(keep_last: int, keep_best: int) -> None:
@@ -210,15 +246,15 @@ def best_step(
     CheckpointError: when no checkpoint was saved with scores.
   """
   directory = storage.absolute(directory)
-  with ocp.CheckpointManager(
-    directory, options=ocp.CheckpointManagerOptions(read_only=True)
-  ) as manager:
-    scores = {s: manager.metrics(s) for s in manager.all_steps()}
-  scores = {
-    s: _rank(m, best=best, best_mode=best_mode)
-    for s, m in scores.items()
-    if m and best in m
-  }
+  scores = {}
+  for step in steps(directory):
+    try:
+      found = scores_lib.read(directory / str(step)) or {}
+    except scores_lib.DamagedScoresError as error:
+      logging.warning("%s Step %d is not among the best.", error, step)
+      continue
+    if best in found:
+      scores[step] = _rank(found, best=best, best_mode=best_mode)
   if not scores:
     raise CheckpointError(
       f"No checkpoint in {directory} was saved with {best}, so that none is "

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from van_jax import errors, storage
-from van_jax.training.run import fingerprint
+from van_jax.training.run import checksum, fingerprint
 from van_jax.training.state import TrainState
 
 _LISTED = 8  # Misfits that one error spells out.
@@ -78,7 +78,7 @@ def restore_weights(
       wanted = {"ema": wanted}
     _check_architecture(path, {k: saved.get(k) for k in wanted}, wanted)
     checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
-    names = wanted if "parts_crc32" in checksums else _PARTS
+    names = _PARTS if "crc32" in checksums else wanted
     parts = _read(
       reader, path, state=_host_arrays({k: saved.get(k) for k in names})
     )
@@ -124,12 +124,15 @@ def _damage_named(path: epath.Path) -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    # TensorStore appends a kilobyte of its settings.
-    reason = str(error).split("[tensorstore_spec")[0].strip().splitlines()
     raise CheckpointError(
-      f"Checkpoint {path} is damaged: {type(error).__name__}: "
-      f"{reason[0] if reason else error!r}."
+      f"Checkpoint {path} is damaged: {type(error).__name__}: {reason(error)}."
     ) from error
+
+
+def reason(error: Exception) -> str:
+  """Returns the first line of an error, without TensorStore's settings."""
+  lines = str(error).split("[tensorstore_spec")[0].strip().splitlines()
+  return lines[0].rstrip(". ") if lines else repr(error)
 
 
 def _metadata(reader: ocp.Checkpointer, path: epath.Path) -> dict[str, Any]:
@@ -162,7 +165,10 @@ def _verify(
 ) -> None:
   """Raises CheckpointError unless the parts are those that were saved."""
   with _damage_named(path):  # A fingerprint may be damaged as well.
-    if "parts_crc32" in checksums:
+    if checksum.NAME in checksums:
+      expected = {name: checksums[checksum.NAME][name] for name in parts}
+      found = checksum.checksums(parts)
+    elif "parts_crc32" in checksums:
       expected = {name: checksums["parts_crc32"][name] for name in parts}
       found = fingerprint.fingerprints(parts)
     else:

@@ -1,21 +1,27 @@
 """A run's folder: who owns it, and what becomes of an earlier owner."""
 
+import contextlib
 import json
 import os
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+import jax
 from absl import logging
+from etils import epath
 from flax import traverse_util
+from jax.experimental import multihost_utils
 
 from van_jax import errors, storage
+from van_jax.training.run import lock
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
 # Of all that a run writes. Version 1 did not say it, had one checksum a
-# checkpoint, and AdamW's moments beside what all optimizers have.
-FORMAT_VERSION = 2
+# checkpoint, and AdamW's moments beside what all optimizers have. Version 2 had
+# a CRC-32 of each part of a state, taken on the host.
+FORMAT_VERSION = 3
 _VERSION_KEY = "format_version"
 
 # Says of two configs why a key may not differ between them; "" if it may.
@@ -53,7 +59,7 @@ def check_owner(
     )
   path = workdir / CONFIG
   if not path.exists():
-    if (workdir / CHECKPOINTS).exists():
+    if _has_checkpoints(workdir / CHECKPOINTS):
       raise errors.UserError(
         f"workdir={workdir} has checkpoints and no {CONFIG}, so that their "
         "config is not known; name another folder, or pass --start_over."
@@ -70,6 +76,16 @@ def check_owner(
     )
 
 
+def _has_checkpoints(folder: epath.Path) -> bool:
+  """Returns whether there is more than what a save had begun to write.
+
+  Orbax makes a folder that was removed under it anew.
+  """
+  return folder.is_dir() and any(
+    "orbax-checkpoint-tmp" not in path.name for path in folder.iterdir()
+  )
+
+
 def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
   """Returns the config that a folder's run was started with.
 
@@ -78,17 +94,20 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
       config is damaged.
   """
   path = storage.absolute(workdir) / CONFIG
-  try:
-    config = json.loads(path.read_text())
-    version = int(config.pop(_VERSION_KEY, 1))
-  except FileNotFoundError:
+  if not path.exists():
     raise errors.UserError(
       f"{workdir} is not a training workdir: it has no {CONFIG}."
-    ) from None
-  except (ValueError, AttributeError, TypeError) as error:
+    )
+  try:
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+      raise TypeError(f"it holds {type(config).__name__}, not an object")
+    version = int(config.pop(_VERSION_KEY, 1))
+  except (OSError, ValueError, TypeError, RecursionError) as error:
+    # Of nested brackets, Python says how deep; of a folder, its path again.
+    what = getattr(error, "strerror", None) or error
     raise errors.UserError(
-      f"{path} is damaged ({error}); name another workdir, or pass "
-      "--start_over."
+      f"{path} is damaged ({what}); name another workdir, or pass --start_over."
     ) from None
   if version > FORMAT_VERSION:
     raise errors.UserError(
@@ -96,6 +115,43 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
       f"reads versions up to {FORMAT_VERSION}; install a newer van_jax."
     )
   return config
+
+
+@contextlib.contextmanager
+def opened(
+  workdir: str | os.PathLike[str],
+  config: Mapping[str, Any],
+  *,
+  start_over: bool,
+  before_claim: Callable[[], None] = lambda: None,
+) -> Iterator[epath.Path]:
+  """Yields the folder, locked and claimed; all processes of a run call this.
+
+  What a killed process left half written in it is removed.
+
+  Args:
+    workdir: the run's folder, checked by `check_owner` unless starting over.
+    config: the run's config as plain JSON values.
+    start_over: sets the run that is there aside, unless it is going on.
+    before_claim: writes what has to be there once the folder is claimed.
+
+  Raises:
+    UserError: when another run has it.
+  """
+  folder = storage.absolute(workdir)
+  if start_over:
+    with lock.held(folder):
+      if any(path.name != lock.NAME for path in folder.iterdir()):
+        if jax.process_index() == 0:
+          set_aside(folder)
+        multihost_utils.sync_global_devices("set aside")
+  with lock.held(folder):
+    if jax.process_index() == 0:
+      storage.remove_leftovers(folder)
+      before_claim()
+      claim(folder, config)
+    multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
+    yield folder
 
 
 def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""Damage that keeps a folder of checkpoints from being opened: set aside."""
+
+import json
+from typing import Any
+
+import jax
+from absl import logging
+from etils import epath
+from jax.experimental import multihost_utils
+
+from van_jax.training.run import scores as scores_lib
+
+_METADATA = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint; may be missing.
+_METADATA_TYPES = {
+  "init_timestamp_nsecs": int,
+  "commit_timestamp_nsecs": int,
+  "item_handlers": dict | str,
+  "metrics": dict,
+  "performance_metrics": dict,
+  "custom_metadata": dict,
+}
+
+
+def clear(directory: epath.Path, steps: list[int]) -> None:
+  """Renames what Orbax would stumble over when it opens a folder.
+
+  Of a checkpoint whose scores alone are damaged, its state stays; where its
+  description is, all of it becomes `damaged-STEP`.
+
+  Args:
+    directory: holds one folder a checkpoint, named by its step.
+    steps: of its checkpoints.
+  """
+  found = {step: _scores_damage(directory / str(step)) for step in steps}
+  broken = [step for step in steps if not _is_described(directory / str(step))]
+  multihost_utils.sync_global_devices("looked for damage")
+  for step in broken:
+    aside = set_aside(directory, str(step), f"damaged-{step}")
+    logging.warning(
+      "Checkpoint %s is damaged: its %s cannot be read. It is set aside as %s; "
+      "falling back to the one before.",
+      directory / str(step),
+      _METADATA,
+      aside,
+    )
+  for step, damage in found.items():
+    if damage and step not in broken:
+      aside = set_aside(
+        directory, f"{step}/{scores_lib.ITEM}", f"damaged-scores-{step}"
+      )
+      logging.warning(
+        "%s They are set aside as %s; going on without them.", damage, aside
+      )
+
+
+def steps_aside(directory: epath.Path) -> list[int]:
+  """Returns the steps of the checkpoints that were set aside, ascending."""
+  names = (
+    path.name.removeprefix("damaged-") for path in directory.glob("damaged-*")
+  )
+  numbers = {name.partition(".")[0] for name in names}
+  return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def set_aside(directory: epath.Path, name: str, aside_name: str) -> epath.Path:
+  """Renames something to the first free `ASIDE_NAME`, `ASIDE_NAME.1`, ..."""
+  aside, number = directory / aside_name, 0
+  while aside.exists():
+    number += 1
+    aside = aside.with_name(f"{aside_name}.{number}")
+  multihost_utils.sync_global_devices(f"name for {aside_name}")
+  if jax.process_index() == 0:
+    (directory / name).rename(aside)
+  multihost_utils.sync_global_devices(f"set aside {aside_name}")
+  return aside
+
+
+def _scores_damage(checkpoint: epath.Path) -> str:
+  try:
+    scores_lib.read(checkpoint)
+  except scores_lib.DamagedScoresError as error:
+    return str(error)
+  return ""
+
+
+def _is_described(checkpoint: epath.Path) -> bool:
+  """Returns whether Orbax's description is missing or as it writes them."""
+  try:
+    metadata: Any = json.loads((checkpoint / _METADATA).read_text())
+  except FileNotFoundError:
+    return True
+  except (OSError, ValueError, RecursionError):
+    return False
+  return isinstance(metadata, dict) and all(
+    isinstance(metadata.get(name), kind | None)
+    for name, kind in _METADATA_TYPES.items()
+  )

@@ -1,0 +1,71 @@
+"""The scores beside a checkpoint's state: read and verified by themselves."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from van_jax import errors
+
+ITEM = "metrics"  # Orbax's name of them, folder and file.
+CHECKSUM = "scores_crc32"  # In the checkpoint's fingerprint.
+_FINGERPRINT = "fingerprint/metadata"
+
+Scores = dict[str, float]
+
+
+class DamagedScoresError(errors.UserError):
+  """A checkpoint's scores are not those that were saved; its state may be."""
+
+
+def checksum(scores: Mapping[str, float]) -> int:
+  """Returns the CRC-32 of scores as JSON, whatever their order."""
+  return zlib.crc32(json.dumps(dict(scores), sort_keys=True).encode())
+
+
+def read(checkpoint: epath.Path) -> Scores | None:
+  """Returns a checkpoint's scores, None if it was saved without.
+
+  Args:
+    checkpoint: its folder.
+
+  Raises:
+    DamagedScoresError: when they cannot be read, or are others.
+  """
+  path = checkpoint / ITEM / ITEM
+  if not (checkpoint / ITEM).exists():
+    return None
+  try:
+    scores = json.loads(path.read_text())
+  except (OSError, ValueError, RecursionError) as error:
+    raise DamagedScoresError(
+      _damage(path, f"it is not JSON: {error}")
+    ) from error
+  if not _are_scores(scores):
+    raise DamagedScoresError(_damage(path, "it does not hold numbers by name"))
+  if checksum(scores) != _saved_checksum(checkpoint, checksum(scores)):
+    raise DamagedScoresError(_damage(path, "its numbers have changed"))
+  return scores
+
+
+def _damage(path: epath.Path, what: str) -> str:
+  return f"The scores of a checkpoint, {path}, are damaged: {what}."
+
+
+def _are_scores(scores: Any) -> bool:
+  return (
+    isinstance(scores, dict)
+    and bool(scores)
+    and all(type(value) in (int, float) for value in scores.values())
+  )
+
+
+def _saved_checksum(checkpoint: epath.Path, default: int) -> Any:
+  """Returns what was saved; the default of old or damaged fingerprints."""
+  try:
+    saved = json.loads((checkpoint / _FINGERPRINT).read_text())
+  except (OSError, ValueError, RecursionError):
+    return default  # Whoever restores the state will find that.
+  return saved.get(CHECKSUM, default) if isinstance(saved, dict) else default
