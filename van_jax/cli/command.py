@@ -1,7 +1,6 @@
 """How a script ends: a line of JSON, or a line that says what was wrong."""
 
 import json
-import logging as logging_levels
 import os
 import sys
 import traceback
@@ -12,7 +11,7 @@ import jax
 from absl import logging
 
 from van_jax import errors
-from van_jax.cli import ending, flag_parsing
+from van_jax.cli import ending, flag_parsing, noise
 from van_jax.training import loop
 from van_jax.training.run import checkpoint
 
@@ -47,7 +46,7 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   with status 75. Anything else is a bug, and keeps its traceback.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
-  logging.get_absl_handler().addFilter(_worth_reading)
+  noise.keep_out()
   ending.bound(EXIT_ERROR)
   try:
     result = function()
@@ -67,10 +66,3 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 def _fail(error: Exception) -> NoReturn:
   print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
   sys.exit(EXIT_ERROR)
-
-
-def _worth_reading(record: Any) -> bool:
-  """Keeps other libraries' bookkeeping out of the log."""
-  ours = f"{os.sep}van_jax{os.sep}" in record.pathname
-  clu = f"{os.sep}clu{os.sep}" in record.pathname
-  return ours or clu or record.levelno >= logging_levels.ERROR

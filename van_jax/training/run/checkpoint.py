@@ -151,11 +151,12 @@ class Checkpointer:
   def _unwritable(self, error: Exception) -> CheckpointError:
     self._failed = True
     self._check_still_there()
+    reason = storage.lack_of_space(error) or restoring.reason(error)
     return CheckpointError(
-      f"A checkpoint could not be written to {self._directory}: "
-      f"{restoring.reason(error)}. Finished checkpoints are kept: steps "
-      f"{steps(self._directory)}. Free space or mend the folder, and run the "
-      "same command to go on from the last of them."
+      f"A checkpoint could not be written to {self._directory}: {reason}. "
+      f"Finished checkpoints are kept: steps {steps(self._directory)}. Free "
+      "space or mend the folder, and run the same command to go on from the "
+      "last of them, or anew if there is none."
     )
 
   def restore_latest(self, like: TrainState) -> TrainState | None:

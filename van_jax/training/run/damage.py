@@ -55,7 +55,9 @@ def clear(directory: epath.Path, steps: list[int]) -> None:
 
 def steps_aside(directory: epath.Path) -> list[int]:
   """Returns the steps of the checkpoints that were set aside, ascending."""
-  names = (path.name.removeprefix("damaged-") for path in directory.glob("damaged-*"))
+  names = (
+    path.name.removeprefix("damaged-") for path in directory.glob("damaged-*")
+  )
   numbers = {name.partition(".")[0] for name in names}
   return sorted(int(number) for number in numbers if number.isdecimal())
 

@@ -98,9 +98,7 @@ def _leased(folder: epath.Path) -> Iterator[None]:
       count += 1
       try:
         if _read(path).get("nonce", owner["nonce"]) != owner["nonce"]:
-          logging.error(
-            "Another run has taken over %s; stop this one.", folder
-          )
+          logging.error("Another run has taken over %s; stop this one.", folder)
           return
         beat(count)
       except Exception as error:  # A store may fail for a while.

@@ -40,7 +40,9 @@ def read(checkpoint: epath.Path) -> Scores | None:
   try:
     scores = json.loads(path.read_text())
   except (OSError, ValueError, RecursionError) as error:
-    raise DamagedScoresError(_damage(path, f"it is not JSON: {error}")) from error
+    raise DamagedScoresError(
+      _damage(path, f"it is not JSON: {error}")
+    ) from error
   if not _are_scores(scores):
     raise DamagedScoresError(_damage(path, "it does not hold numbers by name"))
   if checksum(scores) != _saved_checksum(checkpoint, checksum(scores)):
