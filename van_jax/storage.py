@@ -127,7 +127,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
     yield draft
     _move(draft, path)
   except Exception as error:
-    if reason := _lack_of_space(error):
+    if reason := lack_of_space(error):
       raise errors.UserError(
         f"{path} could not be written: {reason}; what was there before is "
         "untouched. Free space, or name a place on another disk."
@@ -151,7 +151,7 @@ def remove_leftovers(folder: epath.Path, name: str | None = None) -> None:
     return
   for path in folder.iterdir():
     found = _DRAFT.fullmatch(path.name)
-    if not found or (name is not None and found["name"] != name):
+    if not found or name not in (None, _name(path.name)):
       continue
     ours = found["host"] in (None, _host())
     pid = int(found["pid"])
@@ -186,11 +186,18 @@ def _draft(path: epath.Path, end: str) -> epath.Path:
   return path.parent / f".{path.name}.{_host()}-{os.getpid()}.{end}"
 
 
+def _name(draft: str) -> str:
+  """Returns the name that a draft is for; drafts may be of drafts."""
+  while found := _DRAFT.fullmatch(draft):
+    draft = found["name"]
+  return draft
+
+
 def _host() -> str:
   return re.sub(r"[^A-Za-z0-9]", "_", socket.gethostname())
 
 
-def _lack_of_space(error: BaseException) -> str:
+def lack_of_space(error: BaseException) -> str:
   """Returns what a full disk, or one like it, was reported as; or nothing.
 
   Libraries wrap what the system says in errors of their own.

@@ -52,7 +52,7 @@ def read(folder: epath.Path) -> dict[str, Any]:
   try:
     fields = json.loads((folder / NAME).read_text(encoding="utf-8"))
     kind, version = fields["format"], fields["format_version"]
-  except (ValueError, KeyError, TypeError) as error:
+  except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
     raise damaged(folder, f"{NAME} cannot be read: {error!r}") from error
   if kind != FORMAT or not isinstance(version, int):
     raise errors.UserError(

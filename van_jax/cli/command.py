@@ -2,8 +2,6 @@
 
 import errno
 import json
-import logging as logging_levels
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +11,7 @@ import jax
 from absl import logging
 
 from van_jax import errors, host_memory
-from van_jax.cli import config_files, ending, flag_parsing
+from van_jax.cli import config_files, ending, flag_parsing, noise
 from van_jax.training import loop
 from van_jax.training.run import interruption
 
@@ -54,7 +52,7 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
-  logging.get_absl_handler().addFilter(_worth_reading)
+  noise.keep_out()
   host_memory.keep_on_cpus()
   ending.bound(EXIT_ERROR)
   try:
@@ -95,10 +93,3 @@ def _line(error: errors.UserError | OSError) -> str | None:
 def _fail(message: str) -> NoReturn:
   print(f"error: {' '.join(message.split())}", file=sys.stderr)
   sys.exit(EXIT_ERROR)
-
-
-def _worth_reading(record: Any) -> bool:
-  """Keeps other libraries' bookkeeping out of the log."""
-  ours = f"{os.sep}van_jax{os.sep}" in record.pathname
-  clu = f"{os.sep}clu{os.sep}" in record.pathname
-  return ours or clu or record.levelno >= logging_levels.ERROR

@@ -5,6 +5,7 @@ one of these functions is called.
 """
 
 import argparse
+import io
 import os
 import pickle
 import warnings
@@ -21,10 +22,18 @@ def save(
   description: Mapping[str, Any],
   arrays: Mapping[str, np.ndarray],
 ) -> None:
-  """Writes {**description, "state_dict": arrays} as torch.save does."""
+  """Writes {**description, "state_dict": arrays} as torch.save does.
+
+  Raises:
+    OSError: what the system says, a full disk say; torch has only its own
+      "unexpected pos" for it.
+  """
   torch = library()
   state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-  torch.save({**description, "state_dict": state}, path)
+  content = io.BytesIO()
+  torch.save({**description, "state_dict": state}, content)
+  with open(path, "wb") as file:
+    file.write(content.getbuffer())
 
 
 class _Placeholder:

@@ -9,9 +9,11 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import errors, storage
@@ -117,8 +119,8 @@ class Checkpointer:
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
     if jax.process_index() == 0:
-      item = self._directory / str(step) / "metrics"
-      with storage.replacing(item / "metrics") as draft:  # As Orbax has it.
+      item = self._directory / str(step) / scores_lib.ITEM
+      with storage.replacing(item / scores_lib.ITEM) as draft:
         draft.write_text(json.dumps(dict(scores)))
     multihost_utils.sync_global_devices(f"scores of {step}")
     self._manager.reload()
@@ -165,11 +167,12 @@ class Checkpointer:
   def _unwritable(self, error: Exception) -> CheckpointError:
     self._failed = True
     self._check_still_there()
+    reason = storage.lack_of_space(error) or restoring.reason(error)
     return CheckpointError(
-      f"A checkpoint could not be written to {self._directory}: "
-      f"{restoring.reason(error)}. Finished checkpoints are kept: steps "
-      f"{steps(self._directory)}. Free space or mend the folder, and run the "
-      "same command to go on from the last of them."
+      f"A checkpoint could not be written to {self._directory}: {reason}. "
+      f"Finished checkpoints are kept: steps {steps(self._directory)}. Free "
+      "space or mend the folder, and run the same command to go on from the "
+      "last of them, or anew if there is none."
     )
 
   def restore_latest(self, like: TrainState) -> TrainState | None:

@@ -22,6 +22,7 @@ CHECKPOINTS = "checkpoints"
 # checkpoint, and AdamW's moments beside what all optimizers have. Version 2 had
 # a CRC-32 of each part of a state, taken on the host.
 FORMAT_VERSION = 3
+_MAX_DEPTH = 32  # Of a config; ours have 4.
 _VERSION_KEY = "format_version"
 
 # Says of two configs why a key may not differ between them; "" if it may.
@@ -102,12 +103,19 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
     config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
       raise TypeError(f"it holds {type(config).__name__}, not an object")
+    if not _is_shallow(config):
+      raise ValueError("it is nested too deep")
     version = int(config.pop(_VERSION_KEY, 1))
-  except (OSError, ValueError, TypeError, RecursionError) as error:
-    # Of nested brackets, Python says how deep; of a folder, its path again.
-    what = getattr(error, "strerror", None) or error
+  except OSError as error:
     raise errors.UserError(
-      f"{path} is damaged ({what}); name another workdir, or pass --start_over."
+      f"{path} cannot be read ({error.strerror}); name another workdir, or "
+      "pass --start_over."
+    ) from error
+  except (ValueError, TypeError, RecursionError) as error:
+    deep = isinstance(error, RecursionError)
+    raise errors.UserError(
+      f"{path} is damaged ({'it is nested too deep' if deep else error}); name "
+      "another workdir, or pass --start_over."
     ) from None
   if version > FORMAT_VERSION:
     raise errors.UserError(
@@ -152,6 +160,19 @@ def opened(
       claim(folder, config)
     multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
     yield folder
+
+
+def _is_shallow(config: Any) -> bool:
+  """Returns whether a tree can be walked by functions that call themselves."""
+  level = [config]
+  for _ in range(_MAX_DEPTH):
+    level = [
+      value
+      for branch in level
+      for value in (branch.values() if isinstance(branch, dict) else branch)
+      if isinstance(value, dict | list)
+    ]
+  return not level
 
 
 def claim(workdir: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
