@@ -50,6 +50,7 @@ def map_batches(
   group = max(n for n in range(1, _MOST + 1) if batch_size % n == 0)
   example = tf.function(example, autograph=False)  # Traced once a group.
 
+  @tf.autograph.experimental.do_not_convert  # It hides a UserError in its own.
   def several(*elements):
     one_by_one = zip(*(tf.unstack(e, group) for e in elements), strict=True)
     made = [example(*element) for element in one_by_one]

@@ -196,7 +196,7 @@ def _open_corruptions(suite: Suite, root: epath.Path) -> tuple[Part, ...]:
         f"differ in {len(odd)}, such as {odd[0]}; unpack their archives again."
       )
     # The names are held once: ImageNet-C has 4.75 million.
-    shared = dataclasses.replace(first, title=split.title)
+    shared = dataclasses.replace(first, title=split.title, root=split.root)
     parts.append(Part(suite, f"c/{name}", shared))
   return tuple(parts)
 
