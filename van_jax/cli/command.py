@@ -35,9 +35,11 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   sys.path.append(os.getcwd())
   try:
     with interruption.ends_at_ctrl_c():
-      return flag_parsing.parse(arguments)
+      program = flag_parsing.parse(arguments)
   except ValueError as error:
     _fail(error)
+  interruption.mute_ctrl_c()
+  return program
 
 
 def run(function: Callable[[], Mapping[str, Any]]) -> None:
