@@ -37,9 +37,11 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   config_files.make_importable()
   try:
     with interruption.ends_at_ctrl_c():
-      return flag_parsing.parse(arguments)
+      program = flag_parsing.parse(arguments)
   except errors.UserError as error:
     _fail(str(error))
+  interruption.mute_ctrl_c()
+  return program
 
 
 def run(function: Callable[[], Mapping[str, Any]]) -> None:

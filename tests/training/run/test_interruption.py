@@ -84,6 +84,11 @@ def test_a_signal_that_is_ignored_stays_ignored():
     assert not interrupted(1)
 
 
+def test_a_script_that_imports_is_ended_without_a_traceback():
+  interruption.mute_ctrl_c()
+  assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize("what", ["train", "convert"])
 def test_ctrl_c_ends_a_script_that_is_compiling_in_a_line(what):
   process = subprocess.run(

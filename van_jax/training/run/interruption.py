@@ -38,6 +38,15 @@ def ends_at_ctrl_c() -> Iterator[None]:
     _in_script = before
 
 
+def mute_ctrl_c() -> None:
+  """Lets Ctrl-C end the process without a word, until another takes over.
+
+  While modules are imported, a KeyboardInterrupt is a page of traceback.
+  """
+  if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[int], bool]]:
   """Yields `interrupted(step)`: has SIGTERM or Ctrl-C asked for a stop?
