@@ -2,6 +2,7 @@
 
 from van_jax.bundle import Bundle, load_bundle, predict, save_bundle
 from van_jax.models import VAN, create_model, list_models
+from van_jax.training.run.history import read_history
 
 __all__ = [
   "VAN",
@@ -10,5 +11,6 @@ __all__ = [
   "list_models",
   "load_bundle",
   "predict",
+  "read_history",
   "save_bundle",
 ]

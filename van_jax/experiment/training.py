@@ -55,7 +55,8 @@ def train(
   """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
   Writes `config.json`, `checkpoints/`, `metrics.jsonl`, TensorBoard's events
-  and, at the end, `bundle/` with the last weights (averaged, if averages are kept).
+  and, at the end, `bundle/` with the last weights (averaged, if averages are
+  kept).
 
   Args:
     config: as `configs/default.py` describes.
