@@ -73,9 +73,15 @@ def test_an_empty_name_is_refused(tmp_path):
 
 
 def test_checkpoints_without_a_config_are_nobodys(tmp_path):
-  (tmp_path / workdir.CHECKPOINTS).mkdir()
+  (tmp_path / workdir.CHECKPOINTS / "4").mkdir(parents=True)
   with pytest.raises(ValueError, match="config is not known"):
     workdir.check_owner(tmp_path, CONFIG, free=())
+
+
+def test_what_a_save_makes_of_a_removed_workdir_is_new(tmp_path):
+  folder = tmp_path / workdir.CHECKPOINTS
+  (folder / "4.orbax-checkpoint-tmp").mkdir(parents=True)
+  workdir.check_owner(tmp_path, CONFIG, free=())
 
 
 def test_a_damaged_config_is_named(claimed):
