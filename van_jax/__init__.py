@@ -14,6 +14,9 @@ Weights:
   Bundle: what these give and take.
   predict: the likeliest classes of an image, or of a list of images.
 
+Runs:
+  read_history: what a run has measured at each step, as arrays.
+
   bundle = van_jax.load_bundle("bundles/van_b0")
   van_jax.predict(bundle, "cat.jpg")
 """
@@ -27,6 +30,7 @@ from van_jax.bundle import (
 )
 from van_jax.models import VAN, create_model, list_models
 from van_jax.released import list_pretrained, load_pretrained
+from van_jax.training.run.history import read_history
 
 __all__ = [
   "VAN",
@@ -38,5 +42,6 @@ __all__ = [
   "load_bundle",
   "load_pretrained",
   "predict",
+  "read_history",
   "save_bundle",
 ]

@@ -208,7 +208,32 @@ def empty(folder, step):
   (folder / str(step)).mkdir()
 
 
-DAMAGES = [truncate, flip_a_bit, remove_metadata, remove_fingerprint, empty]
+def null_fingerprint(folder, step):
+  (folder / str(step) / "fingerprint" / "metadata").write_text("null")
+
+
+def number_for_a_description(folder, step):
+  (folder / str(step) / "_CHECKPOINT_METADATA").write_text("5")
+
+
+DAMAGES = [
+  truncate,
+  flip_a_bit,
+  remove_metadata,
+  remove_fingerprint,
+  empty,
+  null_fingerprint,
+  number_for_a_description,
+]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"top1": 0.75}'])
+def test_damaged_scores_are_done_without(tmp_path, text):
+  save_all(tmp_path, {1: 0.5, 2: 0.25}, keep_best=1)
+  (tmp_path / "2" / "metrics" / "metrics").write_text(text)
+  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 1
+  assert_equal(restore_latest(tmp_path), 2)
+  assert (tmp_path / "damaged-scores-2").is_dir()
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

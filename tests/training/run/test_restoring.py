@@ -80,7 +80,7 @@ def edit_checksums(folder, change):
 def spoil(*names):
   def change(checksums):
     for name in names:
-      checksums["parts_crc32"][name] ^= 1
+      checksums["parts_sum32"][name] ^= 1
     return checksums
 
   return change
@@ -92,13 +92,20 @@ def as_version_1(checksums):
   return {"crc32": fingerprint.fingerprint([getattr(state, p) for p in PARTS])}
 
 
+def as_version_2(checksums):
+  del checksums
+  state = make_state(ema=True)
+  parts = {part: getattr(state, part) for part in PARTS}
+  return {"parts_crc32": fingerprint.fingerprints(parts)}
+
+
 def assert_equal(got, want):
   assert jax.tree.structure(got) == jax.tree.structure(want)
   jax.tree.map(np.testing.assert_array_equal, got, want)
 
 
 @pytest.mark.parametrize("averaged", [False, True])
-@pytest.mark.parametrize("change", [dict, as_version_1])
+@pytest.mark.parametrize("change", [dict, as_version_1, as_version_2])
 def test_the_weights_asked_for_come_back(folder, averaged, change):
   edit_checksums(folder, change)
   wanted = make_state(ema=True).variables(averaged=averaged)

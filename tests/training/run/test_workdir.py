@@ -73,9 +73,15 @@ def test_an_empty_name_is_refused(tmp_path):
 
 
 def test_checkpoints_without_a_config_are_nobodys(tmp_path):
-  (tmp_path / workdir.CHECKPOINTS).mkdir()
+  (tmp_path / workdir.CHECKPOINTS / "4").mkdir(parents=True)
   with pytest.raises(ValueError, match="config is not known"):
     workdir.check_owner(tmp_path, CONFIG, free=())
+
+
+def test_what_a_save_makes_of_a_removed_workdir_is_new(tmp_path):
+  folder = tmp_path / workdir.CHECKPOINTS
+  (folder / "4.orbax-checkpoint-tmp").mkdir(parents=True)
+  workdir.check_owner(tmp_path, CONFIG, free=())
 
 
 def test_a_damaged_config_is_named(claimed):
@@ -85,7 +91,9 @@ def test_a_damaged_config_is_named(claimed):
     workdir.check_owner(claimed, CONFIG, free=())
 
 
-@pytest.mark.parametrize("text", ["[]", '{"format_version": "two"}'])
+@pytest.mark.parametrize(
+  "text", ["[1]", "5", "[" * 100_000, '{"format_version": "two"}']
+)
 def test_a_config_of_another_kind_is_damage(claimed, text):
   (claimed / workdir.CONFIG).write_text(text)
   with pytest.raises(ValueError, match=r"config\.json is damaged"):
@@ -102,7 +110,7 @@ def edit(folder, **changes):
 
 def test_a_run_of_a_newer_version_is_refused_in_one_line(claimed):
   edit(claimed, format_version=99)
-  with pytest.raises(ValueError, match=r"version 99.*up to 2; ins") as info:
+  with pytest.raises(ValueError, match=r"version 99.*up to 3; ins") as info:
     workdir.check_owner(claimed, CONFIG, free=())
   assert "\n" not in str(info.value)
 

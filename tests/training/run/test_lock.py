@@ -1,0 +1,36 @@
+"""One run at a time in a workdir."""
+
+import os
+
+import pytest
+
+from van_jax import storage
+from van_jax.training.run import lock
+
+
+def test_a_second_run_is_refused_naming_the_first(tmp_path):
+  with (
+    lock.held(tmp_path),
+    pytest.raises(ValueError, match=f"process {os.getpid()} on"),
+    lock.held(tmp_path),
+  ):
+    pass
+  with lock.held(tmp_path):  # It is let go.
+    pass
+
+
+def test_a_lease_that_is_renewed_refuses_and_a_silent_one_does_not(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.02)
+  monkeypatch.setattr(lock, "_PATIENCE_SECONDS", 0.3)
+  folder = storage.absolute(tmp_path)
+  with (
+    lock._leased(folder),
+    pytest.raises(ValueError, match="is being trained in"),
+    lock._leased(folder),
+  ):
+    pass
+  (folder / lock.NAME).write_text('{"nonce": "of a dead one"}')
+  with lock._leased(folder):
+    pass
