@@ -147,7 +147,7 @@ def remove_leftovers(folder: epath.Path, name: str | None = None) -> None:
     folder: a local one; of others it is not known who lives.
     name: of the file or folder that the drafts were of; None for all.
   """
-  if "://" in os.fspath(folder) or not folder.is_dir():
+  if is_remote(folder) or not folder.is_dir():
     return
   for path in folder.iterdir():
     found = _DRAFT.fullmatch(path.name)

@@ -53,7 +53,7 @@ def folder(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
   """
   chosen = given or os.environ.get(VARIABLE) or _default()
   path = storage.absolute(chosen)
-  if "://" in os.fspath(path):
+  if storage.is_remote(path):
     raise errors.UserError(
       f"the cache {chosen} must be a local folder; name one with {VARIABLE}, "
       "or the cache option."

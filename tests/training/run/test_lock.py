@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.training.run import lock
 
 
@@ -33,4 +33,13 @@ def test_a_lease_that_is_renewed_refuses_and_a_silent_one_does_not(
     pass
   (folder / lock.NAME).write_text('{"nonce": "of a dead one"}')
   with lock._leased(folder):
+    pass
+
+
+def test_a_folder_that_cannot_be_locked_is_refused_in_every_process(tmp_path):
+  (tmp_path / lock.NAME).mkdir()  # An OSError would end the first one alone.
+  with (
+    pytest.raises(errors.UserError, match="cannot be locked"),
+    lock.held(tmp_path),
+  ):
     pass

@@ -152,3 +152,16 @@ def test_set_aside_keeps_everything_under_the_next_free_name(claimed):
 def test_setting_aside_nothing_does_nothing(tmp_path):
   workdir.set_aside(tmp_path / "new")
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_finds_all_set_aside_still_waits_for_the_first(
+  tmp_path, monkeypatch
+):
+  points = []  # Where all processes must meet, or none goes on.
+  monkeypatch.setattr(workdir.jax, "process_index", lambda: 1)
+  monkeypatch.setattr(
+    workdir.multihost_utils, "sync_global_devices", points.append
+  )
+  with workdir.opened(tmp_path, CONFIG, start_over=True):
+    pass
+  assert points == ["set aside", "workdir"]

@@ -45,10 +45,15 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[None]:
   if jax.process_index() == 0:
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      remote = "://" in os.fspath(folder)
-      lock.enter_context((_leased if remote else _locked)(folder))
+      held_by = _leased if storage.is_remote(folder) else _locked
+      lock.enter_context(held_by(folder))
     except errors.UserError as error:
       refusal = str(error)
+    except OSError as error:  # Or the other processes would wait for ever.
+      refusal = (
+        f"workdir={workdir} cannot be locked: {error.strerror or error}; mend "
+        "that, or name another folder."
+      )
   refused = multihost_utils.broadcast_one_to_all(np.int32(bool(refusal)))
   if int(refused):
     raise errors.UserError(refusal or f"another run has workdir={workdir}.")

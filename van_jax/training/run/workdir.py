@@ -149,10 +149,10 @@ def opened(
   folder = storage.absolute(workdir)
   if start_over:
     with lock.held(folder):
-      if any(path.name != lock.NAME for path in folder.iterdir()):
-        if jax.process_index() == 0:
-          set_aside(folder)
-        multihost_utils.sync_global_devices("set aside")
+      # The first process alone looks: another might look when it has renamed.
+      if jax.process_index() == 0 and _has_more_than_lock(folder):
+        set_aside(folder)
+      multihost_utils.sync_global_devices("set aside")
   with lock.held(folder):
     if jax.process_index() == 0:
       storage.remove_leftovers(folder)
@@ -160,6 +160,10 @@ def opened(
       claim(folder, config)
     multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
     yield folder
+
+
+def _has_more_than_lock(folder: epath.Path) -> bool:
+  return any(path.name != lock.NAME for path in folder.iterdir())
 
 
 def _is_shallow(config: Any) -> bool:
