@@ -1,5 +1,6 @@
 """Paths as users name them, and writing that leaves the old or the new."""
 
+import errno
 import os
 import pathlib
 
@@ -9,7 +10,7 @@ import optax
 import pytest
 
 import van_jax
-from van_jax import data, storage
+from van_jax import data, errors, storage
 from van_jax.training import state
 from van_jax.training.run import checkpoint, restoring, workdir
 
@@ -224,3 +225,33 @@ def test_what_is_written_for_a_remote_place_is_copied_there(bucket, folder):
     assert not (bucket / "new").exists()
   assert read(bucket / "new", folder=folder) == "text"
   assert not draft.exists()
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(here):
+  write(here / "scores.json", "old", folder=False)
+
+  def fail():
+    with storage.replacing("scores.json") as draft:
+      draft.write_text("half")
+      try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      except OSError as error:  # As libraries pass it on.
+        raise RuntimeError("a write failed") from error
+
+  message = "scores.json could not .*No space"
+  with pytest.raises(errors.UserError, match=message):
+    fail()
+  assert read(here / "scores.json", folder=False) == "old"
+  assert os.listdir(here) == ["scores.json"]
+
+
+def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(here):
+  dead, living = 1 << 22, os.getppid()  # No kernel gives a process the first.
+  host = storage._host()
+  names = [f".b.{dead}.incomplete", f".c.{host}-{dead}.incomplete"]
+  kept = [f".d.{host}-{living}.incomplete", f".e.elsewhere-{dead}.incomplete"]
+  for name in (*names, *kept):
+    (here / name).write_text("left")
+  (here / f".bundle.{host}-{dead}.replaced").write_text("it was moved away")
+  storage.remove_leftovers(storage.absolute(here))
+  assert sorted(os.listdir(here)) == sorted([*kept, "bundle"])
