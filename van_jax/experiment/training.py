@@ -111,11 +111,19 @@ def train(
     plain,
     start_over=start_over,
     before_claim=lambda: branching.record(folder, origin),
-  ):
+  ) as check_ours:
     if jax.process_index() == 0:
       class_names.write(folder, source.class_names)
     return _train(
-      config, folder, task, source, recipe, mesh, first, origin is not None
+      config,
+      folder,
+      task,
+      source,
+      recipe,
+      mesh,
+      first,
+      is_branch=origin is not None,
+      check_ours=check_ours,
     )
 
 
@@ -127,7 +135,9 @@ def _train(
   recipe: parts.Recipe,
   mesh: jax.sharding.Mesh,
   first: TrainState | None,
+  *,
   is_branch: bool,
+  check_ours: Callable[[], None],
 ) -> Scores:
   """Does what `train` says, with input that has been checked.
 
@@ -140,6 +150,7 @@ def _train(
     mesh: of the devices.
     first: to start from; None for the last checkpoint's.
     is_branch: whether the run began with the state of another.
+    check_ours: raises UserError when another run has the folder by now.
   """
   evaluate = _evaluation(config, recipe.model, task, source, mesh)
   checkpointer = _checkpointer(config, workdir, task)
@@ -177,6 +188,7 @@ def _train(
       history.write(step, scalars)
 
     def save(step, current, scores):
+      check_ours()
       writer.flush()  # Or a kill would leave a gap before the checkpoint.
       history.flush()
       checkpointer.save(step, current, scores)
@@ -205,6 +217,7 @@ def _train(
         ),
       )
   scores = scores or evaluate(state)
+  check_ours()
   if jax.process_index() == 0:
     _export(config, workdir, recipe.model, state, task, source, scores)
   return scores
