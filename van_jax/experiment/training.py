@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -110,11 +111,19 @@ def train(
     plain,
     start_over=start_over,
     before_claim=lambda: branching.record(folder, origin),
-  ):
+  ) as check_ours:
     if jax.process_index() == 0:
       class_names.write(folder, source.class_names)
     return _train(
-      config, folder, task, source, recipe, mesh, first, origin is not None
+      config,
+      folder,
+      task,
+      source,
+      recipe,
+      mesh,
+      first,
+      is_branch=origin is not None,
+      check_ours=check_ours,
     )
 
 
@@ -126,7 +135,9 @@ def _train(
   recipe: parts.Recipe,
   mesh: jax.sharding.Mesh,
   first: TrainState | None,
+  *,
   is_branch: bool,
+  check_ours: Callable[[], None],
 ) -> Scores:
   """Does what `train` says, with input that has been checked.
 
@@ -139,6 +150,7 @@ def _train(
     mesh: of the devices.
     first: to start from; None for the last checkpoint's.
     is_branch: whether the run began with the state of another.
+    check_ours: raises UserError when another run has the folder by now.
   """
   evaluate = validation.scorer(config, recipe.model, task, source, mesh)
   checkpointer = _checkpointer(config, workdir, task)
@@ -170,6 +182,7 @@ def _train(
         state,
         recipe,
         checkpointer,
+        check_ours,
         train_step=step,
         batches=parallel.prefetch(batches, mesh),
         evaluate=evaluate,
@@ -177,6 +190,7 @@ def _train(
         progress=progress,
       )
   scores = scores or evaluate(state)
+  check_ours()
   if jax.process_index() == 0:
     exporting.export(config, workdir, recipe.model, state, task, source, scores)
   return scores
@@ -188,6 +202,7 @@ def _run(
   state: TrainState,
   recipe: parts.Recipe,
   checkpointer: checkpoint_lib.Checkpointer,
+  check_ours: Callable[[], None],
   **passed: Any,
 ) -> tuple[TrainState, Scores | None]:
   """Runs the loop, with what it writes and how often.
@@ -198,6 +213,7 @@ def _run(
     state: to go on from; donated.
     recipe: of the run.
     checkpointer: of its states.
+    check_ours: as of `_train`.
     **passed: to `loop.run` as it is.
   """
   first_step = int(state.step)
@@ -212,6 +228,7 @@ def _run(
   ):
 
     def save(step, current, scores):
+      check_ours()
       writer.flush()
       checkpointer.save(step, current, scores)
 

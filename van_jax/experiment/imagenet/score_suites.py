@@ -152,9 +152,7 @@ def as_stored(
   for name in ("resize_mode", "resize_size"):
     if f"preprocessing.{name}" in overridden:
       del changes[name]
-  if (
-    "preprocessing.crop_pct" in overridden
-  ):  # By timm's name.
+  if "preprocessing.crop_pct" in overridden:  # By timm's name.
     changes.pop("resize_size", None)
   return dataclasses.replace(own, **changes)
 
