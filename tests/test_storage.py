@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -224,3 +226,40 @@ def test_what_is_written_for_a_remote_place_is_copied_there(bucket, folder):
     assert not (bucket / "new").exists()
   assert read(bucket / "new", folder=folder) == "text"
   assert not draft.exists()
+
+
+@pytest.fixture
+def dead():
+  """Returns the number of a process that has ended."""
+  process = subprocess.Popen([sys.executable, "-c", ""])
+  process.wait()
+  return process.pid
+
+
+@FOLDER_OR_FILE
+def test_the_next_start_removes_what_dead_processes_left(here, dead, folder):
+  names = [f".run.{dead}.incomplete", f".a.b.{storage._host()}-{dead}.replaced"]
+  for name in [*names, "a.b", "thesis.txt", ".thesis.12.txt"]:
+    write(here / name, name, folder=folder)
+  storage.remove_leftovers(storage.absolute(here))
+  assert sorted(os.listdir(here)) == [".thesis.12.txt", "a.b", "thesis.txt"]
+  assert read(here / "a.b", folder=folder) == "a.b"
+
+
+@FOLDER_OR_FILE
+def test_what_a_dead_process_had_moved_away_comes_back(here, dead, folder):
+  write(here / f".run.{storage._host()}-{dead}.replaced", "old", folder=folder)
+  storage.remove_leftovers(storage.absolute(here))
+  assert os.listdir(here) == ["run"]
+  assert read(here / "run", folder=folder) == "old"
+
+
+def test_what_living_processes_and_other_machines_write_stays(here, dead):
+  living = f".run.{storage._host()}-{os.getppid()}.incomplete"
+  elsewhere = f".run.elsewhere-{dead}.incomplete"
+  for name in (living, elsewhere):
+    write(here / name, "half", folder=False)
+  storage.remove_leftovers(storage.absolute(here))
+  with storage.replacing("run") as draft:
+    write(draft, "new", folder=False)
+  assert sorted(os.listdir(here)) == sorted([living, elsewhere, "run"])
