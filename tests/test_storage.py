@@ -3,6 +3,8 @@
 import errno
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -245,13 +247,38 @@ def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(here):
   assert os.listdir(here) == ["scores.json"]
 
 
-def test_leftovers_of_the_dead_are_removed_and_of_the_living_kept(here):
-  dead, living = 1 << 22, os.getppid()  # No kernel gives a process the first.
-  host = storage._host()
-  names = [f".b.{dead}.incomplete", f".c.{host}-{dead}.incomplete"]
-  kept = [f".d.{host}-{living}.incomplete", f".e.elsewhere-{dead}.incomplete"]
-  for name in (*names, *kept):
-    (here / name).write_text("left")
-  (here / f".bundle.{host}-{dead}.replaced").write_text("it was moved away")
+@pytest.fixture
+def dead():
+  """Returns the number of a process that has ended."""
+  process = subprocess.Popen([sys.executable, "-c", ""])
+  process.wait()
+  return process.pid
+
+
+@FOLDER_OR_FILE
+def test_the_next_start_removes_what_dead_processes_left(here, dead, folder):
+  names = [f".run.{dead}.incomplete", f".a.b.{storage._host()}-{dead}.replaced"]
+  for name in [*names, "a.b", "thesis.txt", ".thesis.12.txt"]:
+    write(here / name, name, folder=folder)
   storage.remove_leftovers(storage.absolute(here))
-  assert sorted(os.listdir(here)) == sorted([*kept, "bundle"])
+  assert sorted(os.listdir(here)) == [".thesis.12.txt", "a.b", "thesis.txt"]
+  assert read(here / "a.b", folder=folder) == "a.b"
+
+
+@FOLDER_OR_FILE
+def test_what_a_dead_process_had_moved_away_comes_back(here, dead, folder):
+  write(here / f".run.{storage._host()}-{dead}.replaced", "old", folder=folder)
+  storage.remove_leftovers(storage.absolute(here))
+  assert os.listdir(here) == ["run"]
+  assert read(here / "run", folder=folder) == "old"
+
+
+def test_what_living_processes_and_other_machines_write_stays(here, dead):
+  living = f".run.{storage._host()}-{os.getppid()}.incomplete"
+  elsewhere = f".run.elsewhere-{dead}.incomplete"
+  for name in (living, elsewhere):
+    write(here / name, "half", folder=False)
+  storage.remove_leftovers(storage.absolute(here))
+  with storage.replacing("run") as draft:
+    write(draft, "new", folder=False)
+  assert sorted(os.listdir(here)) == sorted([living, elsewhere, "run"])

@@ -1,10 +1,12 @@
 """The run's folder: who owns it, and how it is set aside."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from van_jax.training.run import workdir
+from van_jax.training.run import lock, workdir
 
 CONFIG = {
   "seed": 0,
@@ -98,6 +100,24 @@ def test_a_config_of_another_kind_is_damage(claimed, text):
   (claimed / workdir.CONFIG).write_text(text)
   with pytest.raises(ValueError, match=r"config\.json is damaged"):
     workdir.read_config(claimed)
+
+
+def test_a_config_that_is_a_folder_is_one_line(claimed):
+  (claimed / workdir.CONFIG).unlink()
+  (claimed / workdir.CONFIG).mkdir()
+  with pytest.raises(ValueError, match=r"config\.json cannot be read \(Is a"):
+    workdir.read_config(claimed)
+
+
+def test_what_a_killed_start_left_is_removed_by_the_next(claimed):
+  process = subprocess.Popen([sys.executable, "-c", ""])
+  process.wait()
+  for name in (workdir.CONFIG, "bundle"):
+    (claimed / f".{name}.{process.pid}.incomplete").write_text("half")
+  with workdir.opened(claimed, CONFIG, start_over=False):
+    pass
+  left = sorted(path.name for path in claimed.iterdir())
+  assert left == [lock.NAME, workdir.CONFIG]
 
 
 def edit(folder, **changes):
