@@ -68,7 +68,7 @@ DOORS = {
     "training/run/restoring.py",
     "bundle",
   ),
-  "clu": ("experiment",),
+  "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
   "ml_collections": ("experiment", "data/preview"),
   "matplotlib": ("analysis",),

@@ -1,7 +1,10 @@
 """Paths as users name them, and writing that leaves the old or the new."""
 
+import errno
 import os
 import pathlib
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,7 @@ import optax
 import pytest
 
 import van_jax
-from van_jax import data, storage
+from van_jax import data, errors, storage
 from van_jax.training import state
 from van_jax.training.run import checkpoint, restoring, workdir
 
@@ -224,3 +227,58 @@ def test_what_is_written_for_a_remote_place_is_copied_there(bucket, folder):
     assert not (bucket / "new").exists()
   assert read(bucket / "new", folder=folder) == "text"
   assert not draft.exists()
+
+
+def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(here):
+  write(here / "scores.json", "old", folder=False)
+
+  def fail():
+    with storage.replacing("scores.json") as draft:
+      draft.write_text("half")
+      try:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      except OSError as error:  # As libraries pass it on.
+        raise RuntimeError("a write failed") from error
+
+  message = "scores.json could not .*No space"
+  with pytest.raises(errors.UserError, match=message):
+    fail()
+  assert read(here / "scores.json", folder=False) == "old"
+  assert os.listdir(here) == ["scores.json"]
+
+
+@pytest.fixture
+def dead():
+  """Returns the number of a process that has ended."""
+  process = subprocess.Popen([sys.executable, "-c", ""])
+  process.wait()
+  return process.pid
+
+
+@FOLDER_OR_FILE
+def test_the_next_start_removes_what_dead_processes_left(here, dead, folder):
+  names = [f".run.{dead}.incomplete", f".a.b.{storage._host()}-{dead}.replaced"]
+  for name in [*names, "a.b", "thesis.txt", ".thesis.12.txt"]:
+    write(here / name, name, folder=folder)
+  storage.remove_leftovers(storage.absolute(here))
+  assert sorted(os.listdir(here)) == [".thesis.12.txt", "a.b", "thesis.txt"]
+  assert read(here / "a.b", folder=folder) == "a.b"
+
+
+@FOLDER_OR_FILE
+def test_what_a_dead_process_had_moved_away_comes_back(here, dead, folder):
+  write(here / f".run.{storage._host()}-{dead}.replaced", "old", folder=folder)
+  storage.remove_leftovers(storage.absolute(here))
+  assert os.listdir(here) == ["run"]
+  assert read(here / "run", folder=folder) == "old"
+
+
+def test_what_living_processes_and_other_machines_write_stays(here, dead):
+  living = f".run.{storage._host()}-{os.getppid()}.incomplete"
+  elsewhere = f".run.elsewhere-{dead}.incomplete"
+  for name in (living, elsewhere):
+    write(here / name, "half", folder=False)
+  storage.remove_leftovers(storage.absolute(here))
+  with storage.replacing("run") as draft:
+    write(draft, "new", folder=False)
+  assert sorted(os.listdir(here)) == sorted([living, elsewhere, "run"])

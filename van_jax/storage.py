@@ -2,12 +2,14 @@
 
 import contextlib
 import errno
+import json
 import os
 import pathlib
 import re
 import socket
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from etils import epath
 
@@ -68,6 +70,19 @@ def check_writable(
       f"{name}={path} cannot be written: {nearest} is not a folder that you "
       f"may write to ({reason}); name a place in one that is."
     ) from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+  """Returns what a JSON file holds.
+
+  Raises:
+    OSError: when it cannot be read.
+    ValueError: when it is no JSON, or nested deeper than Python can follow.
+  """
+  try:
+    return json.loads(absolute(path).read_text(encoding="utf-8"))
+  except RecursionError as error:
+    raise ValueError("it is nested too deep") from error
 
 
 @contextlib.contextmanager
@@ -147,7 +162,7 @@ def remove_leftovers(folder: epath.Path, name: str | None = None) -> None:
     folder: a local one; of others it is not known who lives.
     name: of the file or folder that the drafts were of; None for all.
   """
-  if "://" in os.fspath(folder) or not folder.is_dir():
+  if is_remote(folder) or not folder.is_dir():
     return
   for path in folder.iterdir():
     found = _DRAFT.fullmatch(path.name)

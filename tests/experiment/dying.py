@@ -3,17 +3,20 @@
 python dying.py POINT --config=... --workdir=...
 
 POINT is one of kill-after-step=N (which waits for the checkpoint of the step
-before, if there is any), kill-while-writing=N, and terminate-after-step=N.
+before, if there is any), kill-while-writing=N, terminate-after-step=N, and
+remove-after-step=N, which removes the workdir instead.
 """
 
 import itertools
 import os
 import pathlib
 import runpy
+import shutil
 import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
@@ -26,17 +29,17 @@ def die(number: int) -> None:
   os.kill(os.getpid(), number)
 
 
-def after_step(step: int, number: int) -> None:
-  """Dies when a step is done and logged, before it is saved."""
+def after_step(step: int, happens: Callable[[], None]) -> None:
+  """Has something happen when a step is done and logged, before it is saved."""
   report = progress.Progress.report
 
-  def report_and_die(self, current):
+  def report_and_more(self, current):
     scalars = report(self, current)
     if current == step:
-      die(number)
+      happens()
     return scalars
 
-  setattr(progress.Progress, "report", report_and_die)  # noqa: B010
+  setattr(progress.Progress, "report", report_and_more)  # noqa: B010
 
 
 def while_writing(checkpoints: pathlib.Path, step: int) -> None:
@@ -55,13 +58,17 @@ def while_writing(checkpoints: pathlib.Path, step: int) -> None:
 def main() -> None:
   """Arms the trap, then runs train.py with the arguments that are left."""
   kind, step = sys.argv.pop(1).split("=")
-  workdir = next(a for a in sys.argv if a.startswith("--workdir="))
+  flag = next(a for a in sys.argv if a.startswith("--workdir="))
+  workdir = pathlib.Path(flag.partition("=")[2])
   if kind == "kill-while-writing":
-    folder = pathlib.Path(workdir.partition("=")[2]) / "checkpoints"
-    while_writing(folder, int(step))
+    while_writing(workdir / "checkpoints", int(step))
   else:
-    kill = kind == "kill-after-step"
-    after_step(int(step), signal.SIGKILL if kill else signal.SIGTERM)
+    happens = {
+      "kill-after-step": lambda: die(signal.SIGKILL),
+      "terminate-after-step": lambda: die(signal.SIGTERM),
+      "remove-after-step": lambda: shutil.rmtree(workdir),
+    }[kind]
+    after_step(int(step), happens)
   runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
 
 

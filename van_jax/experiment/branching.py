@@ -131,7 +131,7 @@ def _parse(given: str) -> tuple[str, str]:
 def _read(path: Any) -> Origin | None:
   """Returns what `record` has written; None where it has not."""
   try:
-    return Origin(**json.loads(path.read_text()))
+    return Origin(**storage.read_json(path))
   except FileNotFoundError:
     return None
   except (ValueError, TypeError) as error:

@@ -3,20 +3,19 @@
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from absl import logging
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, errors, parallel, storage, tasks
-from van_jax.evaluation import evaluator
+from van_jax import data, parallel, storage, tasks
 from van_jax.experiment import (
   branching,
   changed_arithmetic,
   classes,
   config_check,
+  exporting,
   misfits,
   out_of_memory,
   parts,
@@ -25,14 +24,15 @@ from van_jax.experiment import (
   sections,
   start,
   summary,
+  validation,
 )
 from van_jax.experiment.sections import Config
 from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   class_names,
-  history as history_lib,
   interruption,
+  metrics,
   profiling,
   progress as progress_lib,
   workdir as workdir_lib,
@@ -111,11 +111,19 @@ def train(
     plain,
     start_over=start_over,
     before_claim=lambda: branching.record(folder, origin),
-  ):
+  ) as check_ours:
     if jax.process_index() == 0:
       class_names.write(folder, source.class_names)
     return _train(
-      config, folder, task, source, recipe, mesh, first, origin is not None
+      config,
+      folder,
+      task,
+      source,
+      recipe,
+      mesh,
+      first,
+      is_branch=origin is not None,
+      check_ours=check_ours,
     )
 
 
@@ -127,7 +135,9 @@ def _train(
   recipe: parts.Recipe,
   mesh: jax.sharding.Mesh,
   first: TrainState | None,
+  *,
   is_branch: bool,
+  check_ours: Callable[[], None],
 ) -> Scores:
   """Does what `train` says, with input that has been checked.
 
@@ -140,26 +150,20 @@ def _train(
     mesh: of the devices.
     first: to start from; None for the last checkpoint's.
     is_branch: whether the run began with the state of another.
+    check_ours: raises UserError when another run has the folder by now.
   """
-  evaluate = _evaluation(config, recipe.model, task, source, mesh)
+  evaluate = validation.scorer(config, recipe.model, task, source, mesh)
   checkpointer = _checkpointer(config, workdir, task)
   with (
     interruption.watch() as interrupted,  # Until all is on disk.
     contextlib.closing(checkpointer),
-    _metric_writer(workdir) as writer,
-    profiling.trace_window(
-      workdir,
-      first_step=config.logging.profile_first_step,
-      num_steps=config.logging.profile_steps,
-    ) as observe,
   ):
     state = first
     if state is None:
       state = start.last_state(config, recipe, mesh, checkpointer)
-    first_step = int(state.step)
     summary.log(config, recipe, source, state, workdir)
     progress = progress_lib.Progress(
-      first_step=first_step,
+      first_step=int(state.step),
       total_steps=recipe.total_steps,
       batch_size=config.batch_size,
     )
@@ -170,44 +174,80 @@ def _train(
       interrupted=interrupted,
       paused=progress.paused,
     )
-    history = history_lib.HistoryWriter(workdir, last_step=first_step)
-
-    def write(step, scalars):
-      writer.write_scalars(step, scalars)
-      history.write(step, scalars)
-
-    def save(step, current, scores):
-      writer.flush()  # Or a kill would leave a gap before the checkpoint.
-      history.flush()
-      checkpointer.save(step, current, scores)
-
-    unscored = first_step > 0 and checkpointer.scores(first_step) is None
-    batches = parts.train_batches(config, source, first_step)
+    batches = parts.train_batches(config, source, int(state.step))
     with out_of_memory.in_training(config, lambda: step.memory):
-      state, scores = loop.run(
+      state, scores = _run(
+        config,
+        workdir,
         state,
-        total_steps=recipe.total_steps,
+        recipe,
+        checkpointer,
+        check_ours,
         train_step=step,
         batches=parallel.prefetch(batches, mesh),
-        write=write,
         evaluate=evaluate,
-        save=save,
-        add_scores=checkpointer.add_scores if unscored else None,
         interrupted=interrupted,
-        observe=observe,
         progress=progress,
-        log_every_steps=config.logging.every_steps or _NEVER,
-        eval_every_steps=_steps(
-          config.evaluation.every_epochs, recipe.epoch_steps
-        ),
-        save_every_steps=_steps(
-          config.checkpoint.every_epochs, recipe.epoch_steps
-        ),
       )
   scores = scores or evaluate(state)
+  check_ours()
   if jax.process_index() == 0:
-    _export(config, workdir, recipe.model, state, task, source, scores)
+    exporting.export(config, workdir, recipe.model, state, task, source, scores)
   return scores
+
+
+def _run(
+  config: Config,
+  workdir: epath.Path,
+  state: TrainState,
+  recipe: parts.Recipe,
+  checkpointer: checkpoint_lib.Checkpointer,
+  check_ours: Callable[[], None],
+  **passed: Any,
+) -> tuple[TrainState, Scores | None]:
+  """Runs the loop, with what it writes and how often.
+
+  Args:
+    config: of the run.
+    workdir: its folder.
+    state: to go on from; donated.
+    recipe: of the run.
+    checkpointer: of its states.
+    check_ours: as of `_train`.
+    **passed: to `loop.run` as it is.
+  """
+  first_step = int(state.step)
+  unscored = first_step > 0 and checkpointer.scores(first_step) is None
+  with (
+    metrics.opened(workdir, last_step=first_step) as writer,
+    profiling.trace_window(
+      workdir,
+      first_step=config.logging.profile_first_step,
+      num_steps=config.logging.profile_steps,
+    ) as observe,
+  ):
+
+    def save(step, current, scores):
+      check_ours()
+      writer.flush()
+      checkpointer.save(step, current, scores)
+
+    return loop.run(
+      state,
+      total_steps=recipe.total_steps,
+      write=writer.write,
+      save=save,
+      add_scores=checkpointer.add_scores if unscored else None,
+      observe=observe,
+      log_every_steps=config.logging.every_steps or _NEVER,
+      eval_every_steps=_steps(
+        config.evaluation.every_epochs, recipe.epoch_steps
+      ),
+      save_every_steps=_steps(
+        config.checkpoint.every_epochs, recipe.epoch_steps
+      ),
+      **passed,
+    )
 
 
 def _checkpointer(
@@ -227,73 +267,3 @@ def _steps(epochs: float | None, steps_per_epoch: int) -> int:
   if epochs is None or epochs == math.inf:
     return _NEVER
   return max(round(epochs * steps_per_epoch), 1)
-
-
-def _evaluation(
-  config: Config,
-  model: Any,
-  task: tasks.Task,
-  source: data.Source,
-  mesh: jax.sharding.Mesh,
-) -> Callable[[TrainState], Scores]:
-  """Returns the function that scores a state."""
-  preprocessing = sections.build(config, "preprocessing")
-  eval_step = parts.eval_step(model, task, mesh)
-  batches = parts.eval_batches(config, source, preprocessing)
-
-  def evaluate(state):
-    variables = state.variables(averaged=config.evaluation.averaged_weights)
-    device_batches = parallel.prefetch(batches, mesh)
-    with out_of_memory.in_evaluation(config):
-      scores = parts.summary(
-        evaluator.evaluate(eval_step, variables, device_batches, task.scores)
-      )
-    if task.best not in scores:
-      raise errors.UserError(
-        f"task.best={task.best!r} must be a number among the task's scores, "
-        f"{', '.join(scores)}; checkpoints are kept by it."
-      )
-    return scores
-
-  return evaluate
-
-
-@contextlib.contextmanager
-def _metric_writer(workdir: epath.Path) -> Iterator[Any]:
-  """Yields clu's writer of scalars: to TensorBoard and to the log."""
-  from clu import metric_writers  # Imports TensorFlow: seconds.
-
-  writer = metric_writers.create_default_writer(
-    workdir, just_logging=jax.process_index() > 0
-  )
-
-  with contextlib.closing(writer):
-    yield writer
-
-
-def _export(
-  config: Config,
-  workdir: epath.Path,
-  model: Any,
-  state: TrainState,
-  task: tasks.Task,
-  source: data.Source,
-  scores: Scores,
-) -> None:
-  """Writes the bundle of a finished run."""
-  bundle_lib.save_bundle(
-    workdir / "bundle",
-    model=model,
-    variables=state.variables(averaged=config.evaluation.averaged_weights),
-    preprocessing=sections.build(config, "preprocessing"),
-    labels=None if task.classes is None else source.class_names,
-    task=config.task.name,
-    source={
-      "format": "van_jax training run",
-      "config": config.to_dict(),
-      "step": int(state.step),
-      task.best: scores[task.best],
-    },
-    overwrite=True,  # Of an earlier export of this same run.
-  )
-  logging.info("Bundle written to %s", workdir / "bundle")

@@ -35,12 +35,7 @@ _BUILT_IN = {
   MMPRETRAIN: ("lka",),
   HUGGINGFACE: ("lka",),
 }
-_OFFICIAL_NAMES = {
-  "van_b0": "van_tiny",
-  "van_b1": "van_small",
-  "van_b2": "van_base",
-  "van_b3": "van_large",
-}
+_OFFICIAL_NAMES = {name: theirs for theirs, name in models.ALIASES.items()}
 _HUGGINGFACE_FILES = (
   "model.safetensors",
   hugging_face.CONFIG,

@@ -8,6 +8,7 @@ from van_jax.models.folding import fold_batch_norm
 from van_jax.models.shapes import variable_shapes
 from van_jax.models.van import VAN
 from van_jax.models.variants import (
+  ALIASES,
   VARIANTS,
   Variant,
   architecture,
@@ -18,6 +19,7 @@ from van_jax.models.variants import (
 )
 
 __all__ = [
+  "ALIASES",
   "ATTENTIONS",
   "VAN",
   "VARIANTS",

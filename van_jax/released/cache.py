@@ -53,7 +53,7 @@ def folder(given: str | os.PathLike[str] | None = None) -> pathlib.Path:
   """
   chosen = given or os.environ.get(VARIABLE) or _default()
   path = storage.absolute(chosen)
-  if "://" in os.fspath(path):
+  if storage.is_remote(path):
     raise errors.UserError(
       f"the cache {chosen} must be a local folder; name one with {VARIABLE}, "
       "or the cache option."
@@ -90,9 +90,9 @@ def partial(path: pathlib.Path) -> pathlib.Path:
 def read_record(path: pathlib.Path) -> Record | None:
   """Returns what is known of the file that is, or was, at a path."""
   try:
-    fields = json.loads(_record_path(path).read_text("utf-8"))
+    fields = storage.read_json(_record_path(path))
     return Record(**{**fields, "sha256": bytes.fromhex(fields["sha256"]).hex()})
-  except (OSError, ValueError, KeyError, TypeError, RecursionError):
+  except (OSError, ValueError, KeyError, TypeError):
     return None
 
 

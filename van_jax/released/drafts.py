@@ -4,6 +4,8 @@ import json
 import pathlib
 from typing import Any
 
+from van_jax import storage
+
 
 def size(path: pathlib.Path) -> int:
   """Returns the bytes that are there."""
@@ -30,8 +32,8 @@ def keep_version(draft: pathlib.Path, response: Any) -> None:
 def version(draft: pathlib.Path) -> str:
   """Returns it, as If-Range wants it; "" where none was told."""
   try:
-    tag = json.loads(_version_path(draft).read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError):
+    tag = storage.read_json(_version_path(draft))
+  except (OSError, ValueError):
     return ""
   fine = isinstance(tag, str) and tag.isprintable() and tag.isascii()
   return tag if fine else ""

@@ -1,9 +1,8 @@
 """Which file of a Hugging Face repository holds the weights."""
 
-import json
 import pathlib
 
-from van_jax import errors
+from van_jax import errors, storage
 from van_jax.released import addresses, fetch
 from van_jax.released.addresses import Address
 
@@ -50,9 +49,9 @@ def _choose(
 ) -> str:
   listing = fetch.fetch_listing(repository, folder)
   try:
-    fields = json.loads(listing.read_text(encoding="utf-8"))
+    fields = storage.read_json(listing)
     files = [str(entry["rfilename"]) for entry in fields["siblings"]]
-  except (ValueError, KeyError, TypeError, RecursionError) as error:
+  except (ValueError, KeyError, TypeError) as error:
     listing.unlink()
     raise errors.UserError(
       f"{text}: the hub's answer is no list of files; name the file, "

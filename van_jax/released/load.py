@@ -83,7 +83,7 @@ def _is_path(text: str) -> bool:
   """Returns whether a text is a path, and not a name or an address."""
   if addresses.is_address(text):
     return False
-  if "://" in text:
+  if storage.is_remote(text):
     return True
   known = table.find(text) is not None
   if storage.absolute(text).exists():

@@ -8,6 +8,8 @@ PaddleClas's list of models.
 import dataclasses
 import difflib
 
+from van_jax import models
+
 _OPENMMLAB = "https://download.openmmlab.com/mmclassification/v0/van"
 _HUB = "hf://Visual-Attention-Network"
 _PADDLE = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph"
@@ -111,18 +113,12 @@ DEFAULTS = {
   "van_b3": "van_b3.openmmlab",
   "van_b4": "van_b4.openmmlab",
 }
-_ALIASES = {
-  "van_tiny": "van_b0",
-  "van_small": "van_b1",
-  "van_base": "van_b2",
-  "van_large": "van_b3",
-}
 
 
 def find(name: str) -> tuple[str, Row] | None:
   """Returns the full name and the row that a name stands for, if any."""
   variant, dot, source = name.partition(".")
-  name = f"{_ALIASES.get(variant, variant)}{dot}{source}"
+  name = f"{models.ALIASES.get(variant, variant)}{dot}{source}"
   name = DEFAULTS.get(name, name)
   return (name, ROWS[name]) if name in ROWS else None
 

@@ -133,6 +133,7 @@ def test_severities_of_all_corruptions_are_scored_as_stored(scored, suites):
     ({}, 32, 32),
     ({"preprocessing.image_size": 36}, 36, 36),
     ({"preprocessing.resize_size": 40}, 32, 40),
+    ({"preprocessing.crop_pct": 0.8}, 32, 40),
   ],
 )
 def test_corruptions_are_resized_only_to_the_networks_size(

@@ -1,10 +1,11 @@
 """One run at a time in a workdir."""
 
 import os
+import shutil
 
 import pytest
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.training.run import lock
 
 
@@ -34,3 +35,43 @@ def test_a_lease_that_is_renewed_refuses_and_a_silent_one_does_not(
   (folder / lock.NAME).write_text('{"nonce": "of a dead one"}')
   with lock._leased(folder):
     pass
+
+
+def test_a_folder_that_cannot_be_locked_is_refused_in_every_process(tmp_path):
+  (tmp_path / lock.NAME).mkdir()  # An OSError would end the first one alone.
+  with (
+    pytest.raises(errors.UserError, match="cannot be locked"),
+    lock.held(tmp_path),
+  ):
+    pass
+
+
+def test_a_lease_that_another_run_took_over_stops_this_one(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(storage, "is_remote", lambda path: True)
+  with lock.held(tmp_path) as check:
+    check()
+    (tmp_path / lock.NAME).write_text('{"nonce": "of another"}')
+    with pytest.raises(errors.UserError, match="taken over by another run"):
+      check()
+  # It is the other's still.
+  assert "of another" in (tmp_path / lock.NAME).read_text()
+
+
+def test_a_store_that_fails_for_a_while_stops_nothing(tmp_path, monkeypatch):
+  monkeypatch.setattr(storage, "is_remote", lambda path: True)
+  with lock.held(tmp_path) as check:
+    (tmp_path / lock.NAME).write_text("")
+    check()
+
+
+def test_a_folder_that_was_removed_and_is_anothers_stops_this_run(tmp_path):
+  folder = tmp_path / "run"
+  with lock.held(folder) as check:
+    check()
+    shutil.rmtree(folder)
+    with lock.held(folder) as check_other:
+      check_other()
+      with pytest.raises(errors.UserError, match="or its folder removed"):
+        check()

@@ -1,10 +1,12 @@
 """The run's folder: who owns it, and how it is set aside."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
-from van_jax.training.run import workdir
+from van_jax.training.run import lock, workdir
 
 CONFIG = {
   "seed": 0,
@@ -100,6 +102,24 @@ def test_a_config_of_another_kind_is_damage(claimed, text):
     workdir.read_config(claimed)
 
 
+def test_a_config_that_is_a_folder_is_one_line(claimed):
+  (claimed / workdir.CONFIG).unlink()
+  (claimed / workdir.CONFIG).mkdir()
+  with pytest.raises(ValueError, match=r"config\.json cannot be read \(Is a"):
+    workdir.read_config(claimed)
+
+
+def test_what_a_killed_start_left_is_removed_by_the_next(claimed):
+  process = subprocess.Popen([sys.executable, "-c", ""])
+  process.wait()
+  for name in (workdir.CONFIG, "bundle"):
+    (claimed / f".{name}.{process.pid}.incomplete").write_text("half")
+  with workdir.opened(claimed, CONFIG, start_over=False):
+    pass
+  left = sorted(path.name for path in claimed.iterdir())
+  assert left == [lock.NAME, workdir.CONFIG]
+
+
 def edit(folder, **changes):
   """Changes fields of a folder's config.json; None removes one."""
   path = folder / workdir.CONFIG
@@ -152,3 +172,16 @@ def test_set_aside_keeps_everything_under_the_next_free_name(claimed):
 def test_setting_aside_nothing_does_nothing(tmp_path):
   workdir.set_aside(tmp_path / "new")
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_finds_all_set_aside_still_waits_for_the_first(
+  tmp_path, monkeypatch
+):
+  points = []  # Where all processes must meet, or none goes on.
+  monkeypatch.setattr(workdir.jax, "process_index", lambda: 1)
+  monkeypatch.setattr(
+    workdir.multihost_utils, "sync_global_devices", points.append
+  )
+  with workdir.opened(tmp_path, CONFIG, start_over=True):
+    pass
+  assert points == ["set aside", "workdir"]

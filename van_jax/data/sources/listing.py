@@ -34,22 +34,17 @@ class Images(NamedTuple):
   others: list[str]
 
 
-def is_remote(path: str) -> bool:
-  """Says whether a path is for TensorFlow's file systems alone."""
-  return "://" in path
-
-
 def absolute(path: str) -> str:
   """Returns a local path made absolute, a remote one as it is.
 
   TensorFlow has file systems (ram://, hdfs://) that `storage` knows not.
   """
-  return path if is_remote(path) else os.fspath(storage.absolute(path))
+  return path if storage.is_remote(path) else os.fspath(storage.absolute(path))
 
 
 def is_folder(path: str) -> bool:
   """Says whether `path` is a folder."""
-  if not is_remote(path):
+  if not storage.is_remote(path):
     return os.path.isdir(path)
   try:
     return tf.io.gfile.isdir(path)
@@ -59,7 +54,7 @@ def is_folder(path: str) -> bool:
 
 def folders(path: str) -> list[str]:
   """Returns the names of the folders in a folder, sorted, without .hidden."""
-  if is_remote(path):
+  if storage.is_remote(path):
     # Object stores mark folders by a slash and save us a question for each.
     names = [
       name.rstrip("/")
@@ -73,7 +68,7 @@ def folders(path: str) -> list[str]:
 
 def files(path: str) -> list[str]:
   """Returns the names of what is no folder in a folder, without .hidden."""
-  if is_remote(path):
+  if storage.is_remote(path):
     names = [
       name
       for name in _remote_names(path)
@@ -91,7 +86,7 @@ def files(path: str) -> list[str]:
 def images(path: str) -> Images:
   """Returns the files of a folder, and of the folders in it."""
   found = Images([], [])
-  if is_remote(path):
+  if storage.is_remote(path):
     _add_remote(path, "", found)
   else:
     _add_local(path, "", (os.path.realpath(path),), found)
@@ -100,7 +95,7 @@ def images(path: str) -> Images:
 
 def images_of_each(paths: list[str]) -> Iterator[Images]:
   """Returns what `images` does, for folder after folder."""
-  if not paths or not is_remote(paths[0]):
+  if not paths or not storage.is_remote(paths[0]):
     return map(images, paths)
   with futures.ThreadPoolExecutor(_REQUESTS) as executor:
     return executor.map(images, paths)

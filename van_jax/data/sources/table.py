@@ -21,9 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from van_jax import errors
+from van_jax import errors, storage
 from van_jax.data import formats
-from van_jax.data.sources import listing
 from van_jax.data.tensorflow import tf
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -171,7 +170,7 @@ def _root(path: str, directory: str, first: _Row) -> str:
 
 def _text(path: str) -> str:
   try:
-    if listing.is_remote(path):
+    if storage.is_remote(path):
       with tf.io.gfile.GFile(path, "rb") as file:
         return file.read().decode("utf-8-sig")
     with open(path, "rb") as file:
@@ -187,7 +186,7 @@ def _text(path: str) -> str:
 
 
 def _is_file(path: str) -> bool:
-  if not listing.is_remote(path):
+  if not storage.is_remote(path):
     return os.path.isfile(path)
   return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
 

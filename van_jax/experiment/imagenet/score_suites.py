@@ -152,6 +152,8 @@ def as_stored(
   for name in ("resize_mode", "resize_size"):
     if f"preprocessing.{name}" in overridden:
       del changes[name]
+  if "preprocessing.crop_pct" in overridden:  # By timm's name.
+    changes.pop("resize_size", None)
   return dataclasses.replace(own, **changes)
 
 

@@ -1,9 +1,8 @@
 """Hugging Face's folders: one file of weights, or an index and its shards."""
 
-import json
 import pathlib
 
-from van_jax import errors
+from van_jax import errors, storage
 from van_jax.interop.readers import excerpts
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -42,11 +41,9 @@ def listed(index: pathlib.Path) -> tuple[pathlib.Path, ...]:
   try:
     if index.stat().st_size > _MAX_INDEX:
       raise ValueError("it is too long")
-    files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    files = storage.read_json(index)["weight_map"]
     names = sorted(set(files.values()))
-  except (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
-  ) as error:  # fmt: skip
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise errors.UserError(
       f"{index} must be an index of shards, with a weight_map: "
       f"{excerpts.excerpt(str(error))}; fetch it again."

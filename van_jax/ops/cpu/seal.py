@@ -62,7 +62,7 @@ def _read(folder: pathlib.Path) -> dict[str, Any]:
   """Returns the seal; nothing if it is missing or damaged itself."""
   try:
     sealed = json.loads((folder / _NAME).read_text())
-  except (OSError, ValueError):
+  except (OSError, ValueError, RecursionError):
     return {}
   return sealed if isinstance(sealed, dict) else {}
 

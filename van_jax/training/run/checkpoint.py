@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import json
 import math
 import os
@@ -156,21 +157,26 @@ class Checkpointer:
 
     Orbax would make it again: a folder that nobody's config belongs to.
     """
-    if self._directory.is_dir():
-      return
-    self._failed = True
-    raise CheckpointError(
+    if not self._directory.is_dir():
+      self._failed = True
+      raise self._removed()
+
+  def _removed(self) -> CheckpointError:
+    return CheckpointError(
       f"{self._directory} was removed while the run was writing to it, and "
       "its checkpoints are gone; run the same command to start anew."
     )
 
   def _unwritable(self, error: Exception) -> CheckpointError:
     self._failed = True
-    self._check_still_there()
+    there = steps(self._directory)
+    missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
+    if not there and any(word in str(error) for word in missing):
+      return self._removed()  # In the midst of a save, which makes parts anew.
     reason = storage.lack_of_space(error) or restoring.reason(error)
     return CheckpointError(
       f"A checkpoint could not be written to {self._directory}: {reason}. "
-      f"Finished checkpoints are kept: steps {steps(self._directory)}. Free "
+      f"Finished checkpoints are kept: steps {there}. Free "
       "space or mend the folder, and run the same command to go on from the "
       "last of them, or anew if there is none."
     )

@@ -35,8 +35,8 @@ def read(workdir: str | os.PathLike[str]) -> tuple[str, ...] | None:
   if not path.exists():
     return None
   try:
-    names = json.loads(path.read_text(encoding="utf-8"))
-  except (OSError, ValueError, RecursionError) as error:
+    names = storage.read_json(path)
+  except (OSError, ValueError) as error:
     raise _damaged(path, str(error)) from error
   if not isinstance(names, list) or not all(isinstance(n, str) for n in names):
     raise _damaged(path, "it is no list of names")

@@ -1,13 +1,11 @@
 """Damage that keeps a folder of checkpoints from being opened: set aside."""
 
-import json
-from typing import Any
-
 import jax
 from absl import logging
 from etils import epath
 from jax.experimental import multihost_utils
 
+from van_jax import storage
 from van_jax.training.run import scores as scores_lib
 
 _METADATA = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint; may be missing.
@@ -86,10 +84,10 @@ def _scores_damage(checkpoint: epath.Path) -> str:
 def _is_described(checkpoint: epath.Path) -> bool:
   """Returns whether Orbax's description is missing or as it writes them."""
   try:
-    metadata: Any = json.loads((checkpoint / _METADATA).read_text())
+    metadata = storage.read_json(checkpoint / _METADATA)
   except FileNotFoundError:
     return True
-  except (OSError, ValueError, RecursionError):
+  except (OSError, ValueError):
     return False
   return isinstance(metadata, dict) and all(
     isinstance(metadata.get(name), kind | None)

@@ -75,7 +75,7 @@ class HistoryWriter:
     found = _parsed(self._path.read_bytes()) if self._path.exists() else []
     self._lines = [line for line in found if line[_STEP] <= last_step]
     # An object store cannot append: there, all is written at each flush.
-    self._appends = "://" not in os.fspath(self._path)
+    self._appends = not storage.is_remote(self._path)
     self._start = self._end = 0  # Of the last line, in bytes.
     self._rewrite()
 

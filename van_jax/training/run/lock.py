@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -24,8 +24,12 @@ _PATIENCE_SECONDS = 70.0  # Without any, their writer is dead.
 
 
 @contextlib.contextmanager
-def held(workdir: str | os.PathLike[str]) -> Iterator[None]:
+def held(workdir: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
   """Keeps every other run out of a folder while the context lasts.
+
+  It yields a function that all processes of the run call before they write
+  what another run must not find: it raises UserError when one has the folder
+  by now, because this one was halted for a minute, or its folder removed.
 
   On a file system the kernel holds the lock, and lets it go however the
   process ends. An object store (gs://) has none: there, a file that its owner
@@ -41,24 +45,45 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[None]:
   """
   folder = storage.absolute(workdir)
   lock = contextlib.ExitStack()
-  refusal = ""
+  refusal, is_ours = "", _always
   if jax.process_index() == 0:
     try:
       folder.mkdir(parents=True, exist_ok=True)
-      remote = "://" in os.fspath(folder)
-      lock.enter_context((_leased if remote else _locked)(folder))
+      held_by = _leased if storage.is_remote(folder) else _locked
+      is_ours = lock.enter_context(held_by(folder))
     except errors.UserError as error:
       refusal = str(error)
-  refused = multihost_utils.broadcast_one_to_all(np.int32(bool(refusal)))
-  if int(refused):
+    except OSError as error:  # Or the other processes would wait for ever.
+      refusal = (
+        f"workdir={workdir} cannot be locked: {error.strerror or error}; mend "
+        "that, or name another folder."
+      )
+  if _first_says(bool(refusal)):
     raise errors.UserError(refusal or f"another run has workdir={workdir}.")
+
+  def check():
+    if not _first_says(is_ours()):
+      raise errors.UserError(
+        f"workdir={workdir} was taken over by another run while this one was "
+        "halted, or its folder removed; this one stops, and writes no more."
+      )
+
   with lock:
-    yield
+    yield check
+
+
+def _first_says(answer: bool) -> bool:
+  """Returns the first process's answer, in all of them."""
+  return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
+
+
+def _always() -> bool:
+  return True
 
 
 @contextlib.contextmanager
-def _locked(folder: epath.Path) -> Iterator[None]:
-  """Holds the kernel's lock on a file of a folder."""
+def _locked(folder: epath.Path) -> Iterator[Callable[[], bool]]:
+  """Holds the kernel's lock on a file of a folder; says whether it is there."""
   import fcntl  # POSIX has it.
 
   path = folder / NAME
@@ -76,15 +101,22 @@ def _locked(folder: epath.Path) -> Iterator[None]:
     file.truncate(0)
     file.write(json.dumps(_owner()).encode())
     file.flush()
+
+    def is_ours():  # A file that is gone is nobody's.
+      try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+      except OSError:
+        return True
+
     try:
-      yield
+      yield is_ours
     finally:  # Its content would outlive the lock.
       file.truncate(0)
 
 
 @contextlib.contextmanager
-def _leased(folder: epath.Path) -> Iterator[None]:
-  """Holds a file that is written again and again."""
+def _leased(folder: epath.Path) -> Iterator[Callable[[], bool]]:
+  """Holds a file that is written again and again; says whether it is ours."""
   path = folder / NAME
   _wait_for_silence(folder, path)
   owner, stopped = _owner(), threading.Event()
@@ -92,14 +124,16 @@ def _leased(folder: epath.Path) -> Iterator[None]:
   def beat(count: int):
     path.write_text(json.dumps({**owner, "beat": count}))
 
+  def is_ours():  # So is one that cannot be read for a while.
+    return _read(path).get("nonce", owner["nonce"]) == owner["nonce"]
+
   def keep_beating():
     count = 0
     while not stopped.wait(_BEAT_SECONDS):
       count += 1
       try:
-        if _read(path).get("nonce", owner["nonce"]) != owner["nonce"]:
-          logging.error("Another run has taken over %s; stop this one.", folder)
-          return
+        if not is_ours():
+          return  # The next check says so.
         beat(count)
       except Exception as error:  # A store may fail for a while.
         logging.warning("%s cannot be renewed: %s.", path, error)
@@ -108,7 +142,7 @@ def _leased(folder: epath.Path) -> Iterator[None]:
   beating = threading.Thread(target=keep_beating, daemon=True)
   beating.start()
   try:
-    yield
+    yield is_ours
   finally:
     stopped.set()
     beating.join(_BEAT_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import errors
+from van_jax import errors, storage
 
 ITEM = "metrics"  # Orbax's name of them, folder and file.
 CHECKSUM = "scores_crc32"  # In the checkpoint's fingerprint.
@@ -38,8 +38,8 @@ def read(checkpoint: epath.Path) -> Scores | None:
   if not (checkpoint / ITEM).exists():
     return None
   try:
-    scores = json.loads(path.read_text())
-  except (OSError, ValueError, RecursionError) as error:
+    scores = storage.read_json(path)
+  except (OSError, ValueError) as error:
     raise DamagedScoresError(
       _damage(path, f"it is not JSON: {error}")
     ) from error
@@ -65,7 +65,7 @@ def _are_scores(scores: Any) -> bool:
 def _saved_checksum(checkpoint: epath.Path, default: int) -> Any:
   """Returns what was saved; the default of old or damaged fingerprints."""
   try:
-    saved = json.loads((checkpoint / _FINGERPRINT).read_text())
-  except (OSError, ValueError, RecursionError):
+    saved = storage.read_json(checkpoint / _FINGERPRINT)
+  except (OSError, ValueError):
     return default  # Whoever restores the state will find that.
   return saved.get(CHECKSUM, default) if isinstance(saved, dict) else default

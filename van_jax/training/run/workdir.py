@@ -132,10 +132,11 @@ def opened(
   *,
   start_over: bool,
   before_claim: Callable[[], None] = lambda: None,
-) -> Iterator[epath.Path]:
-  """Yields the folder, locked and claimed; all processes of a run call this.
+) -> Iterator[Callable[[], None]]:
+  """Has the folder locked and claimed; all processes of a run call this.
 
-  What a killed process left half written in it is removed.
+  What a killed process left half written in it is removed. Yielded is
+  `lock.held`'s function, to be called before what is written for good.
 
   Args:
     workdir: the run's folder, checked by `check_owner` unless starting over.
@@ -149,17 +150,21 @@ def opened(
   folder = storage.absolute(workdir)
   if start_over:
     with lock.held(folder):
-      if any(path.name != lock.NAME for path in folder.iterdir()):
-        if jax.process_index() == 0:
-          set_aside(folder)
-        multihost_utils.sync_global_devices("set aside")
-  with lock.held(folder):
+      # The first process alone looks: another might look when it has renamed.
+      if jax.process_index() == 0 and _has_more_than_lock(folder):
+        set_aside(folder)
+      multihost_utils.sync_global_devices("set aside")
+  with lock.held(folder) as check:
     if jax.process_index() == 0:
       storage.remove_leftovers(folder)
       before_claim()
       claim(folder, config)
     multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
-    yield folder
+    yield check
+
+
+def _has_more_than_lock(folder: epath.Path) -> bool:
+  return any(path.name != lock.NAME for path in folder.iterdir())
 
 
 def _is_shallow(config: Any) -> bool:

@@ -1,0 +1,52 @@
+"""The bundle that a finished run leaves in its workdir."""
+
+from typing import Any
+
+from absl import logging
+from etils import epath
+
+from van_jax import bundle as bundle_lib, data, tasks
+from van_jax.experiment import sections
+from van_jax.experiment.sections import Config
+from van_jax.training.state import TrainState
+
+FOLDER = "bundle"
+
+
+def export(
+  config: Config,
+  workdir: epath.Path,
+  model: Any,
+  state: TrainState,
+  task: tasks.Task,
+  source: data.Source,
+  scores: dict[str, Any],
+) -> None:
+  """Writes the bundle; one of an earlier end of this run is replaced.
+
+  Args:
+    config: of the run.
+    workdir: its folder.
+    model: that was trained.
+    state: the last; its averages are taken if config.evaluation says so.
+    task: of the run.
+    source: its data, whose class names become the labels.
+    scores: of these weights; the task's best one is kept with them.
+  """
+  path = workdir / FOLDER
+  bundle_lib.save_bundle(
+    path,
+    model=model,
+    variables=state.variables(averaged=config.evaluation.averaged_weights),
+    preprocessing=sections.build(config, "preprocessing"),
+    labels=None if task.classes is None else source.class_names,
+    task=config.task.name,
+    source={
+      "format": "van_jax training run",
+      "config": config.to_dict(),
+      "step": int(state.step),
+      task.best: scores[task.best],
+    },
+    overwrite=True,
+  )
+  logging.info("Bundle written to %s", path)
