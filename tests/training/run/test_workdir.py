@@ -94,7 +94,15 @@ def test_a_damaged_config_is_named(claimed):
 
 
 @pytest.mark.parametrize(
-  "text", ["[1]", "5", "[" * 100_000, '{"format_version": "two"}']
+  "text",
+  [
+    "[1]",
+    "5",
+    "[" * 100_000,
+    '{"a":' * 100_000 + "1" + "}" * 100_000,
+    '{"format_version": "two"}',
+    '{"format_version": Infinity}',
+  ],
 )
 def test_a_config_of_another_kind_is_damage(claimed, text):
   (claimed / workdir.CONFIG).write_text(text)

@@ -111,7 +111,7 @@ def read_config(workdir: str | os.PathLike[str]) -> dict[str, Any]:
       f"{path} cannot be read ({error.strerror}); name another workdir, or "
       "pass --start_over."
     ) from error
-  except (ValueError, TypeError, RecursionError) as error:
+  except (ValueError, TypeError, OverflowError, RecursionError) as error:
     deep = isinstance(error, RecursionError)
     raise errors.UserError(
       f"{path} is damaged ({'it is nested too deep' if deep else error}); name "
