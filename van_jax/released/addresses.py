@@ -174,6 +174,8 @@ def without_secrets(url: str) -> str:
 def _endpoint() -> str:
   """Returns where the hub is; HF_ENDPOINT names a mirror, as for others."""
   endpoint = os.environ.get("HF_ENDPOINT", "").strip().rstrip("/")
+  if endpoint:  # Which the token is sent to.
+    check(endpoint, endpoint)
   return endpoint or "https://huggingface.co"
 
 
