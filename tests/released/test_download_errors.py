@@ -211,5 +211,7 @@ def test_a_cut_answer_leaves_what_came_for_the_next_start(server, refused):
 def test_a_hub_that_anybody_on_the_way_could_be_gets_no_token(monkeypatch):
   monkeypatch.setenv("HF_TOKEN", "secret")
   monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example")
-  with pytest.raises(errors.UserError, match=r"mirror\.example must be an http"):
+  with pytest.raises(
+    errors.UserError, match=r"mirror\.example must be an http"
+  ):
     released.local_file("hf://someone/van/weights.bin")
