@@ -21,7 +21,8 @@ _CONFIG = config_flags.DEFINE_config_file(
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint",
   None,
-  "What to score: a bundle's folder, or a run's workdir.",
+  "What to score: a bundle's folder, a run's workdir, a released name (van_b0),"
+  " https://... or hf://OWNER/NAME.",
   required=True,
 )
 _STEP = flags.DEFINE_string(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import van_jax
-from van_jax import experiment
+from van_jax import errors, experiment
 from van_jax.experiment import weights
 
 
@@ -31,3 +31,16 @@ def test_a_field_that_contradicts_the_weights_is_refused(finished, tiny_config):
   message = r"attention\.dilation 3 there, 2 here"
   with pytest.raises(ValueError, match=message):
     experiment.evaluate(config, checkpoint=str(workdir))
+
+
+def test_step_of_a_bundle_is_refused(finished):
+  message = r"step=best is of a training workdir, .*leave the step out"
+  with pytest.raises(errors.UserError, match=message):
+    experiment.load_weights(finished[0] / "bundle", step="best")
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_batch_size_below_one_of_a_bundle_is_refused(finished, size):
+  bundle = str(finished[0] / "bundle")
+  with pytest.raises(errors.UserError, match=f"batch_size={size} must be"):
+    experiment.evaluate(checkpoint=bundle, batch_size=size)

@@ -157,6 +157,8 @@ def _config(
     chosen.unlock()
   own_config.set_data(chosen, given)
   if batch_size is not None:
+    if batch_size < 1:  # 0 in a config stands for 64 a device.
+      raise errors.UserError(f"batch_size={batch_size} must be above 0.")
     chosen.evaluation.batch_size = batch_size
   if config is None:  # Checked when its run began.
     own_config.check_imports(chosen)

@@ -55,6 +55,11 @@ def load_weights(
   """
   check_is_weights(checkpoint)
   if bundle_lib.is_bundle(checkpoint):
+    if step != "latest":
+      raise errors.UserError(
+        f"step={step} is of a training workdir, and checkpoint={checkpoint} is "
+        "a bundle, which has one set of weights; leave the step out."
+      )
     bundle = bundle_lib.load_bundle(
       checkpoint, attention=attention, **model_overrides
     )
