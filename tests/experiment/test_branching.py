@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from van_jax import experiment, parallel
+from van_jax import errors, experiment, parallel
 from van_jax.experiment import branching, parts, recipe_task, start
 from van_jax.training.run import restoring
 
@@ -92,6 +92,11 @@ def test_another_recipe_is_refused_in_a_line(
     branch(str(finished[0]), **changes)
   assert "config.pretrained_bundle" in str(info.value)
   assert "\n" not in str(info.value)
+
+
+def test_a_word_that_is_no_step_is_named(finished, branch):
+  with pytest.raises(errors.UserError, match="'bst' must be latest, best"):
+    branch(f"{finished[0]}:bst")
 
 
 def test_a_step_that_is_not_there_is_named(finished, branch):

@@ -124,8 +124,15 @@ def state(origin: Origin, config: Config, like: TrainState) -> TrainState:
 
 def _parse(given: str) -> tuple[str, str]:
   """Returns the workdir and the step of WORKDIR[:STEP|best|latest]."""
-  found = re.fullmatch(r"(.+):(\d+|best|latest)", given)
-  return (found[1], found[2]) if found else (given, "latest")
+  if found := re.fullmatch(r"(.+):(\d+|best|latest)", given):
+    return found[1], found[2]
+  start, colon, step = given.rpartition(":")
+  if colon and (storage.absolute(start) / workdir_lib.CONFIG).exists():
+    raise errors.UserError(
+      f"init_from={given}: {step!r} must be latest, best, or the number of a "
+      "step."
+    )
+  return given, "latest"
 
 
 def _read(path: Any) -> Origin | None:

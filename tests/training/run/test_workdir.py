@@ -62,6 +62,12 @@ def test_a_free_key_does_not_free_its_neighbours(claimed):
     workdir.check_owner(claimed, changed("data", "name", "x"), free=FREE)
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "mine"])
+def test_a_workdir_in_anothers_workdir_is_refused(claimed, name):
+  with pytest.raises(ValueError, match="lies in the workdir of another run"):
+    workdir.check_owner(claimed / name, CONFIG, free=())
+
+
 def test_a_file_is_no_workdir(tmp_path):
   path = tmp_path / "file"
   path.touch()

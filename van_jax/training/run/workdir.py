@@ -58,6 +58,11 @@ def check_owner(
     raise errors.UserError(
       f"workdir={workdir} must be a folder, and is a file."
     )
+  if (workdir.parent / CONFIG).exists():
+    raise errors.UserError(
+      f"workdir={workdir} lies in the workdir of another run, among its files; "
+      "name a folder beside that one."
+    )
   path = workdir / CONFIG
   if not path.exists():
     if _has_checkpoints(workdir / CHECKPOINTS):
