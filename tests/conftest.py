@@ -14,6 +14,8 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+# One process runs a thousand programs: what each keeps would add up.
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "131072")  # glibc's own.
 
 import jax
 import pytest
