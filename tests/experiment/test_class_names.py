@@ -371,7 +371,7 @@ def test_training_goes_on_without_a_class_in_its_validation(
   folder, tiny_config, tmp_path, monkeypatch, caplog
 ):
   caplog.set_level("INFO", logger="absl")
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   root = pathlib.Path(folder("cat", "dog", "emu"))
   shutil.copytree(root / "val", root / "train")
   shutil.rmtree(root / "val" / "cat")

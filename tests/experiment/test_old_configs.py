@@ -98,7 +98,7 @@ def test_an_old_config_passes_the_checks_of_now(name, tmp_path):
 def test_a_run_of_0_1_0_goes_on(
   tiny_config, data_directory, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   (tmp_path / "config.json").write_text(json.dumps(old("digits")))
   config = new("digits", tiny_config)
   config.data.directory = data_directory
@@ -112,7 +112,7 @@ def test_a_run_of_0_1_0_goes_on(
 def test_a_run_of_whole_batches_goes_on_in_groups_and_is_told_once(
   tiny_config, data_directory, tmp_path, monkeypatch, caplog
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   before = old("digits")
   before["mixing"]["mixup_alpha"] = 0.8
   (tmp_path / "config.json").write_text(json.dumps(before))

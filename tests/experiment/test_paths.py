@@ -184,7 +184,7 @@ def test_home_is_filled_in_for_what_is_handed_on(home, monkeypatch, use):
 
 
 def test_home_is_filled_in_for_a_workdir(home, tiny_config, monkeypatch):
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   experiment.train(tiny_config(), workdir="~/run")
   assert (home / "run" / workdir_lib.CONFIG).is_file()
 

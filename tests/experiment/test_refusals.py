@@ -183,14 +183,14 @@ def test_a_shuffle_that_cannot_be_leaves_no_run_behind(
 def test_a_run_that_met_a_damaged_image_may_go_on_past_it(
   run_copy, tiny_config, monkeypatch
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   config = tiny_config(**{"data.on_damaged": "skip"})
   experiment.train(config, workdir=str(run_copy))
   assert checkpoint.steps(run_copy / "checkpoints") == KEPT
 
 
 def test_starting_over_sets_the_run_aside(run_copy, tiny_config, monkeypatch):
-  monkeypatch.setattr(training, "_train", lambda *arguments: {})
+  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
   other = tiny_config(seed=7)
   experiment.train(other, workdir=str(run_copy), start_over=True)
   assert workdir_lib.read_config(run_copy)["seed"] == 7
