@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 import published_files as published
 import pytest
@@ -15,7 +16,14 @@ import van_jax
 from van_jax import data, experiment
 from van_jax.data import prepare
 from van_jax.data.sources import tfds_folders
-from van_jax.experiment import parts, preview, scoring, start, training
+from van_jax.experiment import (
+  misfits,
+  parts,
+  preview,
+  scoring,
+  start,
+  training,
+)
 from van_jax.experiment.imagenet import suite_data
 from van_jax.interop import convert as conversion
 from van_jax.training.run import workdir as workdir_lib
@@ -255,6 +263,17 @@ def test_a_workdir_that_cannot_be_written_names_the_flag(
 ):
   with pytest.raises(ValueError, match=f"^workdir={no_folder} cannot be"):
     experiment.train(tiny_config(), workdir=no_folder)
+
+
+@pytest.mark.parametrize("place", ["", "train", "val/cat"])
+def test_a_folder_of_the_data_is_no_workdir(tmp_path, place):
+  config = ml_collections.ConfigDict(
+    {"data": {"name": "folder", "directory": str(tmp_path)}}
+  )
+  config.data.train_split, config.data.eval_split = "train[:90%]", "val"
+  misfits.check_workdir(config, str(tmp_path / "runs"))
+  with pytest.raises(ValueError, match=r"^workdir=.* a folder of the data"):
+    misfits.check_workdir(config, str(tmp_path / place))
 
 
 def test_data_that_cannot_be_written_names_the_flag(no_folder, capsys):

@@ -55,6 +55,23 @@ def test_no_connection_has_its_line(refused):
   assert by_hand(line, address)
 
 
+def test_no_connection_to_the_hub_asks_for_the_name_of_the_file(
+  refused, monkeypatch
+):
+  with socket.socket() as unused:
+    unused.bind(("127.0.0.1", 0))
+    endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+  monkeypatch.setenv("HF_ENDPOINT", endpoint)
+  line = refused("hf://owner/name")
+  assert "by hand, name the file itself, hf://owner/name/FILE, or" in line
+  assert "/api/models/" not in line.partition("by hand")[2]
+
+
+def test_no_name_at_all_names_what_there_is():
+  with pytest.raises(errors.UserError, match="'' names no weights; .*van_b0"):
+    released.local_file("")
+
+
 def test_a_proxy_that_refuses_is_named_without_its_password(
   server, refused, monkeypatch
 ):

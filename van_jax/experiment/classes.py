@@ -60,8 +60,8 @@ def in_terms_of(
 
 
 _NAMELESS = (
-  " These weights keep no class names, by which some of the classes could be "
-  "told; --class_map=FILE says their numbers."
+  " They keep no class names, by which some of the classes could be told; the "
+  "file says their numbers."
 )
 
 
@@ -75,8 +75,10 @@ def _check_counts(num_classes: int, source: data.Source, hint: str) -> None:
   if source.num_classes != num_classes:
     assert source.evaluation is not None
     raise errors.UserError(
-      f"model.num_classes={num_classes} must be the {source.num_classes} "
-      f"classes of {source.evaluation.title}.{hint}"
+      f"these weights have {num_classes} classes and "
+      f"{source.evaluation.title} has {source.num_classes}, so that their "
+      "order cannot be the same; say which class is which by "
+      f"--class_map=FILE.{hint}"
     )
 
 

@@ -3,7 +3,7 @@
 import jax
 from absl import logging
 
-from van_jax import data, errors, parallel, tasks
+from van_jax import data, errors, parallel, storage, tasks
 from van_jax.experiment.sections import Config
 from van_jax.training.recipe import mixing
 
@@ -28,6 +28,21 @@ def check_classes(
       f"model.num_classes={task.classes} must be the "
       f"{source.num_classes} classes of data.name={config.data.name!r} in "
       f"{config.data.directory}."
+    )
+
+
+def check_workdir(config: Config, workdir: str) -> None:
+  """Raises UserError for a workdir among the files of a folder data set."""
+  if config.data.name != "folder":
+    return
+  folder = storage.absolute(config.data.directory)
+  ours = storage.absolute(workdir)
+  splits = (config.data.train_split, config.data.eval_split)
+  inner = [folder / split.partition("[")[0] for split in splits if split]
+  if ours == folder or any(s in (ours, *ours.parents) for s in inner):
+    raise errors.UserError(
+      f"workdir={workdir} is a folder of the data, data.directory="
+      f"{config.data.directory}; name one of the run's own."
     )
 
 

@@ -78,6 +78,7 @@ def train(
   """
   config_check.check_config(config)
   config_check.check_trainable(config)
+  misfits.check_workdir(config, workdir)
   plain = config.to_dict()
   if not start_over:
     workdir_lib.check_owner(

@@ -49,7 +49,8 @@ def fetch_listing(
   listing = repository.listing
   address = Address(listing, listing, "", "listing.json", repository.token)
   path = cache.place(folder, listing, address.name)
-  with _told(address, path), cache.locked(path):
+  by_hand = f"name the file itself, hf://{repository.name}/FILE, or fetch it,"
+  with _told(address, path, by_hand), cache.locked(path):
     if not path.exists():
       _fetch_into(address, path, _MOST_BYTES_BESIDE)
   return path
@@ -126,8 +127,16 @@ def _write_record(path: pathlib.Path, address: Address, digest: str) -> None:
 
 
 @contextmanager
-def _told(address: Address, path: pathlib.Path) -> Iterator[None]:
-  """Turns what can go wrong into a line that says what to do by hand."""
+def _told(
+  address: Address, path: pathlib.Path, by_hand: str = ""
+) -> Iterator[None]:
+  """Turns what can go wrong into a line that says what to do by hand.
+
+  Args:
+    address: of the file.
+    path: where it is to lie.
+    by_hand: what to do; "" to fetch the address.
+  """
   try:
     yield
   except answers.FailedError as error:
@@ -142,8 +151,9 @@ def _told(address: Address, path: pathlib.Path) -> Iterator[None]:
     )
   else:
     return
+  url = addresses.shown(address.url)
+  by_hand = by_hand or f"fetch {url}, put it at {path} and start again,"
   raise errors.UserError(
     f"{addresses.shown(address.given)} was not fetched: {reason}. To do it by "
-    f"hand, fetch {addresses.shown(address.url)}, put it at {path} and start "
-    "again, or give the path of the file in the place of its name."
+    f"hand, {by_hand} or give the path of the file in the place of its name."
   )

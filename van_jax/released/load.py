@@ -81,6 +81,11 @@ def local_bundle(given: Path, *, cache_dir: Path | None = None) -> str:
 
 def _is_path(text: str) -> bool:
   """Returns whether a text is a path, and not a name or an address."""
+  if not text:
+    raise errors.UserError(
+      "'' names no weights; give the path of a file or folder, an address, or "
+      f"a name. {table.suggestion(text)}"
+    )
   if addresses.is_address(text):
     return False
   if storage.is_remote(text):

@@ -55,8 +55,10 @@ def _labels(split):
     ROWS.replace("\n", "\r\n"),
     "id,Label,Path\n1,dog,b.jpg\n2,cat,./in/a.png\n3,dog,a.jpg\n",
     '"b.jpg","dog"\n\n "in/a.png", cat\na.jpg,dog'.replace(' "', '"'),
+    f"\n{ROWS}".replace(",", ";"),
+    f"file\tlabel\n{ROWS}".replace(",", "\t"),
   ],
-  ids=["plain", "header", "bom", "crlf", "columns", "quotes"],
+  ids="plain header bom crlf columns quotes semicolons tabs".split(),
 )
 def test_rows_say_files_and_classes(images, text):
   (images.parent / "train.csv").write_bytes(text.encode())

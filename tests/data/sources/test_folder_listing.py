@@ -89,7 +89,8 @@ def test_what_is_left_out_is_named_and_counted_once(write, said):
 
 def test_nothing_is_said_where_nothing_is_left_out(write, said):
   names = ("ant/a.jpg", "ant/.DS_Store", "ant/._a.jpg", "ant/Thumbs.db")
-  split = _open(write(*names, ".hidden/a.jpg").parent)
+  hidden = (".hidden/a.jpg", "__MACOSX/ant/._a.jpg")
+  split = _open(write(*names, *hidden).parent)
   assert _files(split) == ["ant/a.jpg"]
   assert said == []
 

@@ -19,7 +19,7 @@ _REQUESTS = 32  # At a time: a remote listing takes a tenth of a second.
 # for every name.
 _MARKING = ("gs://", "s3://")
 # What desktops write into folders, beside .hidden files.
-_OF_DESKTOPS = ("Thumbs.db", "desktop.ini")
+_OF_DESKTOPS = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 
 class Images(NamedTuple):

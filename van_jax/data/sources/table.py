@@ -25,7 +25,9 @@ from van_jax import errors, storage
 from van_jax.data import formats
 from van_jax.data.tensorflow import tf
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# Ending: what may stand between cells, the first of them that the first line
+# has. Spreadsheets write a semicolon where commas are decimal points.
+_DELIMITERS = {".csv": ",;\t", ".tsv": "\t"}
 _CLASSES = "classes.txt"
 # What the two columns may be called, lower case.
 _FILE = ("file", "file_name", "filename", "image", "image_path", "path")
@@ -91,9 +93,9 @@ def read(path: str, directory: str) -> Table:
 
 
 def _rows(path: str) -> Iterator[_Row]:
-  delimiter = _DELIMITERS[os.path.splitext(path)[1]]
+  text = _text(path)
   reader = csv.reader(
-    io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True
+    io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True
   )
   columns = None
   try:
@@ -109,6 +111,12 @@ def _rows(path: str) -> Iterator[_Row]:
       yield _row(path, reader.line_num, cells, columns)
   except csv.Error as error:
     raise _error(path, reader.line_num, str(error)) from error
+
+
+def _delimiter(path: str, text: str) -> str:
+  usual, *others = _DELIMITERS[os.path.splitext(path)[1]]
+  first = text.lstrip().partition("\n")[0]
+  return next((d for d in (usual, *others) if d in first), usual)
 
 
 def _named_columns(cells: list[str]) -> tuple[int, int] | None:
