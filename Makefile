@@ -14,7 +14,7 @@ train: $(VENV)/.train
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
