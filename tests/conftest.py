@@ -26,12 +26,13 @@ jax.config.update("jax_debug_key_reuse", True)
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-  """Shares what is compiled between tests and between worker processes."""
+  """Shares what is compiled between tests, workers, and what they start."""
   folder = tmp_path_factory.getbasetemp()
   if os.environ.get("PYTEST_XDIST_WORKER"):
     folder = folder.parent
   jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+  return folder / "xla"
 
 
 @pytest.fixture

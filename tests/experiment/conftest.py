@@ -80,11 +80,11 @@ def run_copy(finished, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
+def environment(compilation_cache):
   """Returns the environment of scripts: one device, quick compilation."""
   return os.environ | {
     "XLA_FLAGS": "--xla_backend_optimization_level=0",
-    "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
+    "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
   }
 
