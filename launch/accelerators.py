@@ -124,7 +124,7 @@ def _exists(row: Tpu, shape: str) -> bool:
     and all(side and side % _CUBE == 0 for side in sides)
     and list(sides) == sorted(sides)
   )
-  return shape in row.shapes or cubes and math.prod(sides) <= row.most
+  return shape in row.shapes or (cubes and math.prod(sides) <= row.most)
 
 
 def _gpus(text: str, kind: str, shape: str, machines: int) -> Accelerators:

@@ -4,7 +4,6 @@ Only Python itself is needed: one launches from where nothing is installed.
 """
 
 import argparse
-import datetime
 import pathlib
 import re
 import sys
@@ -93,8 +92,3 @@ def _value(words: Sequence[str], name: str) -> str | None:
 def _is_flag(word: str, name: str) -> bool:
   flag = word.lstrip("-").partition("=")[0]
   return word.startswith("-") and flag in (name, f"no{name}")
-
-
-def now() -> str:
-  """Returns the time of day, for a line of a log."""
-  return datetime.datetime.now().isoformat(" ", "seconds")

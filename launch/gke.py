@@ -44,14 +44,18 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
   add("--spot", action="store_true", help="on Spot machines")
   add("--reservation", default="", help="of Compute Engine")
   add("--queue", default="", help="of Kueue")
-  add("--max_restarts", type=int, default=50, help="then it fails (%(default)s)")
+  add(
+    "--max_restarts", type=int, default=50, help="then it fails (%(default)s)"
+  )
   add(
     "--grace_seconds",
     type=int,
     default=120,
     help="from SIGTERM to SIGKILL, to save in (%(default)s)",
   )
-  add("--print", action="store_true", help="show what would be done, do nothing")
+  add(
+    "--print", action="store_true", help="show what would be done, do nothing"
+  )
   found = parser.parse_args(own)
   found.train = train
   found.accelerators = accelerators.parse(found.topology)

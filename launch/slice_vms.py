@@ -1,8 +1,8 @@
 """A slice of Cloud TPU VMs: what is done with it, as gcloud's commands.
 
-The run is a container on each VM, so that it has the image's libraries and a
-clean environment: of a VM's own, stale MEGASCALE_* after a preemption make JAX
-wait for slices that are gone.
+The run is a container on each VM: it has the image's libraries, and nothing of
+the VM's environment, where MEGASCALE_* that are left from before a preemption
+make JAX wait for slices that are gone.
 """
 
 import dataclasses
@@ -11,38 +11,43 @@ import math
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 
 from launch import command_line
 from launch.accelerators import TPUS, Accelerators
 
 _RUN = "van_jax"  # The container's name.
-BUSY = 69  # Exit status of `run` where another program holds the chips.
+BUSY = 69  # Exit status of `run` where a VM's chips are held.
 _GRACE_SECONDS = 120  # To save in.
 
-# On each VM; {image} and {train} are quoted words of a shell.
+# On each VM, in its shell; {image} and {train} are quoted words.
 _INSTALL = """\
 set -eu
-command -v docker >/dev/null || {{
+if ! command -v docker >/dev/null; then
   sudo apt-get update --quiet
   sudo apt-get install --quiet --yes docker.io
-}}
-token=$(curl --silent --fail --header 'Metadata-Flavor: Google' \
-'http://metadata.google.internal/computeMetadata/v1/instance/service-accounts/\
-default/token' | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
-echo "$token" | sudo docker login --username oauth2accesstoken \
---password-stdin https://{registry}
+fi
+curl --silent --fail --header "Metadata-Flavor: Google" \\
+http://metadata.google.internal/computeMetadata/v1/instance/\
+service-accounts/default/token |
+  sed "s/.*\\"access_token\\":\\"\\([^\\"]*\\).*/\\1/" |
+  sudo docker login --username oauth2accesstoken --password-stdin \\
+https://{registry}
 sudo docker pull --quiet {image}
 """
+# What another program holds, a container cannot have; and a program that was
+# killed while the chips were at work may hold them for good.
+_FREE = f"""\
+sudo docker rm --force {_RUN} >/dev/null 2>&1 || true
+for device in /dev/vfio/[0-9]* /dev/accel[0-9]*; do
+  if [ -e "$device" ] && sudo fuser --silent "$device"; then
+    echo "busy $device"
+  fi
+done
+"""
 _START = """\
-set -eu
-for name in $(compgen -e | grep '^MEGASCALE_' || true); do unset "$name"; done
-sudo docker rm --force {run} >/dev/null 2>&1 || true
-if sudo fuser --silent /dev/vfio/[0-9]* /dev/accel[0-9]* 2>/dev/null; then
-  echo 'the chips are held by another program: sudo fuser /dev/vfio/*' >&2
-  exit {busy}
-fi
-sudo docker run --detach --name {run} --privileged --network=host \
+sudo docker run --detach --name {run} --privileged --network=host \\
 --log-opt max-size=100m {image} python train.py {train}
 """
 _STATUS = (
@@ -68,7 +73,7 @@ def check(accelerators: Accelerators) -> None:
     )
   if accelerators.slices > 1:
     raise command_line.UsageError(
-      "several slices restart together on GKE alone: use `python -m launch.gke`."
+      "several slices restart together on GKE alone: `python -m launch.gke`."
     )
 
 
@@ -133,15 +138,14 @@ class SliceVms:
     )
 
   def run(self, train: Sequence[str]) -> int:
-    """Starts train.py on all workers; BUSY where the chips are not free."""
+    """Starts train.py on all workers; BUSY where chips are not free."""
+    if (status := self._free()) != 0:
+      return status
     hosts = self.accelerators.hosts if self.accelerators else math.inf
     train = [*train, "--distributed"] if hosts > 1 else train
     return self._on_all(
       _START.format(
-        run=_RUN,
-        busy=BUSY,
-        image=shlex.quote(self.image),
-        train=shlex.join(train),
+        run=_RUN, image=shlex.quote(self.image), train=shlex.join(train)
       )
     )
 
@@ -196,14 +200,28 @@ class SliceVms:
       if len(words) == 2 and words[1].isdecimal()
     ]
 
+  def _free(self) -> int:
+    """Removes a run that has ended; BUSY where another holds the chips."""
+    command = self._ssh("all", _FREE)
+    if self.only_print:
+      return self._do(command)
+    told = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    busy = [line for line in told.stdout.splitlines() if "busy /dev" in line]
+    if busy:
+      print(
+        f"{self.name}: {', '.join(sorted(set(busy)))}: a program that is no run "
+        "of ours has the chips, or left them so; `recreate` makes new VMs.",
+        file=sys.stderr,
+      )
+      return BUSY
+    return told.returncode
+
   def _on_all(self, script: str) -> int:
     return self._do(self._ssh("all", script))
 
   def _ssh(self, worker: str, script: str) -> list[str]:
-    # The login shell need not be bash.
-    command = f"bash -c {shlex.quote(script)}"
     return self._vm(
-      "ssh", self.name, f"--worker={worker}", f"--command={command}"
+      "ssh", self.name, f"--worker={worker}", f"--command={script}"
     )
 
   def _describe(self) -> list[str]:

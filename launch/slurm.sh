@@ -43,8 +43,8 @@ fail() {
 }
 
 is_number() { [[ $1 =~ ^[0-9]+$ ]]; }
+is_positive() { [[ $1 =~ ^[1-9][0-9]*$ ]]; }
 
-# The folder that the run is started in: of a job, where it was submitted.
 submit() {
   local nodes=1 gpus=8 time=24:00:00 name=van_jax partition="" account=""
   local cpus="" python="" max_restarts=50 log=van_jax-%j.log print="" value
@@ -71,10 +71,10 @@ submit() {
     esac
     shift
   done
-  is_number "$nodes" && ((nodes > 0)) || fail "--nodes=$nodes must be 1 or more."
-  is_number "$gpus" && ((gpus > 0)) || fail "--gpus=$gpus must be 1 or more."
+  is_positive "$nodes" || fail "--nodes=$nodes must be 1 or more."
+  is_positive "$gpus" || fail "--gpus=$gpus must be 1 or more."
   is_number "$max_restarts" || fail "--max_restarts=$max_restarts is no number."
-  [[ -z $cpus ]] || is_number "$cpus" || fail "--cpus=$cpus is no number."
+  [[ -z $cpus ]] || is_positive "$cpus" || fail "--cpus=$cpus must be 1 or more."
   check_training "$@"
   if [[ -z $python ]]; then
     python=python
@@ -93,17 +93,17 @@ submit() {
   if [[ -n $cpus ]]; then
     command+=("--cpus-per-task=$cpus")
   else
-    command+=(--exclusive)
+    command+=(--exclusive --mem=0)
   fi
   ((${#options[@]})) && command+=("${options[@]}")
   command+=("${BASH_SOURCE[0]}" "$@")
   if [[ -n $print ]]; then
     printf '%q ' "${command[@]}"
     printf '\n# on each node:\n'
-    set -- "$@"
     ((nodes > 1)) && set -- "$@" --distributed
     printf '%q ' srun --kill-on-bad-exit=0 "$python" train.py "$@"
-    printf '\n'
+    printf '\n# exit statuses 75, 134 and 137: scontrol requeue, at most %s times\n' \
+      "$max_restarts"
     return
   fi
   command -v sbatch >/dev/null || fail "sbatch is not here; --print shows what" \
@@ -141,8 +141,9 @@ train() {
   local status=0 turn=${SLURM_RESTART_COUNT:-0} step
   ((${SLURM_JOB_NUM_NODES:-1} > 1)) && set -- "$@" --distributed
   # A lost node's peers stop by themselves, with a line that says so and status
-  # 75; srun is not to kill them before. Tasks get all CPUs of the job's.
-  srun --kill-on-bad-exit=0 ${SLURM_CPUS_PER_TASK:+"--cpus-per-task=$SLURM_CPUS_PER_TASK"} \
+  # 75; srun is not to kill them before. Left alone it binds a task to one core.
+  srun --kill-on-bad-exit=0 \
+    "--cpus-per-task=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}" \
     "$python" train.py "$@" &
   step=$!
   trap 'kill -TERM "$step" 2>/dev/null || true' TERM

@@ -63,7 +63,9 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
   add("--service_account", default="", help="e-mail; with gs:// access")
   add("--network", default="default", help="of the project")
   add("--max_restarts", type=int, default=50, help="of keep (%(default)s)")
-  add("--print", action="store_true", help="show what would be done, do nothing")
+  add(
+    "--print", action="store_true", help="show what would be done, do nothing"
+  )
   found = parser.parse_args(own)
   found.train = train
   command_line.check_name(found.name)
