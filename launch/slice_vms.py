@@ -39,6 +39,7 @@ sudo docker pull --quiet {image}
 # What another program holds, a container cannot have; and a program that was
 # killed while the chips were at work may hold them for good.
 _FREE = f"""\
+sudo docker stop --time {_GRACE_SECONDS} {_RUN} >/dev/null 2>&1 || true
 sudo docker rm --force {_RUN} >/dev/null 2>&1 || true
 for device in /dev/vfio/[0-9]* /dev/accel[0-9]*; do
   if [ -e "$device" ] && sudo fuser --silent "$device"; then
@@ -201,7 +202,7 @@ class SliceVms:
     ]
 
   def _free(self) -> int:
-    """Removes a run that has ended; BUSY where another holds the chips."""
+    """Ends a run that is there; BUSY where another program has the chips."""
     command = self._ssh("all", _FREE)
     if self.only_print:
       return self._do(command)
@@ -209,8 +210,8 @@ class SliceVms:
     busy = [line for line in told.stdout.splitlines() if "busy /dev" in line]
     if busy:
       print(
-        f"{self.name}: {', '.join(sorted(set(busy)))}: a program that is no run "
-        "of ours has the chips, or left them so; `recreate` makes new VMs.",
+        f"{self.name}: {', '.join(sorted(set(busy)))}: a program that is not "
+        "the run has the chips, or left them so; `recreate` makes new VMs.",
         file=sys.stderr,
       )
       return BUSY
