@@ -6,6 +6,7 @@ import shutil
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
+_PATH = f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"
 TRAIN = ["--config=configs/imagenet1k.py:van_b2", "--workdir=gs://bucket/b2"]
 
 
@@ -30,7 +31,6 @@ def notes(folder: pathlib.Path, name: str) -> list[str]:
 
 def tool(name: str) -> str:
   """Returns a program of the test extra, which lies beside Python."""
-  beside = os.path.dirname(sys.executable)
-  found = shutil.which(name, path=f"{beside}{os.pathsep}{os.environ['PATH']}")
+  found = shutil.which(name, path=_PATH)
   assert found, f'{name} is not here: pip install -e ".[test]"'
   return found
