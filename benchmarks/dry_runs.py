@@ -197,11 +197,11 @@ def write_table(found: dict[Run, dict[str, Any]]) -> None:
 
 def draw(found: dict[Run, dict[str, Any]]) -> None:
   """Draws the curve: speed, memory and exchange from 4 to 256 chips."""
-  import matplotlib
+  import matplotlib  # pyright: ignore[reportMissingImports]
 
   matplotlib.use("svg")
   matplotlib.rcParams["svg.hashsalt"] = "dry_runs"  # The same file each time.
-  from matplotlib import pyplot
+  from matplotlib import pyplot  # pyright: ignore[reportMissingImports]
 
   reports = [found[run] for run in CURVE if run in found]
   reports = [report for report in reports if report["fits"]]

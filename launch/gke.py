@@ -26,6 +26,14 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     UsageError: for what cannot work.
   """
   own, train = command_line.split(arguments)
+  found = _parser().parse_args(own)
+  found.train = train
+  found.accelerators = accelerators.parse(found.topology)
+  _check(found)
+  return found
+
+
+def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog="python -m launch.gke",
     description=__doc__,
@@ -56,25 +64,25 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
   add(
     "--print", action="store_true", help="show what would be done, do nothing"
   )
-  found = parser.parse_args(own)
-  found.train = train
-  found.accelerators = accelerators.parse(found.topology)
-  command_line.check_name(found.name)
-  command_line.check_training(train)
-  if any((found.project, found.zone, found.cluster)) and not (
-    found.zone and found.cluster
+  return parser
+
+
+def _check(flags: argparse.Namespace) -> None:
+  command_line.check_name(flags.name)
+  command_line.check_training(flags.train)
+  if any((flags.project, flags.zone, flags.cluster)) and not (
+    flags.zone and flags.cluster
   ):
     raise command_line.UsageError(
       "--cluster and --zone belong together; without both, kubectl's current "
       "cluster is used."
     )
-  if found.spot and found.reservation:
+  if flags.spot and flags.reservation:
     raise command_line.UsageError("--spot machines are not in a --reservation.")
-  if found.max_restarts < 0 or found.grace_seconds < 1:
+  if flags.max_restarts < 0 or flags.grace_seconds < 1:
     raise command_line.UsageError(
       "--max_restarts must be at least 0, and --grace_seconds 1."
     )
-  return found
 
 
 def launch(flags: argparse.Namespace) -> int:

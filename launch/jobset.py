@@ -50,20 +50,63 @@ def create(
     max_restarts: after which the JobSet fails.
     grace_seconds: between SIGTERM and SIGKILL.
   """
-  labels = {"kueue.x-k8s.io/queue-name": queue} if queue else {}
-  # Pods of a slice must not land in another slice's node pool.
-  annotations = (
-    {_EXCLUSIVE: "cloud.google.com/gke-nodepool"} if accelerators.on_tpu else {}
-  )
   pods = accelerators.hosts if accelerators.on_tpu else accelerators.slices
-  pod = {
-    "restartPolicy": "Never",  # Whole slices restart; pods alone cannot.
-    "terminationGracePeriodSeconds": grace_seconds,
-    "nodeSelector": _nodes(accelerators, spot=spot, reservation=reservation),
-    "containers": [_container(accelerators, train, name=name, image=image)],
-  }
+  pod = _pod(
+    accelerators, spot=spot, reservation=reservation, seconds=grace_seconds
+  )
+  pod["containers"] = [_container(accelerators, train, name=name, image=image)]
   if service_account:
     pod["serviceAccountName"] = service_account
+  job = {
+    "parallelism": pods,
+    "completions": pods,
+    "completionMode": "Indexed",
+    "backoffLimit": 0,  # One failure is the Job's.
+    "podFailurePolicy": _pod_failure_policy(),
+    "template": {"spec": pod},
+  }
+  slices = {
+    "name": _JOB,
+    "replicas": accelerators.slices if accelerators.on_tpu else 1,
+    "template": {"spec": job},
+  }
+  return {
+    "apiVersion": "jobset.x-k8s.io/v1alpha2",
+    "kind": "JobSet",
+    "metadata": {
+      "name": name,
+      "namespace": namespace,
+      **_labels(accelerators, queue=queue),
+    },
+    "spec": {
+      "network": {"enableDNSHostnames": True},
+      "failurePolicy": _failure_policy(max_restarts),
+      "replicatedJobs": [slices],
+    },
+  }
+
+
+def _labels(accelerators: Accelerators, *, queue: str) -> dict[str, Any]:
+  """Returns labels and annotations of the JobSet."""
+  labels = {"app.kubernetes.io/name": "van-jax"}
+  if queue:
+    labels["kueue.x-k8s.io/queue-name"] = queue
+  if not accelerators.on_tpu:
+    return {"labels": labels}
+  # Pods of a slice must not land in another slice's node pool.
+  annotations = {_EXCLUSIVE: "cloud.google.com/gke-nodepool"}
+  return {"labels": labels, "annotations": annotations}
+
+
+def _pod(
+  accelerators: Accelerators, *, spot: bool, reservation: str, seconds: int
+) -> dict[str, Any]:
+  """Returns a host's pod, without its container."""
+  pod: dict[str, Any] = {
+    "restartPolicy": "Never",  # Whole slices restart; pods alone cannot.
+    "terminationGracePeriodSeconds": seconds,
+    "nodeSelector": _nodes(accelerators, spot=spot, reservation=reservation),
+  }
   if spot:
     pod["tolerations"] = [
       {
@@ -75,36 +118,7 @@ def create(
     ]
   if not accelerators.on_tpu:  # NCCL's, between the GPUs of a machine.
     pod["volumes"] = [{"name": "shm", "emptyDir": {"medium": "Memory"}}]
-  return {
-    "apiVersion": "jobset.x-k8s.io/v1alpha2",
-    "kind": "JobSet",
-    "metadata": {
-      "name": name,
-      "namespace": namespace,
-      "labels": {"app.kubernetes.io/name": "van-jax", **labels},
-      "annotations": annotations,
-    },
-    "spec": {
-      "network": {"enableDNSHostnames": True},
-      "failurePolicy": _failure_policy(max_restarts),
-      "replicatedJobs": [
-        {
-          "name": _JOB,
-          "replicas": accelerators.slices if accelerators.on_tpu else 1,
-          "template": {
-            "spec": {
-              "parallelism": pods,
-              "completions": pods,
-              "completionMode": "Indexed",
-              "backoffLimit": 0,  # One failure is the Job's.
-              "podFailurePolicy": _pod_failure_policy(),
-              "template": {"spec": pod},
-            }
-          },
-        }
-      ],
-    },
-  }
+  return pod
 
 
 def _failure_policy(max_restarts: int) -> dict[str, Any]:
