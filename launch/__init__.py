@@ -1,0 +1,1 @@
+"""Starts runs on machines that are rented: GKE, Slurm, Cloud TPU VMs."""
