@@ -2,9 +2,9 @@
 
 import os
 import pathlib
+from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
 from configs import digits
@@ -24,7 +24,7 @@ def join(address, index, count):
 
 def config_of(index):
   """Returns the config of a process: the second one's differs in two keys."""
-  config: ml_collections.ConfigDict = digits.get_config()
+  config: Any = digits.get_config()
   config.data.directory = f"/data/of/host{index}"
   if index == 1:
     config.schedule.learning_rate = 0.5

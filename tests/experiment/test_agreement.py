@@ -63,21 +63,28 @@ def test_asking_leaves_nothing_but_the_folder_behind(lines):
 
 @pytest.fixture(scope="module")
 def refused(start, tmp_path_factory):
-  """Returns the workdir, and two runs that differ in their learning rate."""
+  """Returns the workdir, and what became of three processes.
+
+  The first two differ in their learning rate, and the third waits for one that
+  nobody starts.
+  """
   workdir = tmp_path_factory.mktemp("refused") / "run"
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
+  ports = []
+  for _ in range(2):
+    with socket.socket() as free:
+      free.bind(("127.0.0.1", 0))
+      ports.append(free.getsockname()[1])
   started = [
     start(
       "train.py",
       f"--workdir={workdir}",
-      f"--coordinator_address=127.0.0.1:{port}",
+      f"--coordinator_address=127.0.0.1:{ports[i // 2]}",
       "--num_processes=2",
-      f"--process_id={i}",
+      f"--process_id={i % 2}",
       f"--config.schedule.learning_rate={0.01 * (i + 1)}",
+      *([] if i < 2 else ["--config.deadlines.start_up_seconds=2"]),
     )
-    for i in range(2)
+    for i in range(3)
   ]
   try:
     outputs = [process.communicate(timeout=100) for process in started]
@@ -91,11 +98,20 @@ def refused(start, tmp_path_factory):
 
 
 def test_runs_of_other_learning_rates_end_in_one_line(refused):
-  for status, err in refused[1]:
+  for status, err in refused[1][:2]:
     assert status == 1, err  # It comes again.
     line = err.splitlines()[-1]
     assert line.startswith("error: the processes were not started for the same")
     assert "config.schedule.learning_rate is 0.01 in process 0, 0.02" in line
+
+
+def test_one_process_of_two_alone_ends_in_one_line_in_time(refused):
+  status, err = refused[1][2]
+  assert status == 75, err  # The same command goes on, once the other is there.
+  line = err.splitlines()[-1]
+  assert line.startswith(
+    "error: process 1 of 2 did not come within 2 s to 127."
+  )
 
 
 def test_what_is_refused_has_written_nothing(refused):

@@ -1,6 +1,7 @@
 """Where processes wait for one another: for a bounded time, and by name."""
 
 import collections
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from van_jax import errors
 from van_jax.parallel.processes import listing, runtime
 
 _AT = "at"  # Where each process was seen last, by index.
+_TELLING_SECONDS = 1.0
 _uses: collections.Counter[str] = collections.Counter()
 _patience = [600.0]  # Seconds, unless somebody says otherwise.
 
@@ -42,7 +44,10 @@ def barrier(name: str, *, seconds: float | None = None) -> None:
   except jax.errors.JaxRuntimeError as error:
     if "DEADLINE_EXCEEDED" not in str(error):
       raise runtime.unreachable(error) from error
-    raise errors.PeerError(_missing(name, here, seconds)) from error
+    line = _missing(name, here, seconds)
+    if runtime.index() == 0:  # The store ends with it: others read there too.
+      time.sleep(_TELLING_SECONDS)
+    raise errors.PeerError(line) from error
 
 
 def broadcast(
