@@ -44,8 +44,8 @@ def meet(addresses, index):
   start = time.monotonic()
   try:
     if index == 2:
-      processes.barrier("another door", seconds=4.0)
-    processes.barrier("the door", seconds=1.0)
+      processes.barrier("another door", seconds=5.0)
+    processes.barrier("the door", seconds=2.0)
   except errors.PeerError as error:
     found["missing"] = str(error)
   found["waited"] = time.monotonic() - start
@@ -65,18 +65,18 @@ def trouble(addresses, index):
 
 def miss(address, index):
   """Joins as one of four, of whom two are never started."""
-  join(address, (0, 2)[index], 4, seconds=3.0)
+  join(address, (0, 2)[index], 4, seconds=4.0)
 
 
 def disagree(address, index):
   """Joins with another number of processes than the other has."""
-  join(address, index, 2 + index, seconds=5.0)
+  join(address, index, 2 + index, seconds=40.0)
 
 
 def double(address, index):
   """Joins as process 1, which two think that they are."""
   time.sleep(0.5 * index)
-  join(address, min(index, 1), 3, seconds=3.0)
+  join(address, min(index, 1), 3, seconds=5.0)
 
 
 def look(address, index):

@@ -49,7 +49,7 @@ def test_a_barrier_says_who_is_missing_and_where_it_is(met):
       "'the door' for process 2 (last seen at 'another door')"
       in (each["missing"])
     )
-    assert each["waited"] < 5.0  # 1 s, and the second that it is looked in.
+    assert each["waited"] < 15.0  # 2 s, on a machine that does other things.
   assert "processes 0 and 1 (last seen at 'the door')" in met[2]["missing"]
 
 
@@ -62,8 +62,8 @@ def troubles(play):
 def test_who_does_not_come_is_named_by_all_who_did(troubles):
   for each in troubles[:2]:
     assert each["kind"] == "PeerError"
-    assert "processes 1 and 3 of 4 did not come within 3 s" in each["error"]
-    assert each["seconds"] < 10.0
+    assert "processes 1 and 3 of 4 did not come within 4 s" in each["error"]
+    assert each["seconds"] < 20.0
 
 
 def test_other_numbers_of_processes_are_refused_at_once(troubles):
@@ -72,7 +72,7 @@ def test_other_numbers_of_processes_are_refused_at_once(troubles):
     assert (
       "num_processes is 2 for process 0, and 3 for process 1" in (each["error"])
     )
-    assert each["seconds"] < 4.0  # Of 5.
+    assert each["seconds"] < 20.0  # Of 40.
 
 
 def test_an_index_that_is_given_twice_is_named(troubles):
@@ -90,7 +90,7 @@ def test_a_coordinator_that_is_not_there_is_one_line_in_time(troubles):
   assert "process 0 cannot listen at port" in taken["error"]
   for each in (unreachable, taken):
     assert each["kind"] == "PeerError"
-    assert each["seconds"] < 5.0
+    assert each["seconds"] < 15.0
     assert "\n" not in each["error"]
 
 

@@ -30,7 +30,7 @@ def answer(place: cluster.Place, deadline: float, seconds: float) -> None:
   Args:
     place: of process 0.
     deadline: of `time.monotonic`.
-    seconds: that it was away at first, for the message.
+    seconds: that all had to come, for messages.
 
   Raises:
     UserError: when some were told otherwise than others.
@@ -59,7 +59,7 @@ def ask(
   Args:
     place: of this process.
     deadline: of `time.monotonic`; process 0, which came later, may have later.
-    seconds: that it was away at first, for the message.
+    seconds: that all had to come, for messages.
     host: this process's, for messages.
 
   Raises:
@@ -94,11 +94,11 @@ def _exchange(
     connection.settimeout(left + patience)
     with connection.makefile() as lines:
       line = lines.readline()
-    try:
+    with contextlib.suppress(ValueError):
       told = json.loads(line)
-    except ValueError:
-      raise ConnectionAbortedError(0, "it ended, or is no van_jax") from None
-    return told
+      if isinstance(told, dict):
+        return told
+    raise ConnectionAbortedError(0, "it ended, or is no van_jax")
 
 
 @dataclasses.dataclass
