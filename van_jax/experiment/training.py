@@ -1,7 +1,6 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +17,9 @@ from van_jax.experiment import (
   exporting,
   misfits,
   out_of_memory,
+  ownership,
   parts,
   recipe_task,
-  resuming,
   sections,
   start,
   summary,
@@ -80,13 +79,7 @@ def train(
   config_check.check_trainable(config)
   plain = config.to_dict()
   if not start_over:
-    workdir_lib.check_owner(
-      workdir,
-      plain,
-      free=resuming.FREE,
-      conditions=resuming.CONDITIONS,
-      upgrade=functools.partial(changed_arithmetic.upgrade, now=plain),
-    )
+    ownership.check(workdir, plain)
     changed_arithmetic.warn(workdir, plain)
   storage.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")
