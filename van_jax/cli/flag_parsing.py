@@ -23,7 +23,7 @@ _NONE = "None"
 
 
 def parse(
-  arguments: Sequence[str], to: flags.FlagValues = flags.FLAGS
+  arguments: Sequence[str], to: flags.FlagValues | None = None
 ) -> list[str]:
   """Parses the flags of a script, with `--config` if it has that flag.
 
@@ -31,7 +31,8 @@ def parse(
 
   Args:
     arguments: `sys.argv`.
-    to: where the flags are defined, and find their values.
+    to: where the flags are defined, and find their values; None for absl's
+      own, FLAGS.
 
   Returns:
     The program's name, alone.
@@ -39,6 +40,7 @@ def parse(
   Raises:
     UserError: naming the flag, the config key, or the config file's line.
   """
+  to = flags.FLAGS if to is None else to
   given = _named_config(arguments)
   if given is None or "config" not in to:
     overrides = _overrides(arguments)
