@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import ml_collections
 import pytest
@@ -99,7 +100,7 @@ def test_what_is_finished_is_skipped(planned, tmp_path):
 
 def test_a_run_that_is_to_be_longer_now_is_not_finished(tmp_path):
   sweep([member(tmp_path, 1, 0)])
-  longer = ml_collections.ConfigDict(CONFIG.to_dict())
+  longer: Any = ml_collections.ConfigDict(CONFIG.to_dict())
   longer.schedule.epochs = 3.0
   assert states.read(member(tmp_path, 1, 0), "top1").finished
   later = member(tmp_path, 1, 0, config=longer)

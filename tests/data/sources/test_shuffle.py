@@ -189,7 +189,10 @@ def test_a_process_reads_the_stripes_that_it_has_a_part_of_alone():
   ("share", "digest"),
   [
     ({}, "a64e0236d887fd0d"),
-    ({"process_count": 4, "process_index": 2, "start_step": 29}, "aa0c7816d318eeb8"),
+    (
+      {"process_count": 4, "process_index": 2, "start_step": 29},
+      "aa0c7816d318eeb8",
+    ),
     ({"repeats": 3, "start_step": 2}, "f39b1f5140bc191a"),
   ],
 )
