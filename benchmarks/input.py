@@ -1,6 +1,9 @@
 """Speed of the input pipeline against Pillow in two worker processes.
 
   python -m benchmarks.input --directory=DIR [--output=input.json]
+  python -m benchmarks.input --directory=DIR --cores [--short_side=256]
+
+With --cores it is `host_cores.py`'s report: how many cores a chip needs.
 
 DIR holds class folders of JPEGs. Ours is `van_jax.data` in one process; the
 peer does the same work as timm does it, with Pillow's operations in the two
@@ -21,11 +24,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance, ImageOps
 
+from benchmarks import host_cores
 from configs import default
 from van_jax import data
 
@@ -227,16 +232,38 @@ def main() -> None:
   parser.add_argument("--turns", type=int, default=7)
   parser.add_argument("--seconds", type=float, default=3.0, help="a turn")
   parser.add_argument("--output", type=pathlib.Path)
+  parser.add_argument(
+    "--cores", action="store_true", help="report the cores that a chip needs"
+  )
+  parser.add_argument(
+    "--batches", type=int, default=16, help="of 32 a turn, with --cores"
+  )
+  parser.add_argument(
+    "--short_side", type=int, help="of a smaller copy, beside the images"
+  )
   options = parser.parse_args()
-  with tempfile.TemporaryDirectory() as links:
+  with tempfile.TemporaryDirectory() as scratch:
     directory = _copied(
-      options.directory.resolve(), options.copies, pathlib.Path(links)
+      options.directory.resolve(), options.copies, pathlib.Path(scratch)
     )
-    compare(directory, options)
+    if options.cores:
+      rows = host_cores.report(
+        directory,
+        short_side=options.short_side,
+        turns=options.turns,
+        batches_a_turn=options.batches,
+        scratch=pathlib.Path(scratch),
+      )
+    else:
+      rows = compare(directory, options)
+  if options.output:
+    options.output.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def compare(directory: pathlib.Path, options: argparse.Namespace) -> None:
-  """Prints the ratios on a directory; writes JSON where asked."""
+def compare(
+  directory: pathlib.Path, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+  """Prints the ratios on a directory, and returns them."""
   files = sorted(map(str, options.directory.glob("*/*.[Jj][Pp]*[Gg]")))
   # Workers are forked: before TensorFlow, which starts with our first batch.
   peers = {task: pillow_batches(files, task) for task in TASKS.values()}
@@ -264,8 +291,7 @@ def compare(directory: pathlib.Path, options: argparse.Namespace) -> None:
       }
     )
     print("{task:32} {ratio:5.2f} times Pillow".format(**rows[-1]), flush=True)
-  if options.output:
-    options.output.write_text(json.dumps(rows, indent=2) + "\n")
+  return rows
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ FLOORS = {
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.
+  "sweep": 6,  # Starts train.py, once a run.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
@@ -70,7 +71,7 @@ DOORS = {
   ),
   "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
-  "ml_collections": ("experiment", "data/preview"),
+  "ml_collections": ("experiment", "data/preview", "sweep"),
   "matplotlib": ("analysis",),
 }
 

@@ -22,13 +22,17 @@ _OVERRIDE = re.compile(r"--?(?:no)?config\.([^=]+)(?:=(.*))?")
 _NONE = "None"
 
 
-def parse(arguments: Sequence[str]) -> list[str]:
+def parse(
+  arguments: Sequence[str], to: flags.FlagValues | None = None
+) -> list[str]:
   """Parses the flags of a script, with `--config` if it has that flag.
 
   Absl and ml_collections would show tracebacks for much of what can be wrong.
 
   Args:
     arguments: `sys.argv`.
+    to: where the flags are defined, and find their values; None for absl's
+      own, FLAGS.
 
   Returns:
     The program's name, alone.
@@ -36,16 +40,17 @@ def parse(arguments: Sequence[str]) -> list[str]:
   Raises:
     UserError: naming the flag, the config key, or the config file's line.
   """
+  to = flags.FLAGS if to is None else to
   given = _named_config(arguments)
-  if given is None or "config" not in flags.FLAGS:
+  if given is None or "config" not in to:
     overrides = _overrides(arguments)
-    if overrides and "config" in flags.FLAGS:
+    if overrides and "config" in to:
       raise errors.UserError(
         f"--config.{overrides[0][0]} sets a key of a config, and none is "
         "named; pass --config=FILE too."
       )
-    return _parse(arguments, None, [])
-  config = config_files.load(given, flags.FLAGS["config"].parser.parse)
+    return _parse(arguments, to, None, [])
+  config = config_files.load(given, to["config"].parser.parse)
   arguments = _with_config(arguments, config_files.find(given))
   arguments, settings = open_sections.take(arguments)
   for setting in settings:
@@ -55,8 +60,8 @@ def parse(arguments: Sequence[str]) -> list[str]:
     moved_keys.check_key(key)
     _check_key(config, key)
   arguments, nones = _take_nones(arguments, dict(overrides))
-  program = _parse(arguments, config, overrides)
-  flag: Any = flags.FLAGS["config"]
+  program = _parse(arguments, to, config, overrides)
+  flag: Any = to["config"]
   changed = flag.value
   with config.unlocked(), changed.unlocked():
     _move(config, keep=())
@@ -66,6 +71,19 @@ def parse(arguments: Sequence[str]) -> list[str]:
       flag.override_values[key] = None
     open_sections.apply(changed, config, settings)
   return program
+
+
+def of_config(arguments: Sequence[str]) -> list[str]:
+  """Returns those of a script's arguments that name and change a config."""
+  found, rest = [], list(arguments)
+  while rest:
+    argument = rest.pop(0)
+    named = _CONFIG.fullmatch(argument) or _OVERRIDE.fullmatch(argument)
+    if named:
+      found.append(argument)
+      if "=" not in argument and rest and not rest[0].startswith("--"):
+        found.append(rest.pop(0))  # A Boolean's flag may have no value.
+  return found
 
 
 def _move(config: Any, keep: Collection[str]) -> None:
@@ -84,12 +102,15 @@ def _move(config: Any, keep: Collection[str]) -> None:
 
 
 def _parse(
-  arguments: Sequence[str], config: Any, overrides: Sequence[tuple[str, str]]
+  arguments: Sequence[str],
+  to: flags.FlagValues,
+  config: Any,
+  overrides: Sequence[tuple[str, str]],
 ) -> list[str]:
   """Does what `parse` says for flags that ml_collections can take."""
   try:
     with _as_program_arguments(arguments):
-      program, *rest = flags.FLAGS(arguments)
+      program, *rest = to(arguments)
   except flags.Error as error:
     for key, value in overrides:
       if str(error).startswith(f"flag --config.{key}={value}:"):

@@ -19,6 +19,7 @@ from van_jax.training.run import workdir as workdir_lib
 # Key that a run may lack: the value that does what its version did. A section
 # comes before the keys in it.
 ADDED = {
+  "pretrained_head_scale": 1.0,
   "data.on_damaged": "raise",
   "data.exif_rotation": False,
   "data.options": {},

@@ -20,6 +20,7 @@ FREE = {
   "model.implementation": "other kernels of the same operations",
   "model.remat": "memory for time: what is recomputed is the same",
   "pretrained_bundle": "read before the first step, never after a checkpoint",
+  "pretrained_head_scale": "likewise",
 }
 
 

@@ -88,6 +88,7 @@ PLAIN_KEYS = {
     "batch_size",
     "accumulation_steps",
     "pretrained_bundle",
+    "pretrained_head_scale",
     "compilation_cache",
   ),
   "task": ("name", "options"),

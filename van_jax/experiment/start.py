@@ -99,7 +99,8 @@ def _state_creator(
     images = jnp.zeros((1, size, size, 3))
     variables = recipe.model.init(key, images, train=False)
     if initial is not None:
-      variables = pretrained.merge(variables, initial)
+      scale = config.pretrained_head_scale
+      variables = pretrained.merge(variables, initial, head_scale=scale)
     ema = config.ema.decay is not None
     return create_state(variables, recipe.optimizer, ema=ema)
 

@@ -1,7 +1,6 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
-import functools
 import json
 import math
 from collections.abc import Callable
@@ -20,9 +19,9 @@ from van_jax.experiment import (
   exporting,
   misfits,
   out_of_memory,
+  ownership,
   parts,
   recipe_task,
-  resuming,
   sections,
   start,
   summary,
@@ -86,13 +85,7 @@ def train(
   misfits.check_workdir(config, workdir)
   plain = config.to_dict()
   if not start_over:
-    workdir_lib.check_owner(
-      workdir,
-      plain,
-      free=resuming.FREE,
-      conditions=resuming.CONDITIONS,
-      upgrade=functools.partial(changed_arithmetic.upgrade, now=plain),
-    )
+    ownership.check(workdir, plain)
     changed_arithmetic.warn(workdir, plain)
   storage.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")

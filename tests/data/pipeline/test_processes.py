@@ -11,7 +11,7 @@ import plain
 import pytest
 
 from van_jax import data
-from van_jax.data.sources import record_split, tfds
+from van_jax.data.sources import record_split, stripes as stripes_lib, tfds
 
 SIZE = 500
 BATCH = 96  # Five steps an epoch, and a remainder of 20.
@@ -155,7 +155,7 @@ def test_repeats_come_together_in_an_epoch_as_long(source):
   batches = _read(source, 5, repeats=3)
   seen = collections.Counter(_joined(batches))
   # The stripes' last examples and a batch's share a remainder of repeats.
-  assert 160 <= len(seen) <= 160 + record_split.MAX_STRIPES
+  assert 160 <= len(seen) <= 160 + stripes_lib.MOST
   assert max(seen.values()) == 3
   steps = collections.defaultdict(set)
   for step, batch in enumerate(batches):

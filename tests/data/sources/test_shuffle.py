@@ -2,12 +2,17 @@
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 
 import numpy as np
 import pytest
 
-from van_jax.data.sources import record_pieces, record_split
+from van_jax.data.sources import (
+  record_pieces,
+  record_split,
+  stripes as stripes_lib,
+)
 from van_jax.data.sources.split import Share
 from van_jax.data.tensorflow import tf
 
@@ -56,7 +61,7 @@ def _met_again(split):
   step_of = {
     index: step for step, batch in enumerate(second) for index in batch
   }
-  stripes = record_split.stripe_count(SHARE.batch_size, 1)
+  stripes = stripes_lib.count(SHARE.batch_size)
   block = SHARE.batch_size // stripes
   pairs = [
     pair
@@ -138,3 +143,60 @@ def test_too_few_megabytes_for_a_batch_are_refused(split):
   large = dataclasses.replace(split, record_bytes=10_000.0)
   with pytest.raises(ValueError, match=r"shuffle_megabytes=1 .*128.*raise it"):
     large.shuffled(0, SHARE)
+
+
+def _order(split, steps, **share):
+  """Returns (epoch, repetition, index) of what a process shows, [N, 3]."""
+  share = dataclasses.replace(SHARE, **share)
+  shown = split.shuffled(7, share).map(lambda *element: element[:3])
+  count = steps * share.examples_per_step
+  return np.array(list(shown.take(count).as_numpy_iterator()))
+
+
+@pytest.mark.parametrize(
+  ("batch_size", "count", "looked_at", "repeats", "start_step"),
+  [
+    (128, 128, (1, 126), 1, 0),  # Two to a stripe.
+    (192, 6, (0, 4), 1, 3),  # 10 stripes and two thirds each, of 64.
+    (74, 2, (0, 1), 2, 3),  # 18 stripes and a half each, of 37.
+  ],
+)
+def test_any_number_of_processes_shows_the_batches_of_one(
+  split, batch_size, count, looked_at, repeats, start_step
+):
+  """In its very order, so disjoint and complete, and when going on too."""
+  same = {
+    "batch_size": batch_size,
+    "repeats": repeats,
+    "start_step": start_step,
+  }
+  whole = _order(split, 3, **same).reshape(3, count, -1, 3)
+  for index in looked_at:
+    part = _order(split, 3, process_index=index, process_count=count, **same)
+    assert np.array_equal(part, whole[:, index].reshape(-1, 3))
+
+
+def test_a_process_reads_the_stripes_that_it_has_a_part_of_alone():
+  share = dataclasses.replace(SHARE, batch_size=1024, process_count=256)
+  touched = [
+    stripes_lib.places(dataclasses.replace(share, process_index=i))
+    for i in range(256)
+  ]
+  assert touched == [range(i // 4, i // 4 + 1) for i in range(256)]
+
+
+@pytest.mark.parametrize(
+  ("share", "digest"),
+  [
+    ({}, "a64e0236d887fd0d"),
+    (
+      {"process_count": 4, "process_index": 2, "start_step": 29},
+      "aa0c7816d318eeb8",
+    ),
+    ({"repeats": 3, "start_step": 2}, "f39b1f5140bc191a"),
+  ],
+)
+def test_runs_of_earlier_versions_go_on_in_their_order(split, share, digest):
+  """Digests of the order of van_jax 0.1.0 at commit 1dd8f16."""
+  shown = _order(split, 4, **share).astype("<i8").tobytes()
+  assert hashlib.sha256(shown).hexdigest()[:16] == digest

@@ -1,9 +1,7 @@
 """Shuffled reading of large record files, from many places at once.
 
-The records of a split are cut into up to 64 equal stripes, a number that
-depends on the batch size alone; every batch takes an equal part of each
-stripe, and a process reads whole stripes: no record is read by two processes,
-and the batches are the same sets for any number of them.
+The records of a split are cut into stripes, of which every batch takes equal
+parts; `stripes.py` says which process reads which.
 
 Within a stripe, epoch e permutes the pieces (its files, or parts of them),
 starts in the middle of one of them (to which it comes back at the end), and
@@ -19,10 +17,11 @@ image is.
 
 Memory: one window a stripe, `shuffle_megabytes` in the windows of all processes
 when full, at the average size of the split's records (ImageNet, 512 MB: about
-70 records a window), and as much again for each further copy. Records leave a
-window as they are shown, so about half of that is held at a time (measured: 290
-of 512 MB); to it comes one batch of records that wait to be decoded. The order
-depends on `shuffle_megabytes`.
+70 records a window), and as much again for each further copy; processes that
+share a stripe hold a window each. Records leave a window as they are shown, so
+about half of that is held at a time (measured: 290 of 512 MB); to it comes one
+batch of records that wait to be decoded. The order depends on
+`shuffle_megabytes`.
 
 Starting in the middle of an epoch skips whole files; each stripe reads, without
 decoding, at most two files and one window to find its place. On 2,000 small
@@ -41,11 +40,9 @@ from typing import Any
 import numpy as np
 
 from van_jax import errors
-from van_jax.data.sources import record_pieces
+from van_jax.data.sources import record_pieces, stripes as stripes_lib
 from van_jax.data.sources.split import Share, Split
 from van_jax.data.tensorflow import tf
-
-MAX_STRIPES = 64
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,21 +87,22 @@ class RecordSplit(Split):
     return self._read(self.pieces.between(start, stop).stack())
 
   def check_training(self, batch_size: int, process_count: int) -> None:
-    """Raises UserError where stripes or windows do not suit the batches."""
-    self.window(batch_size, stripe_count(batch_size, process_count))
+    """Raises UserError where windows do not suit the batches."""
+    del process_count  # Any number of them can share the stripes.
+    self.window(batch_size, stripes_lib.count(batch_size))
 
   def shuffled(self, seed: int, share: Share) -> Any:
     """Returns the endless tf.data.Dataset of what to show, in its order.
 
     Its elements are (epoch, repetition, index, record).
     """
-    stripes = stripe_count(share.batch_size, share.process_count)
+    stripes = stripes_lib.count(share.batch_size)
     window = self.window(share.batch_size, stripes)
     steps_per_epoch = self.size // share.batch_size
     first_epoch, step = divmod(share.start_step, steps_per_epoch)
     block = share.batch_size // stripes
     tables = self._tables(stripes)
-    mine = stripes // share.process_count
+    places = stripes_lib.places(share)
     apart = stripes // share.repeats
 
     def read_epoch(epoch):
@@ -133,18 +131,15 @@ class RecordSplit(Split):
         shown = shown.skip(offset % share.repeats)
         return shown.take(steps_per_epoch * block - offset)
 
-      start = share.process_index * mine
-      return (
-        tf.data.Dataset.range(start, start + mine)
-        .interleave(
-          read_place,
-          cycle_length=mine,
-          block_length=block,
-          num_parallel_calls=tf.data.AUTOTUNE,
-          deterministic=True,
-        )
-        .map(lambda *example: (epoch, *example))
+      shown = tf.data.Dataset.range(places.start, places.stop).interleave(
+        read_place,
+        cycle_length=len(places),
+        block_length=block,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
       )
+      shown = stripes_lib.take_part(shown, share)
+      return shown.map(lambda *example: (epoch, *example))
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(read_epoch)
 
@@ -227,18 +222,6 @@ class RecordSplit(Split):
 
     pieces = tf.data.Dataset.from_tensor_slices(tf.transpose(table))
     return pieces.filter(lambda piece: piece[2] > 0).flat_map(read)
-
-
-def stripe_count(batch_size: int, process_count: int) -> int:
-  """Returns the largest divisor of `batch_size` up to 64."""
-  stripes = max(n for n in range(1, MAX_STRIPES + 1) if batch_size % n == 0)
-  if stripes % process_count:
-    raise errors.UserError(
-      f"batch_size={batch_size} gives {stripes} stripes of record files "
-      f"(its largest divisor up to {MAX_STRIPES}), which process_count="
-      f"{process_count} must divide; choose a multiple of {MAX_STRIPES}."
-    )
-  return stripes
 
 
 def _cut(table: Any, start: Any, stop: Any) -> Any:

@@ -13,7 +13,10 @@ _LISTED = 8  # Misfits that one error spells out.
 
 
 def merge(
-  fresh: Mapping[str, Any], pretrained: Mapping[str, Any]
+  fresh: Mapping[str, Any],
+  pretrained: Mapping[str, Any],
+  *,
+  head_scale: float = 1.0,
 ) -> dict[str, Any]:
   """Returns the pretrained variables, with a fresh head if theirs differs.
 
@@ -24,6 +27,8 @@ def merge(
     fresh: `{"params": ..., "batch_stats": ...}` as initialised.
     pretrained: the same from a bundle, a VAN's; its head may be absent, or of
       another number of classes, and nothing else may differ.
+    head_scale: of the fresh head's weights. Near 0 its first gradients leave
+      the others as they are (ConvNeXt's fine-tuning, arXiv 2201.03545: 0.001).
 
   Raises:
     UserError: listing the arrays that do not fit.
@@ -37,12 +42,12 @@ def merge(
     logging.info(
       "The head is initialised anew: the weights have none of its shape."
     )
-  merged = {
-    name: old[name]
-    if _is_in(prefix, name) and (keep_head or not name.startswith(head))
-    else value
-    for name, value in new.items()
-  }
+  merged = {}
+  for name, value in new.items():
+    if name.startswith(head) and not keep_head:
+      merged[name] = head_scale * value
+    else:
+      merged[name] = old[name] if _is_in(prefix, name) else value
   return traverse_util.unflatten_dict(merged, sep="/")
 
 

@@ -1,0 +1,1 @@
+"""Several runs of one config, which differ in some of its keys."""
