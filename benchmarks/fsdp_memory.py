@@ -3,11 +3,12 @@
   python -m benchmarks.fsdp_memory [--model=van_b0] [--topology=v5e:4x4]
     [--fsdp=8] [--batch_size=256] [--image_size=224] [--depths=1,1,1,1]
 
-Compiles the run's own step in bfloat16 for TPUs that are not there, which needs
-`pip install libtpu`, for `mesh.fsdp` of 1 and of --fsdp in turn. Prints for each
-the bytes of state a chip, what the compiler says of arguments and temporaries a
-chip, and the number of its collectives; then the ratio of the temporaries. B0
-takes some five minutes and 5 GB for each; --depths makes a small one.
+Compiles the run's own step in bfloat16 for TPUs that are not there, which
+needs `pip install libtpu`, for `mesh.fsdp` of 1 and of --fsdp in turn. Prints
+for each the bytes of state a chip, what the compiler says of arguments and
+temporaries a chip, and the number of its collectives; then the ratio of the
+temporaries. B0 takes some five minutes and 5 GB for each; --depths makes a
+small one.
 """
 
 import argparse

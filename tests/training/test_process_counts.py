@@ -1,0 +1,102 @@
+"""Two and four processes compute what one does with their devices."""
+
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import processes_worker as worker
+import pytest
+
+# float32 sums over devices in another order: of 16 x 16 positions of order 1.
+CLOSE = {"rtol": 1e-5, "atol": 1e-6}
+# Before a BatchNorm, which takes it off again: its true gradient is zero. What
+# is computed is rounding, another in each order of sums, and Adam's step is the
+# learning rate times its sign.
+WITHOUT_GRADIENT = "params/embed/bias"
+
+
+def start(count, folder):
+  """Starts that many processes with eight devices in all."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  flags = f"--xla_force_host_platform_device_count={8 // count}"
+  environment = os.environ | {
+    "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0"
+  }
+  output = folder / f"{count}.npz"
+  return output, [
+    subprocess.Popen(
+      [sys.executable, worker.__file__, f"{port}", f"{count}", f"{i}", output],
+      env=environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+      stderr=subprocess.PIPE,
+      text=True,
+      cwd=pathlib.Path(worker.__file__).parent,
+    )
+    for i in range(count)
+  ]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+  """Returns what 1, 2 and 4 processes computed, all on eight devices."""
+  folder = tmp_path_factory.mktemp("processes")
+  started = {count: start(count, folder) for count in (2, 4)}
+  results = {1: worker.compute(fsdp=4), "whole": worker.compute(fsdp=1)}
+  for count, (output, processes) in started.items():
+    try:
+      errors = [process.communicate(timeout=200)[1] for process in processes]
+    finally:
+      for process in processes:
+        process.kill()
+    for process, error in zip(processes, errors, strict=True):
+      assert process.returncode == 0, error
+    results[count] = dict(np.load(output))
+  return results
+
+
+@pytest.mark.parametrize("count", [2, 4, "whole"])
+def test_losses_gradients_statistics_and_parameters_are_equal(found, count):
+  assert found[count].keys() == found[1].keys()
+  for name, expected in found[1].items():
+    if not name.endswith(("embed/bias", "mean")):
+      np.testing.assert_allclose(
+        found[count][name], expected, **CLOSE, err_msg=name
+      )
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_bias_without_gradient_moves_by_rate_times_steps_at_most(
+  found, count
+):
+  for step in range(worker.STEPS):
+    # It starts at 0. Adam's quotient is at most 1 in these steps, but for
+    # rounding: of a mean to the root of a mean of squares.
+    bias = found[count][f"state{step}/{WITHOUT_GRADIENT}"]
+    assert np.abs(bias).max() <= 1.01 * worker.RATE * (step + 1)
+    moment = f"state{step}/moments/embed/bias"
+    kernel = f"state{step}/moments/embed/kernel"
+    # Rounding beside a gradient.
+    assert (
+      np.abs(found[count][moment]).max()
+      < 1e-5 * np.abs(found[count][kernel]).max()
+    )
+
+
+def test_the_running_mean_follows_that_bias_and_nothing_else(found):
+  # It takes in a tenth of what the network adds before the normalisation.
+  for count in (2, 4):
+    name = f"state{worker.STEPS - 1}/batch_stats/norm/mean"
+    apart = np.abs(found[count][name] - found[1][name])
+    assert apart.max() <= 0.1 * 2 * 1.01 * worker.RATE * worker.STEPS
+
+
+@pytest.mark.parametrize("count", [2, 4, "whole"])
+def test_each_example_is_scored_once(found, count):
+  assert found[count]["sums/count"] == 13
+  for name, expected in found[1].items():
+    if name.startswith("sums/"):
+      np.testing.assert_allclose(found[count][name], expected, **CLOSE)
