@@ -5,20 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from processes_worker import Network, batch_of
 
 from van_jax import parallel
 from van_jax.evaluation import evaluator
 from van_jax.training import randomness, state as state_lib, step as step_lib
 from van_jax.training.recipe import ema
 
-WIDE = {"widths": (8, 16, 64, 128)}  # Some kernels have 2**14 numbers.
 KEY = jax.random.key(0)
 # Sums over examples in another order; see test_step.py.
 ROUNDING = 2e-5
-
-
-def images(batch):
-  return batch["image"].astype(jnp.float32) / 255 - 0.5
 
 
 def loss(outputs, labels):
@@ -26,13 +22,14 @@ def loss(outputs, labels):
   return losses.mean(), {}
 
 
-def update(model, batch, mesh, **options):
+def update(mesh, **options):
   """Returns the state and the metrics after a step, and the score of both."""
+  model, batch = Network(), batch_of(0)
   optimizer = optax.sgd(1.0, momentum=0.9)  # Parameters move by gradients.
 
   def create():
     key = randomness.stream(KEY, "init", 0)
-    variables = model.init(key, jnp.zeros((1, 32, 32, 3)), train=False)
+    variables = model.init(key, jnp.zeros((1, 8, 8, 3)), train=False)
     return state_lib.create_state(variables, optimizer, ema=True)
 
   shardings = parallel.state_shardings(jax.eval_shape(create), mesh)
@@ -41,7 +38,7 @@ def update(model, batch, mesh, **options):
     apply=model.apply,
     optimizer=optimizer,
     schedule=optax.constant_schedule(1.0),
-    prepare=lambda key, batch: (images(batch), batch["label"]),
+    prepare=lambda key, batch: (batch["image"], batch["label"]),
     loss=loss,
     root_key=KEY,
     mesh=mesh,
@@ -57,7 +54,7 @@ def update(model, batch, mesh, **options):
     assert leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
   evaluate = evaluator.make_eval_step(
     apply=model.apply,
-    inputs=images,
+    inputs=lambda batch: batch["image"],
     sums=lambda outputs, batch: {"loss": loss(outputs, batch["label"])[0]},
     mesh=mesh,
   )
@@ -67,26 +64,13 @@ def update(model, batch, mesh, **options):
 
 
 @pytest.fixture(scope="module")
-def small_batch():
-  numbers = np.random.default_rng(0)
-  return {
-    "image": numbers.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8),
-    "label": numbers.integers(0, 5, 16, dtype=np.int32),
-  }
-
-
-@pytest.fixture(scope="module")
-def whole(narrow_van, small_batch):
-  return update(narrow_van(**WIDE), small_batch, parallel.create_mesh())
+def whole():
+  return update(parallel.create_mesh())
 
 
 @pytest.mark.parametrize("fsdp", [8, 4])
-def test_a_split_state_learns_and_scores_what_a_whole_one_does(
-  narrow_van, small_batch, whole, fsdp
-):
-  mesh = parallel.create_mesh(fsdp=fsdp)
-  # The split of the batch is the same, and in two micro-batches too.
-  ours, held, text = update(narrow_van(**WIDE), small_batch, mesh)
+def test_a_split_state_learns_and_scores_what_a_whole_one_does(whole, fsdp):
+  ours, held, text = update(parallel.create_mesh(fsdp=fsdp))
   print(f"bytes of state a device: {whole[1]} whole, {held} over {fsdp}")
   assert held < 0.5 * whole[1]  # Of this network half is in small arrays.
   assert "all-gather" in text  # Of parameters...
@@ -104,14 +88,9 @@ def test_a_split_state_learns_and_scores_what_a_whole_one_does(
     )
 
 
-def test_micro_batches_of_a_split_state_are_those_of_a_whole_one(
-  narrow_van, small_batch
-):
-  model = narrow_van(**WIDE)
+def test_micro_batches_of_a_split_state_are_those_of_a_whole_one():
   states = [
-    update(
-      model, small_batch, parallel.create_mesh(fsdp=fsdp), accumulation_steps=2
-    )[0][0]
+    update(parallel.create_mesh(fsdp=fsdp), accumulation_steps=2)[0][0]
     for fsdp in (1, 4)
   ]
   for a, b in zip(*map(jax.tree.leaves, states), strict=True):

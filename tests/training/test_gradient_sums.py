@@ -62,10 +62,10 @@ def sums(implementation, kernel_dtype, folder):
     for name, shape in {"image": (16, 8, 8, 3), "target": (16, 64)}.items()
   }
   state = parallel.with_shardings(jax.eval_shape(create), mesh)
-  with jax.enable_compilation_cache(False):  # Or nothing is compiled.
-    step.lower(state, batch).compile(
-      {"xla_dump_to": str(folder), "xla_dump_hlo_pass_re": "spmd-partition.*"}
-    )
+  # The folder is part of the cache's key: it is compiled.
+  step.lower(state, batch).compile(
+    {"xla_dump_to": str(folder), "xla_dump_hlo_pass_re": "spmd-partition.*"}
+  )
   (file,) = pathlib.Path(folder).glob("*train_step*after_spmd-partitioning*")
   return re.findall(r"= (\w+)\[([\d,]*)\]\S* all-reduce\(", file.read_text())
 

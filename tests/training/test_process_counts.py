@@ -10,12 +10,9 @@ import numpy as np
 import processes_worker as worker
 import pytest
 
-# float32 sums over devices in another order: of 16 x 16 positions of order 1.
-CLOSE = {"rtol": 1e-5, "atol": 1e-6}
-# Before a BatchNorm, which takes it off again: its true gradient is zero. What
-# is computed is rounding, another in each order of sums, and Adam's step is the
-# learning rate times its sign.
-WITHOUT_GRADIENT = "params/embed/bias"
+# float32 sums over devices in another order: 1e-7 of gradients of order 1, of
+# which Adam with its epsilon of 1e-3 makes 1e-4 of the rate of 1e-2.
+CLOSE = {"rtol": 1e-5, "atol": 5e-6}
 
 
 def start(count, folder):
@@ -62,36 +59,9 @@ def found(tmp_path_factory):
 def test_losses_gradients_statistics_and_parameters_are_equal(found, count):
   assert found[count].keys() == found[1].keys()
   for name, expected in found[1].items():
-    if not name.endswith(("embed/bias", "mean")):
-      np.testing.assert_allclose(
-        found[count][name], expected, **CLOSE, err_msg=name
-      )
-
-
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_a_bias_without_gradient_moves_by_rate_times_steps_at_most(
-  found, count
-):
-  for step in range(worker.STEPS):
-    # It starts at 0. Adam's quotient is at most 1 in these steps, but for
-    # rounding: of a mean to the root of a mean of squares.
-    bias = found[count][f"state{step}/{WITHOUT_GRADIENT}"]
-    assert np.abs(bias).max() <= 1.01 * worker.RATE * (step + 1)
-    moment = f"state{step}/moments/embed/bias"
-    kernel = f"state{step}/moments/embed/kernel"
-    # Rounding beside a gradient.
-    assert (
-      np.abs(found[count][moment]).max()
-      < 1e-5 * np.abs(found[count][kernel]).max()
+    np.testing.assert_allclose(
+      found[count][name], expected, **CLOSE, err_msg=name
     )
-
-
-def test_the_running_mean_follows_that_bias_and_nothing_else(found):
-  # It takes in a tenth of what the network adds before the normalisation.
-  for count in (2, 4):
-    name = f"state{worker.STEPS - 1}/batch_stats/norm/mean"
-    apart = np.abs(found[count][name] - found[1][name])
-    assert apart.max() <= 0.1 * 2 * 1.01 * worker.RATE * worker.STEPS
 
 
 @pytest.mark.parametrize("count", [2, 4, "whole"])
@@ -99,4 +69,5 @@ def test_each_example_is_scored_once(found, count):
   assert found[count]["sums/count"] == 13
   for name, expected in found[1].items():
     if name.startswith("sums/"):
-      np.testing.assert_allclose(found[count][name], expected, **CLOSE)
+      # Sums over 13 examples of what is that close.
+      np.testing.assert_allclose(found[count][name], expected, rtol=1e-4)
