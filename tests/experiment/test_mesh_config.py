@@ -1,7 +1,7 @@
 """A run's mesh: as the config says, and what cannot be is refused in a line."""
 
-import jax
-import numpy as np
+from typing import Any
+
 import pytest
 
 import van_jax
@@ -18,28 +18,16 @@ FEW = {
 }
 
 
-@pytest.fixture(scope="module")
-def whole(tiny_config, tmp_path_factory):
-  workdir = tmp_path_factory.mktemp("whole") / "run"
-  return workdir, experiment.train(tiny_config(**FEW), workdir=str(workdir))
-
-
-def test_a_run_with_a_split_state_ends_as_one_with_a_whole_one(
-  whole, tiny_config, tmp_path
-):
+def test_a_run_with_a_split_state_leaves_whole_weights(tiny_config, tmp_path):
   config = tiny_config(**FEW, **{"mesh.fsdp": 4})
-  scores = experiment.train(config, workdir=str(tmp_path / "run"))
-  # Three updates' sums in another order.
-  assert scores == pytest.approx(whole[1], rel=1e-4)
-  ours, theirs = (
-    van_jax.load_bundle(path / "bundle").variables
-    for path in (tmp_path / "run", whole[0])
-  )
-  for a, b in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
-    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+  scores = experiment.train(config, workdir=str(tmp_path))
+  variables = van_jax.load_bundle(tmp_path / "bundle").variables
+  params: Any = variables["params"]
+  assert params["block4_0"]["mlp"]["fc1"]["kernel"].shape == (1, 1, 128, 256)
   # Scored by itself: the weights are whole on each device there.
-  again = experiment.evaluate(config, checkpoint=str(tmp_path / "run"))
-  assert again == pytest.approx(scores, rel=1e-5)
+  for where in (tmp_path, tmp_path / "bundle"):
+    again = experiment.evaluate(config, checkpoint=str(where))
+    assert again == pytest.approx(scores, rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def compute(fsdp: int, index: int = 0, count: int = 1) -> dict[str, np.ndarray]:
 
   def create():
     images = jnp.zeros((1, 8, 8, 3))
-    variables = network.init(jax.random.key(0), images, train=False)
+    variables: Any = network.init(jax.random.key(0), images, train=False)
     return state_lib.create_state(variables, optimizer, ema=False)
 
   shardings = parallel.state_shardings(jax.eval_shape(create), mesh)
@@ -113,13 +113,14 @@ def compute(fsdp: int, index: int = 0, count: int = 1) -> dict[str, np.ndarray]:
   )
   if index:
     return {}
-  return traverse_util.flatten_dict(found, sep="/")
+  flat: Any = traverse_util.flatten_dict(found, sep="/")
+  return flat
 
 
 def main(port: str, count: str, index: str, output: str) -> None:
   """Joins the others, computes, and writes."""
   jax.distributed.initialize(f"127.0.0.1:{port}", int(count), int(index))
-  found = compute(4, int(index), int(count))
+  found: Any = compute(4, int(index), int(count))
   if found:
     np.savez(output, **found)
 

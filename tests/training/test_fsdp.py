@@ -1,5 +1,7 @@
 """A state that is split over devices: the same numbers, and less of each."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,7 +31,7 @@ def update(mesh, **options):
 
   def create():
     key = randomness.stream(KEY, "init", 0)
-    variables = model.init(key, jnp.zeros((1, 8, 8, 3)), train=False)
+    variables: Any = model.init(key, jnp.zeros((1, 8, 8, 3)), train=False)
     return state_lib.create_state(variables, optimizer, ema=True)
 
   shardings = parallel.state_shardings(jax.eval_shape(create), mesh)

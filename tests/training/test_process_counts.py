@@ -5,6 +5,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import processes_worker as worker
@@ -12,7 +13,7 @@ import pytest
 
 # float32 sums over devices in another order: 1e-7 of gradients of order 1, of
 # which Adam with its epsilon of 1e-3 makes 1e-4 of the rate of 1e-2.
-CLOSE = {"rtol": 1e-5, "atol": 5e-6}
+CLOSE: Any = {"rtol": 1e-5, "atol": 5e-6}
 
 
 def start(count, folder):
