@@ -20,7 +20,9 @@ _POSITIVE = (
   "logging.every_steps",
   "deadlines.start_up_seconds",
   "deadlines.barrier_seconds",
+  "mesh.fsdp",
 )
+_GRADIENT_DTYPES = ("float32", "bfloat16")
 
 
 def check_config(config: Config) -> None:
@@ -68,6 +70,11 @@ def _check_numbers(config: Config) -> None:
   if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
     raise errors.UserError(
       f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
+    )
+  if config.mesh.gradient_dtype not in _GRADIENT_DTYPES:
+    raise errors.UserError(
+      f"config.mesh.gradient_dtype={config.mesh.gradient_dtype!r} must be "
+      f"{' or '.join(_GRADIENT_DTYPES)}: what gradients are summed in."
     )
   for key in _POSITIVE:
     value = dotted_keys.get(config, key)

@@ -97,6 +97,7 @@ PLAIN_KEYS = {
   "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
   "logging": ("every_steps", "profile_first_step", "profile_steps"),
   "deadlines": ("start_up_seconds", "barrier_seconds"),
+  "mesh": ("fsdp", "gradient_dtype"),
 }
 
 

@@ -105,12 +105,12 @@ def train(
     shared_folder.check(workdir)
 
   parts.start_devices(config, distributed=distributed, agree=agree)
-  misfits.check_batch_sizes(config, source)
+  mesh = parts.create_mesh(config)
+  misfits.check_batch_sizes(config, source, devices=mesh.size)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
   folder = storage.absolute(workdir)
   origin = branching.find(init_from, folder, task=task, start_over=start_over)
   recipe = parts.recipe(config, source)
-  mesh = parallel.create_mesh()
   there = [] if start_over else _agreed_steps(folder)
   first = None
   if not there:
@@ -233,8 +233,9 @@ def _train(
       )
   scores = scores or evaluate(state)
   check_ours()
-  if jax.process_index() == 0:
-    exporting.export(config, workdir, recipe.model, state, task, source, scores)
+  exporting.export(
+    config, workdir, recipe.model, state, mesh, task, source, scores
+  )
   return scores
 
 
