@@ -67,6 +67,7 @@ DOORS = {
   "orbax": (
     "training/run/checkpoint.py",
     "training/run/restoring.py",
+    "training/run/saving.py",
     "bundle",
   ),
   "clu": ("training/run/metrics.py",),

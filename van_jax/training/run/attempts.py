@@ -24,7 +24,13 @@ class OtherProcessError(errors.UserError):
   """What this process had done has failed in another."""
 
 
-def together(do: Callable[[], Result], what: str, *, seconds: float) -> Result:
+def together(
+  do: Callable[[], Result],
+  what: str,
+  *,
+  seconds: float,
+  before_again: Callable[[], None] = lambda: None,
+) -> Result:
   """Returns what a function returns here, once it has in all processes.
 
   While the storage of one fails for a while, all call it again.
@@ -33,6 +39,7 @@ def together(do: Callable[[], Result], what: str, *, seconds: float) -> Result:
     do: called by all processes of the run; may be called many times.
     what: it does, for the log: "Reading PATH".
     seconds: that it is tried for.
+    before_again: called by all processes before each but the first call.
 
   Raises:
     StillFailingError: when the storage of one fails for longer.
@@ -56,6 +63,7 @@ def together(do: Callable[[], Result], what: str, *, seconds: float) -> Result:
         "the same command when the storage works again."
       ) from error
     patience.wait(error)
+    before_again()
 
 
 def _called(

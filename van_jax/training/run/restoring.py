@@ -160,7 +160,7 @@ def _reader(
       fingerprint=ocp.JsonCheckpointHandler(**options),
       # Or Orbax warns of what is there.
       metrics=ocp.JsonCheckpointHandler(**options),
-      composite_options=ocp.handlers.CompositeOptions(**options),
+      composite_options=ocp.CompositeOptions(**options),
     ),
     **options,
   )
