@@ -191,8 +191,7 @@ def _train(
       )
   scores = scores or evaluate(state)
   check_ours()
-  if jax.process_index() == 0:
-    exporting.export(config, workdir, recipe.model, state, task, source, scores)
+  exporting.export(config, workdir, recipe.model, state, task, source, scores)
   return scores
 
 

@@ -170,8 +170,9 @@ class Checkpointer:
     missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
     if not there and any(word in str(error) for word in missing):
       return self._removed()  # In the midst of a save, which makes parts anew.
-    reason = storage.lack_of_space(error) or retrying.first_line(error)
     passing = isinstance(error, retrying.StillFailingError)
+    cause = error.__cause__ if passing and error.__cause__ else error
+    reason = storage.lack_of_space(error) or retrying.first_line(cause)
     return (StillUnwritableError if passing else CheckpointError)(
       f"A checkpoint could not be written to {self._directory}: {reason}. "
       f"Finished checkpoints are kept: steps {there}. Free "

@@ -17,9 +17,9 @@ import numpy as np
 
 NAME = "parts_sum32"  # In a checkpoint's fingerprint.
 _GOLDEN = np.uint32(0x9E3779B9)  # 2**32 over the golden ratio, and odd.
-# Arrays that are laid in a row at a time: a copy of 128 MB at most, or of one
-# array; and as many as a GPU's kernel takes operands.
-_ROW_WORDS, _ROW_ARRAYS = 1 << 25, 64
+# Arrays that are stacked at a time: a copy of 128 MB at most, or of one array;
+# and as many as a GPU's kernel takes operands.
+_STACK_WORDS, _STACK_ARRAYS = 1 << 25, 64
 _BLOCK = 1 << 20  # Words that NumPy mixes at a time.
 
 
@@ -47,34 +47,55 @@ def _device_sums(parts: dict[str, Any]) -> dict[str, jax.Array]:
 def _device_sum(tree: Any) -> jax.Array:
   """Returns the checksum of a tree, [] uint32.
 
-  A program of one reduction an array takes a minute to compile.
+  No array is flattened, so that each shard is summed where it lies: shards of
+  anything but a leading axis do not stand in a row. Arrays of one shape are
+  stacked: a program of one reduction an array takes a minute to compile.
   """
   total, start = jnp.zeros((), jnp.uint32), 0
-  for row in _rows([_device_words(leaf) for leaf in jax.tree.leaves(tree)]):
-    # One row after the other, and none of them fused into its reduction.
-    row, total = jax.lax.optimization_barrier((row, total))
-    words = jax.lax.optimization_barrier(jnp.concatenate(row))
-    place = jnp.arange(words.size, dtype=jnp.uint32) + np.uint32(start % 2**32)
-    total = total + jnp.sum(_mixed(words ^ (place * _GOLDEN)), dtype=jnp.uint32)
+  alike: dict[tuple[int, ...], list[tuple[jax.Array, int]]] = {}
+  for leaf in jax.tree.leaves(tree):
+    words = _device_words(leaf)
+    alike.setdefault(words.shape, []).append((words, start % 2**32))
     start += words.size
+  for group in alike.values():
+    for stack in _stacks(group):
+      # One stack after the other, and none of them fused into its reduction.
+      stack, total = jax.lax.optimization_barrier((stack, total))
+      words = jax.lax.optimization_barrier(jnp.stack([x for x, _ in stack]))
+      starts = jnp.asarray([at for _, at in stack], jnp.uint32)
+      mixed = _mixed(words ^ (_places(words.shape, starts) * _GOLDEN))
+      total = total + jnp.sum(mixed, dtype=jnp.uint32)
   return total
 
 
-def _rows(arrays: list[jax.Array]) -> Iterator[list[jax.Array]]:
-  """Yields the arrays, in order, as many at once as are laid in a row."""
-  row: list[jax.Array] = []
-  for array in arrays:
-    size = array.size + sum(other.size for other in row)
-    if row and (len(row) == _ROW_ARRAYS or size > _ROW_WORDS):
-      yield row
-      row = []
-    row.append(array)
-  if row:
-    yield row
+def _stacks(
+  group: list[tuple[jax.Array, int]],
+) -> Iterator[list[tuple[jax.Array, int]]]:
+  """Yields arrays of one shape, with their places, as many as are stacked."""
+  size = max(group[0][0].size, 1)
+  count = max(min(_STACK_ARRAYS, _STACK_WORDS // size), 1)
+  for first in range(0, len(group), count):
+    yield group[first : first + count]
+
+
+def _places(shape: tuple[int, ...], starts: jax.Array) -> jax.Array:
+  """Returns the place of each word, [arrays, ...] uint32.
+
+  Args:
+    shape: of the stack.
+    starts: [arrays], where each array's first word stands.
+  """
+  place = starts.reshape(-1, *(1 for _ in shape[1:]))
+  stride = 1
+  for axis in reversed(range(1, len(shape))):
+    along = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+    place = place + along * np.uint32(stride % 2**32)
+    stride *= shape[axis]
+  return place
 
 
 def _device_words(array: jax.Array) -> jax.Array:
-  """Returns an array's bits, [words]; 64 of them are two words."""
+  """Returns an array's bits, [...] or [..., 2] where they are two words."""
   if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
     array = jax.random.key_data(array)
   if jnp.iscomplexobj(array):
@@ -83,7 +104,7 @@ def _device_words(array: jax.Array) -> jax.Array:
     array = array.astype(jnp.uint8)
   bits = min(8 * array.dtype.itemsize, 32)
   words = jax.lax.bitcast_convert_type(array, f"uint{bits}")
-  return words.reshape(-1).astype(jnp.uint32)
+  return words.astype(jnp.uint32)
 
 
 def _host_sum(parts: Mapping[str, Any]) -> dict[str, np.uint32]:
