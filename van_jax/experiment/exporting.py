@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import jax
 from absl import logging
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, parallel, tasks
+from van_jax import bundle as bundle_lib, data, tasks
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
 from van_jax.training.state import TrainState
@@ -25,9 +24,6 @@ def export(
 ) -> None:
   """Writes the bundle; one of an earlier end of this run is replaced.
 
-  All processes of the run call this: each may hold a part of every array. The
-  first one writes.
-
   Args:
     config: of the run.
     workdir: its folder.
@@ -37,16 +33,11 @@ def export(
     source: its data, whose class names become the labels.
     scores: of these weights; the task's best one is kept with them.
   """
-  variables = parallel.on_first_host(
-    state.variables(averaged=config.evaluation.averaged_weights)
-  )
-  if jax.process_index() != 0:
-    return
   path = workdir / FOLDER
   bundle_lib.save_bundle(
     path,
     model=model,
-    variables=variables,
+    variables=state.variables(averaged=config.evaluation.averaged_weights),
     preprocessing=sections.build(config, "preprocessing"),
     labels=None if task.classes is None else source.class_names,
     task=config.task.name,

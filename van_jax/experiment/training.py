@@ -191,7 +191,8 @@ def _train(
       )
   scores = scores or evaluate(state)
   check_ours()
-  exporting.export(config, workdir, recipe.model, state, task, source, scores)
+  if jax.process_index() == 0:
+    exporting.export(config, workdir, recipe.model, state, task, source, scores)
   return scores
 
 

@@ -1,4 +1,4 @@
-"""Arrays in shards, brought to the host one after the other."""
+"""Arrays in shards, brought to the host whole."""
 
 import functools
 from typing import Any
@@ -23,24 +23,6 @@ def whole_array(array: Any) -> np.ndarray:
   if not array.is_fully_replicated:
     array = _replicated(array.sharding)(array)
   return np.asarray(array.addressable_data(0))
-
-
-def on_first_host(tree: Any) -> Any:
-  """Returns a tree of whole arrays on process 0's host, None on the others.
-
-  Nobody else keeps more than one of them at a time.
-
-  Args:
-    tree: of arrays in whatever shards; all processes call this together.
-  """
-  leaves, structure = jax.tree.flatten(tree)
-  first = jax.process_index() == 0
-  found = []
-  for leaf in leaves:
-    array = whole_array(leaf)
-    if first:
-      found.append(array)
-  return jax.tree.unflatten(structure, found) if first else None
 
 
 @functools.cache
