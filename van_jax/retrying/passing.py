@@ -52,6 +52,8 @@ def is_passing(error: BaseException) -> bool:
   while chain is not None:
     if _passes(chain):
       return True
+    if isinstance(chain, OSError) and chain.errno is not None:
+      return False  # The system's own word, whatever it was in answer to.
     chain = chain.__cause__ or chain.__context__
   return False
 

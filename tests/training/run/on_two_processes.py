@@ -24,16 +24,11 @@ from van_jax.training.run import checkpoint, restoring
 from van_jax.training.state import TrainState
 
 
-def open_checkpoints(folder):
+def open_checkpoints(folder, **changes):
+  options = {"keep_last": 5, "keep_best": 0, "save_seconds": 60.0}
+  options |= {"best": "top1", "best_mode": "max"}
   return contextlib.closing(
-    checkpoint.Checkpointer(
-      folder,
-      keep_last=5,
-      keep_best=0,
-      best="top1",
-      best_mode="max",
-      save_seconds=60,
-    )
+    checkpoint.Checkpointer(folder, **(options | changes))
   )
 
 

@@ -134,6 +134,17 @@ class Checkpointer:
     multihost_utils.sync_global_devices(f"scores of {step}")
     self._saver.manager.reload()
 
+  def wait(self):
+    """Waits until every save is on disk.
+
+    Raises:
+      CheckpointError: when one could not be written.
+    """
+    try:
+      self._saver.finish()
+    except Exception as error:
+      raise self._unwritable(error) from error
+
   def close(self):
     """Waits until every save is on disk, and lets go of the folder.
 
@@ -143,8 +154,8 @@ class Checkpointer:
     if self._failed:
       self._saver.let_go()
       return
+    self.wait()
     try:
-      self._saver.finish()
       self._saver.manager.close()
     except Exception as error:
       raise self._unwritable(error) from error
