@@ -144,4 +144,9 @@ def get_config() -> Any:
   config.logging.every_steps = 100  # None: at the end alone.
   config.logging.profile_first_step = 1
   config.logging.profile_steps = 0  # 0 for no profile.
+
+  config.deadlines = config_dict.ConfigDict()
+  # Seconds. A save, and storage that fails for a while, may take as long.
+  config.deadlines.save_seconds = 1200.0
+  config.deadlines.restore_seconds = 1200.0  # The same, of a restore.
   return config

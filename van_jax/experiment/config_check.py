@@ -18,6 +18,8 @@ _POSITIVE = (
   "evaluation.every_epochs",
   "checkpoint.every_epochs",
   "logging.every_steps",
+  "deadlines.save_seconds",
+  "deadlines.restore_seconds",
 )
 
 

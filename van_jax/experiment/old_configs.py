@@ -50,6 +50,9 @@ ADDED = {
   "schedule.options": {},
   "optimizer.name": "adamw",
   "optimizer.options": {},
+  "deadlines": {},
+  "deadlines.save_seconds": 1200.0,
+  "deadlines.restore_seconds": 1200.0,
 }
 
 

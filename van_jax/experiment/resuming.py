@@ -14,6 +14,7 @@ FREE = {
   "compilation_cache": "where compiled programs lie",
   "data.directory": "where the data lies",
   "data.on_damaged": "whoever meets a damaged image late goes on past it",
+  "deadlines": "how long is waited before a run gives up",
   "evaluation": "when the weights are scored, and which of them",
   "logging": "what is written",
   "model.implementation": "other kernels of the same operations",

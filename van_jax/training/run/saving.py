@@ -1,6 +1,7 @@
 """Saves in the background, each tried until it is written."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from van_jax import retrying
 from van_jax.training.run import attempts
 
 SECONDS = 1200.0  # For a save, or while the storage fails.
+_LONGEST_SECONDS = 1e6  # Orbax counts in whole ones, and adds them to dates.
 _CLOSE_SECONDS = 20  # For Orbax to end its threads, after a failed save.
 
 
@@ -63,7 +65,9 @@ class Saver:
         best_fn=self._rank,  # Without it Orbax does not write the scores.
         cleanup_tmp_directories=True,
         create=False,  # It is there; Orbax refuses it of named processes.
-        async_options=ocp.options.AsyncOptions(timeout_secs=int(self._seconds)),
+        async_options=ocp.options.AsyncOptions(
+          timeout_secs=math.ceil(min(self._seconds, _LONGEST_SECONDS))
+        ),
         multiprocessing_options=processes,
       ),
     )
