@@ -153,7 +153,7 @@ def _reader(
     active_processes={process},
     barrier_sync_key_prefix=f"reader{process}",
   )
-  options = {"multiprocessing_options": alone}
+  options: dict[str, Any] = {"multiprocessing_options": alone}
   return ocp.Checkpointer(
     ocp.CompositeCheckpointHandler(
       state=handler(**options),
