@@ -63,7 +63,7 @@ def make(name: str, image_size: int, batch_size: int) -> tuple[Any, Any, Any]:
     return state.replace(step=state.step + 1, opt_state=moments, ema=ema, **new)
 
   def create():
-    variables = model.init(jax.random.key(0), images[:1], train=False)
+    variables: Any = model.init(jax.random.key(0), images[:1], train=False)
     return state_lib.create_state(variables, optimizer, ema=True)
 
   compiled = jax.jit(step, donate_argnums=0)

@@ -116,14 +116,15 @@ def main(folder, address, process):
     jax.tree.map(assert_equal, weights, arrays["ema"])
 
   if process == 1:  # Its share of the disk fails; the other reads well.
-    usual = ocp.Checkpointer.restore
+    reader: Any = ocp.Checkpointer
+    usual = reader.restore
 
     def fail(self, path, **options):
       if path.name == "2":
         raise ValueError("this part is damaged")
       return usual(self, path, **options)
 
-    ocp.Checkpointer.restore = fail
+    reader.restore = fail
   with open_checkpoints(folder / "damaged") as checkpointer:
     assert_is(checkpointer.restore_latest(abstract(mesh)), 1)
 

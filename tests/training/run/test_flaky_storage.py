@@ -13,6 +13,7 @@ from absl import logging as absl_logging
 from jax.sharding import Mesh
 
 from van_jax import retrying
+from van_jax.retrying import calls as retry_calls
 from van_jax.training.run import checkpoint, history, restoring
 
 STUMBLED = ValueError("UNKNOWN: [OS error 5: EIO Input/output error]")
@@ -25,7 +26,7 @@ def warnings(monkeypatch):
   monkeypatch.setattr(
     absl_logging, "warning", lambda text, *args: lines.append(text % args)
   )
-  monkeypatch.setattr(retrying.calls, "_FIRST_DELAY", 0.01)
+  monkeypatch.setattr(retry_calls, "_FIRST_DELAY", 0.01)
   return lines
 
 
