@@ -47,7 +47,7 @@ def test_shards_are_summed_where_they_lie(axis):
   program = checksum._device_sums.lower(
     {"part": tree}, checksum._sum_of_stacks
   ).compile()
-  text = program.as_text()
+  text = str(program.as_text())
   assert "all-reduce" in text
   for moving in ("all-gather", "all-to-all", "collective-permute"):
     assert moving not in text
