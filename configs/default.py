@@ -156,4 +156,7 @@ def get_config() -> Any:
   config.deadlines = config_dict.ConfigDict()
   config.deadlines.start_up_seconds = 300.0  # Until all processes are there.
   config.deadlines.barrier_seconds = 600.0  # At a barrier, for the last one.
+  # Seconds. A save, and storage that fails for a while, may take as long.
+  config.deadlines.save_seconds = 1200.0
+  config.deadlines.restore_seconds = 1200.0  # The same, of a restore.
   return config

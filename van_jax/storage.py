@@ -13,13 +13,14 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import errors
+from van_jax import errors, retrying
 
 
 def absolute(path: str | os.PathLike[str]) -> epath.Path:
   """Returns a local path made absolute, a remote one (gs://...) as it is.
 
   Whatever path a user gives goes through here, once: "~" is the home folder.
+  Storage that fails for a while is asked again, here and in all paths below.
   Orbax takes no relative paths; pathlib would make one of "gs://".
 
   Raises:
@@ -27,14 +28,14 @@ def absolute(path: str | os.PathLike[str]) -> epath.Path:
   """
   path = os.fspath(path)
   if is_remote(path):
-    return epath.Path(path)
+    return retrying.path(path)
   expanded = os.path.expanduser(path)
   if expanded.startswith("~"):  # Or it would become a folder of that name.
     raise errors.UserError(
       f"{path} starts with a home folder that there is not; write the folder "
       f"in full, or ./{path} for a file of that name."
     )
-  return epath.Path(os.path.abspath(expanded))
+  return retrying.path(os.path.abspath(expanded))
 
 
 def is_remote(path: str | os.PathLike[str]) -> bool:

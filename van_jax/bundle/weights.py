@@ -30,10 +30,22 @@ def read(folder: epath.Path) -> Arrays:
 
 
 def host_arrays(variables: Any) -> Arrays:
-  """Returns {path: array} of host arrays, in the order of their paths."""
+  """Returns {path: array} of host arrays, in the order of their paths.
+
+  Raises:
+    UserError: if a part of one lies with another process.
+  """
   flat: dict[str, Any] = traverse_util.flatten_dict(
     flax.core.unfreeze(variables), sep="/"
   )
+  for name, array in flat.items():
+    if isinstance(array, jax.Array) and not (
+      array.is_fully_addressable or array.is_fully_replicated
+    ):
+      raise errors.UserError(
+        f"{name} lies in parts that other processes hold; have all of them "
+        "call van_jax.parallel.whole_array on each array, and one of them save."
+      )
   return {name: np.asarray(flat[name]) for name in sorted(flat)}
 
 

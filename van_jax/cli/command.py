@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import jax
 from absl import logging
 
-from van_jax import errors, host_memory
+from van_jax import errors, host_memory, retrying
 from van_jax.cli import config_files, ending, flag_parsing, noise
 from van_jax.training import loop
 from van_jax.training.run import interruption
@@ -50,9 +50,9 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
   line there (its traceback comes with --verbosity=1) and exit status 1; a run
-  that was asked to stop exits with status 75, and what Ctrl-C ends at once with
-  130. Anything else is a bug, and keeps its traceback. On CPUs malloc keeps its
-  memory from here on.
+  that was asked to stop, or whose storage still fails, exits with status 75,
+  and what Ctrl-C ends at once with 130. Anything else is a bug, and keeps its
+  traceback. On CPUs malloc keeps its memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   noise.keep_out()
@@ -71,6 +71,9 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     logging.debug("%s", traceback.format_exc())
     if isinstance(error, errors.PeerError):
       _leave(line)
+    if isinstance(error, retrying.StillFailingError):  # It may work again.
+      ending.bound(EXIT_INTERRUPTED)
+      _fail(line, EXIT_INTERRUPTED)
     _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
@@ -102,6 +105,6 @@ def _leave(message: str) -> NoReturn:
   os._exit(EXIT_INTERRUPTED)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, status: int = EXIT_ERROR) -> NoReturn:
   print(f"error: {' '.join(message.split())}", file=sys.stderr)
-  sys.exit(EXIT_ERROR)
+  sys.exit(status)

@@ -20,6 +20,8 @@ _POSITIVE = (
   "logging.every_steps",
   "deadlines.start_up_seconds",
   "deadlines.barrier_seconds",
+  "deadlines.save_seconds",
+  "deadlines.restore_seconds",
   "mesh.fsdp",
 )
 _GRADIENT_DTYPES = ("float32", "bfloat16")

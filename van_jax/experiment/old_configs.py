@@ -54,6 +54,8 @@ ADDED = {
   "deadlines": {},
   "deadlines.start_up_seconds": 300.0,
   "deadlines.barrier_seconds": 600.0,
+  "deadlines.save_seconds": 1200.0,
+  "deadlines.restore_seconds": 1200.0,
   "mesh": {"fsdp": 1, "gradient_dtype": "bfloat16"},
 }
 

@@ -303,6 +303,8 @@ def _checkpointer(
     keep_best=config.checkpoint.keep_best,
     best=task.best,
     best_mode=task.best_mode,
+    save_seconds=config.deadlines.save_seconds,
+    restore_seconds=config.deadlines.restore_seconds,
   )
 
 

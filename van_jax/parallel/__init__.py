@@ -5,6 +5,7 @@ from van_jax.parallel.batches import (
   prefetch as prefetch,
   shard_batch as shard_batch,
 )
+from van_jax.parallel.gathering import whole_array as whole_array
 from van_jax.parallel.mesh import (
   BATCH_AXES as BATCH_AXES,
   check_platforms as check_platforms,

@@ -20,7 +20,7 @@ from van_jax.training.run import checkpoint, restoring
 
 # So wide that a file of arrays is arrays, by far, and little index.
 WIDTH = 3000
-BY_TOP1 = {"best": "top1", "best_mode": "max"}
+BY_TOP1: dict[str, Any] = {"best": "top1", "best_mode": "max"}
 
 
 # When one of its concurrent reads fails, TensorStore's threads report to an

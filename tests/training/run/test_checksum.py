@@ -33,3 +33,21 @@ def test_a_bit_or_a_place_that_changes_changes_it():
 
 def test_random_keys_count():
   assert sums([jax.random.key(1)]) != sums([jax.random.key(2)])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_shards_are_summed_where_they_lie(axis):
+  """Flattened, shards of a trailing axis would be gathered on every device."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 4), ("d", "f"))
+  spec = jax.sharding.PartitionSpec(*[None] * axis, "f")
+  array = np.arange(96, dtype=np.float32).reshape(8, 12)
+  split = jax.device_put(array, jax.sharding.NamedSharding(mesh, spec))
+  tree = [split, split * 2]
+  assert sums(tree) == sums([array, array * 2])
+  program = checksum._device_sums.lower(
+    {"part": tree}, checksum._sum_of_stacks
+  ).compile()
+  text = str(program.as_text())
+  assert "all-reduce" in text
+  for moving in ("all-gather", "all-to-all", "collective-permute"):
+    assert moving not in text

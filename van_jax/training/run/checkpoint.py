@@ -1,12 +1,11 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
-import contextlib
 import dataclasses
 import errno
+import functools
 import json
 import math
 import os
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,18 +14,21 @@ from absl import logging
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from van_jax import errors, storage
+from van_jax import errors, retrying, storage
 from van_jax.parallel import processes
 from van_jax.training.run import (
   checksum,
   damage,
   restoring,
+  saving,
   scores as scores_lib,
 )
 from van_jax.training.run.restoring import CheckpointError
 from van_jax.training.state import TrainState
 
-_CLOSE_SECONDS = 20  # For Orbax to end its threads, after a failed save.
+
+class StillUnwritableError(CheckpointError, retrying.StillFailingError):
+  """A checkpoint could not be written for as long as it was tried."""
 
 
 class Checkpointer:
@@ -45,6 +47,8 @@ class Checkpointer:
     keep_best: int,
     best: str,
     best_mode: str,
+    save_seconds: float = saving.SECONDS,
+    restore_seconds: float = restoring.SECONDS,
   ):
     """Opens or creates the folder.
 
@@ -54,6 +58,9 @@ class Checkpointer:
       keep_best: best-scored checkpoints kept besides, 0 or more.
       best: name of the score that they are kept by.
       best_mode: "max" if a higher one is better, "min" if a lower one is.
+      save_seconds: that a save may take, processes wait for each other in it,
+        and it is tried again while the storage fails.
+      restore_seconds: that reading is tried for while the storage fails.
 
     Raises:
       UserError: when a count is too small.
@@ -61,11 +68,13 @@ class Checkpointer:
     check_kept(keep_last, keep_best)
     self._directory = storage.absolute(directory)
     self._failed = False
+    self._restore_seconds = restore_seconds
+    processes.first_does(
+      "making the folder of checkpoints",
+      lambda: self._directory.mkdir(parents=True, exist_ok=True),
+    )
     damage.clear(self._directory, steps(self._directory))
-
-    def rank(scores: Mapping[str, float]) -> float:
-      return _rank(scores, best=best, best_mode=best_mode)
-
+    rank = functools.partial(_rank, best=best, best_mode=best_mode)
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
     ]
@@ -77,13 +86,11 @@ class Checkpointer:
           keep_checkpoints_without_metrics=False,
         )
       )
-    self._manager = ocp.CheckpointManager(
+    self._saver = saving.Saver(
       self._directory,
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-        best_fn=rank,  # Without it Orbax does not write the scores.
-        cleanup_tmp_directories=True,
-      ),
+      preservation_policy.AnyPreservationPolicy(policies),
+      rank,
+      seconds=save_seconds,
     )
 
   def save(
@@ -93,6 +100,9 @@ class Checkpointer:
     scores: Mapping[str, float] | None = None,
   ):
     """Starts a save, after waiting for the one before it.
+
+    Storage that fails for a while is tried again; a save that it had failed in
+    the background is made up for by this one.
 
     Raises:
       CheckpointError: when this or the save before it could not be written,
@@ -108,13 +118,13 @@ class Checkpointer:
       fingerprint=ocp.args.JsonSave(sums),
     )
     try:
-      self._manager.save(step, args=items, metrics=scores)
+      self._saver.save(step, items, scores)
     except Exception as error:  # Orbax passes on what the file system raised.
       raise self._unwritable(error) from error
 
   def scores(self, step: int) -> Mapping[str, float] | None:
     """Returns the scores that a checkpoint was saved with, None if without."""
-    return self._manager.metrics(step)
+    return self._saver.manager.metrics(step)
 
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
@@ -125,7 +135,18 @@ class Checkpointer:
         draft.write_text(json.dumps(dict(scores)))
 
     processes.first_does("scores of a checkpoint", write)
-    self._manager.reload()
+    self._saver.manager.reload()
+
+  def wait(self):
+    """Waits until every save is on disk.
+
+    Raises:
+      CheckpointError: when one could not be written.
+    """
+    try:
+      self._saver.finish()
+    except Exception as error:
+      raise self._unwritable(error) from error
 
   def close(self):
     """Waits until every save is on disk, and lets go of the folder.
@@ -134,24 +155,13 @@ class Checkpointer:
       CheckpointError: when one could not be written.
     """
     if self._failed:
-      self._let_go()
+      self._saver.let_go()
       return
+    self.wait()
     try:
-      self._manager.wait_until_finished()
-      self._manager.close()
+      self._saver.manager.close()
     except Exception as error:
       raise self._unwritable(error) from error
-
-  def _let_go(self):
-    """Closes after a failed save; Orbax may wait for what never comes."""
-
-    def close():
-      with contextlib.suppress(Exception):  # What failed has been reported.
-        self._manager.close()
-
-    closing = threading.Thread(target=close, daemon=True)
-    closing.start()
-    closing.join(_CLOSE_SECONDS)
 
   def _check_still_there(self):
     """Raises CheckpointError where somebody has removed the folder.
@@ -174,8 +184,10 @@ class Checkpointer:
     missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
     if not there and any(word in str(error) for word in missing):
       return self._removed()  # In the midst of a save, which makes parts anew.
-    reason = storage.lack_of_space(error) or restoring.reason(error)
-    return CheckpointError(
+    passing = isinstance(error, retrying.StillFailingError)
+    cause = error.__cause__ if passing and error.__cause__ else error
+    reason = storage.lack_of_space(error) or retrying.first_line(cause)
+    return (StillUnwritableError if passing else CheckpointError)(
       f"A checkpoint could not be written to {self._directory}: {reason}. "
       f"Finished checkpoints are kept: steps {there}. Free "
       "space or mend the folder, and run the same command to go on from the "
@@ -193,11 +205,14 @@ class Checkpointer:
 
     Raises:
       CheckpointError: when there are checkpoints and none can be read.
+      StillFailingError: when the storage fails; nothing is set aside for it.
       UserError: when the newest is of another architecture.
     """
     for step in reversed(steps(self._directory)):
       try:
-        return restoring.restore(self._directory, step, like)
+        return restoring.restore(
+          self._directory, step, like, seconds=self._restore_seconds
+        )
       except CheckpointError as error:
         logging.warning(
           "%s It is set aside as %s; falling back to the one before.",
@@ -213,7 +228,7 @@ class Checkpointer:
 
   def _set_aside(self, step: int) -> epath.Path:
     aside = damage.set_aside(self._directory, str(step), f"damaged-{step}")
-    self._manager.reload()
+    self._saver.manager.reload()
     return aside
 
 

@@ -8,7 +8,8 @@ places change it; and one changed element always does, since mixing is
 one-to-one.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -17,9 +18,10 @@ import numpy as np
 
 NAME = "parts_sum32"  # In a checkpoint's fingerprint.
 _GOLDEN = np.uint32(0x9E3779B9)  # 2**32 over the golden ratio, and odd.
-# Arrays that are laid in a row at a time: a copy of 128 MB at most, or of one
-# array; and as many as a GPU's kernel takes operands.
-_ROW_WORDS, _ROW_ARRAYS = 1 << 25, 64
+# Arrays that are put together at a time, since a program of one reduction an
+# array takes a minute to compile: 128 MB are copied at most, or one array; and
+# as many as a GPU's kernel takes operands.
+_WORDS, _ARRAYS = 1 << 25, 64
 _BLOCK = 1 << 20  # Words that NumPy mixes at a time.
 
 
@@ -34,23 +36,31 @@ def checksums(parts: Mapping[str, Any]) -> dict[str, int]:
     parts: trees of arrays, or of typed random keys; NumPy's are summed here.
   """
   leaves = jax.tree.leaves(dict(parts))
-  on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves)
-  sums = (_host_sum if on_host else _device_sums)(dict(parts))
+  if all(isinstance(leaf, np.ndarray | np.generic) for leaf in leaves):
+    sums = _host_sum(dict(parts))
+  else:
+    whole = all(getattr(leaf, "is_fully_replicated", True) for leaf in leaves)
+    sums = _device_sums(dict(parts), _sum_of_rows if whole else _sum_of_stacks)
   return {name: int(value) for name, value in jax.device_get(sums).items()}
 
 
-@jax.jit
-def _device_sums(parts: dict[str, Any]) -> dict[str, jax.Array]:
-  return {name: _device_sum(part) for name, part in parts.items()}
+@functools.partial(jax.jit, static_argnums=1)
+def _device_sums(
+  parts: dict[str, Any], sum_of: Callable[[list[jax.Array]], jax.Array]
+) -> dict[str, jax.Array]:
+  return {
+    name: sum_of([_device_words(leaf) for leaf in jax.tree.leaves(part)])
+    for name, part in parts.items()
+  }
 
 
-def _device_sum(tree: Any) -> jax.Array:
-  """Returns the checksum of a tree, [] uint32.
+def _sum_of_rows(arrays: list[jax.Array]) -> jax.Array:
+  """Returns the checksum of words, [] uint32: several arrays in a row.
 
-  A program of one reduction an array takes a minute to compile.
+  Shards would have to be brought together for it.
   """
   total, start = jnp.zeros((), jnp.uint32), 0
-  for row in _rows([_device_words(leaf) for leaf in jax.tree.leaves(tree)]):
+  for row in _rows([array.reshape(-1) for array in arrays]):
     # One row after the other, and none of them fused into its reduction.
     row, total = jax.lax.optimization_barrier((row, total))
     words = jax.lax.optimization_barrier(jnp.concatenate(row))
@@ -60,12 +70,33 @@ def _device_sum(tree: Any) -> jax.Array:
   return total
 
 
+def _sum_of_stacks(arrays: list[jax.Array]) -> jax.Array:
+  """Returns the same of words in shards: arrays of one shape are stacked.
+
+  None is flattened, so that each shard is summed where it lies.
+  """
+  total, start = jnp.zeros((), jnp.uint32), 0
+  alike: dict[tuple[int, ...], list[tuple[jax.Array, int]]] = {}
+  for array in arrays:
+    alike.setdefault(array.shape, []).append((array, start % 2**32))
+    start += array.size
+  for group in alike.values():
+    for portion in _rows([array for array, _ in group]):
+      starts = [group.pop(0)[1] for _ in portion]
+      portion, total = jax.lax.optimization_barrier((portion, total))
+      words = jax.lax.optimization_barrier(jnp.stack(portion))
+      place = _places(words.shape, jnp.asarray(starts, jnp.uint32))
+      mixed = _mixed(words ^ (place * _GOLDEN))
+      total = total + jnp.sum(mixed, dtype=jnp.uint32)
+  return total
+
+
 def _rows(arrays: list[jax.Array]) -> Iterator[list[jax.Array]]:
-  """Yields the arrays, in order, as many at once as are laid in a row."""
+  """Yields the arrays, in order, as many at once as are put together."""
   row: list[jax.Array] = []
   for array in arrays:
     size = array.size + sum(other.size for other in row)
-    if row and (len(row) == _ROW_ARRAYS or size > _ROW_WORDS):
+    if row and (len(row) == _ARRAYS or size > _WORDS):
       yield row
       row = []
     row.append(array)
@@ -73,8 +104,24 @@ def _rows(arrays: list[jax.Array]) -> Iterator[list[jax.Array]]:
     yield row
 
 
+def _places(shape: tuple[int, ...], starts: jax.Array) -> jax.Array:
+  """Returns the place of each word, [arrays, ...] uint32.
+
+  Args:
+    shape: of the stack.
+    starts: [arrays], where each array's first word stands.
+  """
+  place = starts.reshape(-1, *(1 for _ in shape[1:]))
+  stride = 1
+  for axis in reversed(range(1, len(shape))):
+    along = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+    place = place + along * np.uint32(stride % 2**32)
+    stride *= shape[axis]
+  return place
+
+
 def _device_words(array: jax.Array) -> jax.Array:
-  """Returns an array's bits, [words]; 64 of them are two words."""
+  """Returns an array's bits, [...] or [..., 2] where they are two words."""
   if jnp.issubdtype(array.dtype, jax.dtypes.prng_key):
     array = jax.random.key_data(array)
   if jnp.iscomplexobj(array):
@@ -83,7 +130,7 @@ def _device_words(array: jax.Array) -> jax.Array:
     array = array.astype(jnp.uint8)
   bits = min(8 * array.dtype.itemsize, 32)
   words = jax.lax.bitcast_convert_type(array, f"uint{bits}")
-  return words.reshape(-1).astype(jnp.uint32)
+  return words.astype(jnp.uint32)
 
 
 def _host_sum(parts: Mapping[str, Any]) -> dict[str, np.uint32]:

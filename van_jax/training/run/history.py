@@ -1,16 +1,15 @@
 """`metrics.jsonl`: all that a run has measured, a line of JSON a step."""
 
-import contextlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from van_jax import errors, storage
+from van_jax import errors, retrying, storage
 
 NAME = "metrics.jsonl"
 _STEP = "step"
@@ -94,7 +93,7 @@ class HistoryWriter:
       self._lines.append({_STEP: step, **values})
       self._start = self._end
     if self._appends:
-      self._write_last()
+      self._insist(self._write_last)
 
   def flush(self) -> None:
     """Has all of it on disk, before a checkpoint says that it is."""
@@ -103,29 +102,37 @@ class HistoryWriter:
     if not self._appends:
       self._rewrite()
       return
-    with self._last_line() as file:
-      os.fsync(file.fileno())
+    self._insist(self._synchronise)
+
+  def _synchronise(self) -> None:
+    try:
+      with open(self._path, "r+b") as file:
+        os.fsync(file.fileno())
+    except OSError as error:
+      if retrying.is_passing(error):
+        self._rewrite()  # The kernel has dropped what it could not write.
+      raise
 
   def _write_last(self) -> None:
-    with self._last_line() as file:
+    with open(self._path, "r+b") as file:
+      file.seek(self._start)
       file.write(_text(self._lines[-1:]))
       file.truncate()
       self._end = file.tell()
 
-  @contextlib.contextmanager
-  def _last_line(self) -> Iterator[BinaryIO]:
-    """Yields the file, at its last line's beginning."""
+  def _insist(self, write: Callable[[], None]) -> None:
+    """Calls a function that writes, again while the storage fails."""
     try:
-      with open(self._path, "r+b") as file:
-        file.seek(self._start)
-        yield file
+      retrying.call(write, f"Writing {self._path}")
     except FileNotFoundError as error:
       raise errors.UserError(
         f"{self._path} was removed while the run was writing to it; run the "
         "same command, which starts anew if checkpoints are gone too."
       ) from error
     except OSError as error:
-      raise errors.UserError(
+      passing = retrying.is_passing(error)
+      kind = retrying.StillFailingError if passing else errors.UserError
+      raise kind(
         f"{self._path} cannot be written: {error.strerror}; free space or mend "
         "the folder, and run the same command to go on."
       ) from error

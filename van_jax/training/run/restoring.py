@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -10,10 +10,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from van_jax import errors, storage
-from van_jax.training.run import checksum, fingerprint
+from van_jax import errors, retrying, storage
+from van_jax.training.run import attempts, checksum, fingerprint
 from van_jax.training.state import TrainState
 
+SECONDS = 1200.0  # That storage may fail for while a checkpoint is read.
 _LISTED = 8  # Misfits that one error spells out.
 # Of a state, in the order in which version 1 added them up to one checksum.
 _PARTS = ("step", "params", "batch_stats", "opt_state", "ema")
@@ -24,27 +25,51 @@ class CheckpointError(errors.UserError):
 
 
 def restore(
-  directory: str | os.PathLike[str], step: int, like: TrainState
+  directory: str | os.PathLike[str],
+  step: int,
+  like: TrainState,
+  *,
+  seconds: float = SECONDS,
 ) -> TrainState:
   """Returns the state of one checkpoint, whole and verified.
+
+  Of whatever mesh and however many processes it was saved by. All processes of
+  the run call this; each reads its own shards, and what one cannot read none
+  has read.
 
   Args:
     directory: the folder of checkpoints.
     step: which of them.
     like: arrays or `jax.ShapeDtypeStruct`s with the shardings wanted.
+    seconds: that it is tried for while the storage fails.
 
   Raises:
     CheckpointError: when it is missing or damaged.
+    StillFailingError: when the storage fails for longer.
     UserError: when it is of another architecture or optimizer.
   """
   path = _existing(directory, step)
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-  with _reader(ocp.StandardCheckpointHandler()) as reader:
-    _check_architecture(path, _metadata(reader, path), abstract)
-    state = _read(reader, path, state=ocp.args.StandardRestore(abstract))
-    checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
+
+  def read():
+    with _reader(ocp.StandardCheckpointHandler) as reader:
+      _check_architecture(path, _metadata(reader, path), abstract)
+      return (
+        _read(reader, path, state=ocp.args.StandardRestore(abstract)),
+        _read(reader, path, fingerprint=ocp.args.JsonRestore()),
+      )
+
+  state, checksums = _together(read, path, seconds)
   _verify(path, {name: getattr(state, name) for name in _PARTS}, checksums)
   return state
+
+
+def _together(read: Callable[[], Any], path: epath.Path, seconds: float) -> Any:
+  """Returns what all processes have read of a checkpoint, each its own part."""
+  try:
+    return attempts.together(read, f"Reading {path}", seconds=seconds)
+  except attempts.OtherProcessError as error:
+    raise CheckpointError(f"Checkpoint {path} is damaged: {error}") from error
 
 
 def restore_weights(
@@ -71,22 +96,32 @@ def restore_weights(
     UserError: when it is of another architecture.
   """
   path = _existing(directory, step)
-  with _reader(ocp.PyTreeCheckpointHandler()) as reader:
-    saved = _metadata(reader, path)
-    wanted = dict(like)
-    if averaged and saved.get("ema"):  # None where the run kept none.
-      wanted = {"ema": wanted}
-    _check_architecture(path, {k: saved.get(k) for k in wanted}, wanted)
-    checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
-    names = _PARTS if "crc32" in checksums else wanted
-    parts = _read(
-      reader, path, state=_host_arrays({k: saved.get(k) for k in names})
-    )
+
+  def read():
+    with _reader(ocp.PyTreeCheckpointHandler) as reader:
+      saved = _metadata(reader, path)
+      wanted = dict(like)
+      if averaged and saved.get("ema"):  # None where the run kept none.
+        wanted = {"ema": wanted}
+      _check_architecture(path, {k: saved.get(k) for k in wanted}, wanted)
+      checksums = _read(reader, path, fingerprint=ocp.args.JsonRestore())
+      names = _PARTS if "crc32" in checksums else wanted
+      arrays = _host_arrays({k: saved.get(k) for k in names})
+      return wanted, checksums, _read(reader, path, state=arrays)
+
+  wanted, checksums, parts = _together(read, path, SECONDS)
   _verify(path, parts, checksums)
   return jax.tree.map(
-    lambda leaf, array: jax.device_put(array, leaf.sharding),
+    _placed,
     dict(like),
     parts["ema"] if "ema" in wanted else {k: parts[k] for k in wanted},
+  )
+
+
+def _placed(like: Any, array: np.ndarray) -> jax.Array:
+  """Returns an array as the shards of it that are this process's."""
+  return jax.make_array_from_callback(
+    array.shape, like.sharding, lambda index: array[index]
   )
 
 
@@ -106,33 +141,44 @@ def _existing(directory: str | os.PathLike[str], step: int) -> epath.Path:
 
 
 def _reader(
-  handler: Any,
+  handler: Callable[..., Any],
 ) -> contextlib.AbstractContextManager[ocp.Checkpointer]:
-  """Returns what reads checkpoints, their states by this handler."""
+  """Returns what reads checkpoints, their states by this kind of handler.
+
+  It waits for no other process: one that cannot read would be waited for.
+  """
+  process = jax.process_index()
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=process,
+    active_processes={process},
+    barrier_sync_key_prefix=f"reader{process}",
+  )
+  options: dict[str, Any] = {"multiprocessing_options": alone}
   return ocp.Checkpointer(
     ocp.CompositeCheckpointHandler(
-      state=handler,
-      fingerprint=ocp.JsonCheckpointHandler(),
-      metrics=ocp.JsonCheckpointHandler(),  # Or Orbax warns of what is there.
-    )
+      state=handler(**options),
+      fingerprint=ocp.JsonCheckpointHandler(**options),
+      # Or Orbax warns of what is there.
+      metrics=ocp.JsonCheckpointHandler(**options),
+      composite_options=ocp.CompositeOptions(**options),
+    ),
+    **options,
   )
 
 
 @contextlib.contextmanager
 def _damage_named(path: epath.Path) -> Iterator[None]:
-  """Turns any of a dozen errors, by what is damaged, into a CheckpointError."""
+  """Turns any of a dozen errors, by what is damaged, into a CheckpointError.
+
+  But not those of storage that fails for a while.
+  """
   try:
     yield
   except Exception as error:
-    raise CheckpointError(
-      f"Checkpoint {path} is damaged: {type(error).__name__}: {reason(error)}."
-    ) from error
-
-
-def reason(error: Exception) -> str:
-  """Returns the first line of an error, without TensorStore's settings."""
-  lines = str(error).split("[tensorstore_spec")[0].strip().splitlines()
-  return lines[0].rstrip(". ") if lines else repr(error)
+    if retrying.is_passing(error):
+      raise
+    what = f"{type(error).__name__}: {retrying.first_line(error)}"
+    raise CheckpointError(f"Checkpoint {path} is damaged: {what}.") from error
 
 
 def _metadata(reader: ocp.Checkpointer, path: epath.Path) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""What all processes of a run try together, so that it ends alike in all.
+
+Each process reads and writes its own part of a checkpoint. One that failed
+alone would go back to try again, or fall back to another checkpoint, while the
+others wait for it where it never comes.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from van_jax import errors, retrying
+from van_jax.parallel import processes
+
+Result = TypeVar("Result")
+
+# How an attempt ended, from the best to the worst: the worst counts.
+_DONE, _PASSING, _OVER, _FAILED = range(4)
+
+
+class OtherProcessError(errors.UserError):
+  """What this process had done has failed in another."""
+
+
+def together(
+  do: Callable[[], Result],
+  what: str,
+  *,
+  seconds: float,
+  before_again: Callable[[], None] = lambda: None,
+) -> Result:
+  """Returns what a function returns here, once it has in all processes.
+
+  While the storage of one fails for a while, all call it again.
+
+  Args:
+    do: called by all processes of the run; may be called many times.
+    what: it does, for the log: "Reading PATH".
+    seconds: that it is tried for.
+    before_again: called by all processes before each but the first call.
+
+  Raises:
+    StillFailingError: when the storage of one fails for longer.
+    OtherProcessError: when only another's call failed, for good.
+    Exception: what the call of this process raised.
+  """
+  patience = retrying.Patience(what, seconds)
+  while True:
+    result, error = _called(do)
+    # The worst counts; one may have begun when another has all but given up.
+    ends = processes.gather(
+      "attempt", str(_end(error, patience)), seconds=2 * seconds
+    )
+    worst = max(map(int, ends))
+    if worst == _DONE:
+      return result  # pyright: ignore[reportReturnType]
+    error = error or OtherProcessError(
+      f"{what} failed in another process of this run, whose log says why."
+    )
+    if worst == _FAILED:
+      raise error
+    if worst == _OVER:
+      raise retrying.StillFailingError(
+        f"{what} failed for {seconds:.0f} s: {retrying.first_line(error)}. Run "
+        "the same command when the storage works again."
+      ) from error
+    patience.wait(error)
+    before_again()
+
+
+def _called(
+  do: Callable[[], Result],
+) -> tuple[Result | None, Exception | None]:
+  try:
+    return do(), None
+  except Exception as error:
+    return None, error
+
+
+def _end(error: Exception | None, patience: retrying.Patience) -> int:
+  if error is None:
+    return _DONE
+  if not retrying.is_passing(error):
+    return _FAILED
+  return _OVER if patience.is_over() else _PASSING
