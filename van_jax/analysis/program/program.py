@@ -9,8 +9,16 @@ from typing import Any
 import jax
 
 from van_jax.analysis.program import clock, hlo, schedule
-from van_jax.analysis.program.collectives import Collective, collectives
-from van_jax.analysis.program.padding import Padding, padding
+from van_jax.analysis.program.collectives import (
+  Collective,
+  collectives,
+  uncounted,
+)
+from van_jax.analysis.program.padding import (
+  Padding,
+  padding,
+  repeated_multiply_adds,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +35,10 @@ class Program:
     temporary_bytes: of all else; None where the compiler reports none.
     peak_bytes: the most at once by the compiler's own reckoning, which can be
       below the temporaries; None where it reports none.
-    flops: a run, by XLA's cost analysis, which counts loops once and kernels of
-      ours not at all; None where it has none.
+    flops: a run, by XLA's cost analysis and the further turns of its loops;
+      kernels of ours are not in it. None where it has none.
     collectives: in the program's order.
-    uncounted_loops: loops of unknown turns, which count once.
+    uncounted_loops: that exchange something in unknown turns, counted once.
     seconds_by_schedule: of a run, by the bundles that the compiler scheduled:
       an estimate that knows no stalls on memory and no collectives; None where
       there is no schedule.
@@ -104,9 +112,9 @@ def read(
     donated_bytes=_size(memory, "alias_size_in_bytes") or 0,
     temporary_bytes=_temporaries(memory, chip),
     peak_bytes=_size(memory, "peak_memory_in_bytes") or None,
-    flops=_flops(compiled.cost_analysis()),
+    flops=_flops(compiled.cost_analysis(), module),
     collectives=collectives(module, mesh_shape, slices),
-    uncounted_loops=module.endless,
+    uncounted_loops=uncounted(module),
     seconds_by_schedule=seconds,
     padding=padding(module),
   )
@@ -132,8 +140,10 @@ def _size(memory, name):
   return None if memory is None else getattr(memory, name, None)
 
 
-def _flops(costs):
+def _flops(costs, module):
   if isinstance(costs, list | tuple):
     costs = costs[0] if costs else None
   flops = (costs or {}).get("flops", 0)
-  return flops if flops > 0 else None
+  if flops <= 0:
+    return None
+  return flops + 2 * repeated_multiply_adds(module)

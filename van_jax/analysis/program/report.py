@@ -111,7 +111,7 @@ def _memory(program):
 
 def _speed(program, images, compile_seconds):
   if program.flops is not None:
-    yield "arithmetic", f"{program.flops / 1e9:,.1f} GFLOP a chip and run"
+    yield "arithmetic", f"{_flops(program.flops)} a chip and run"
   seconds = program.seconds_by_schedule
   if seconds:
     text = f"{seconds * 1e3:.2f} ms a run"
@@ -120,6 +120,13 @@ def _speed(program, images, compile_seconds):
     yield "speed", f"{text}: {_ESTIMATE}"
   if compile_seconds is not None:
     yield "compiled in", f"{compile_seconds:.0f} s"
+
+
+def _flops(number):
+  for unit, scale in (("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+    if number >= scale:
+      return f"{number / scale:.2f} {unit}"
+  return f"{number:.0f} FLOP"
 
 
 def _facts(rows):
