@@ -41,6 +41,7 @@ def figures(*rows, **changes):
     collectives=rows,
     uncounted_loops=(),
     seconds_by_schedule=0.02,
+    schedule_gap="",
     padding=program.Padding((), 0, 0),
   )
   return dataclasses.replace(plain, **changes)

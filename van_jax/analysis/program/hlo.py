@@ -149,27 +149,31 @@ class Module:
 
 def parse(text: str) -> Module:
   """Returns the module that `Compiled.as_text()` shows."""
-  computations: dict[str, list[Instruction]] = {}
-  entry, current = "", None
+  entry, lines = "", {}
+  current: list[str] | None = None
   for line in text.splitlines():
     if current is None:
       if line and not line[0].isspace() and (m := _COMPUTATION.match(line)):
-        current = computations.setdefault(m[2], [])
+        current = lines.setdefault(m[2], [])
         entry = m[2] if m[1] else entry
-    elif line.startswith("}"):
+    elif line == "}":
       current = None
-    elif found := _INSTRUCTION.match(line):
-      instruction = _instruction(found[1], found[2])
-      if instruction is not None:
-        current.append(instruction)
+    elif _INSTRUCTION.match(line):
+      current.append(line)
+    elif current:  # A kernel's metadata are lines of their own.
+      current[-1] += line
+  computations = {
+    name: tuple(filter(None, map(_instruction, own)))
+    for name, own in lines.items()
+  }
   turns, endless = {}, {}
   if entry:
     _run(computations, entry, 1, turns, endless)
-  frozen = {name: tuple(lines) for name, lines in computations.items()}
-  return Module(frozen, turns, endless)
+  return Module(computations, turns, endless)
 
 
-def _instruction(name, body):
+def _instruction(line):
+  name, body = _INSTRUCTION.match(line).groups()
   end = _closing(body[1:], depth=1) + 2 if body[0] == "(" else body.find(" ")
   found = _OPCODE.match(body, end)
   if end < 0 or found is None:

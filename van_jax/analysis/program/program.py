@@ -42,6 +42,7 @@ class Program:
     seconds_by_schedule: of a run, by the bundles that the compiler scheduled:
       an estimate that knows no stalls on memory and no collectives; None where
       there is no schedule.
+    schedule_gap: what has no schedule, if that is why; "" otherwise.
     padding: of the channels; empty but on TPUs.
   """
 
@@ -57,6 +58,7 @@ class Program:
   collectives: tuple[Collective, ...]
   uncounted_loops: tuple[str, ...]
   seconds_by_schedule: float | None
+  schedule_gap: str
   padding: Padding
 
   @property
@@ -99,10 +101,7 @@ def read(
   memory: Any = compiled.memory_analysis()
   module = hlo.parse(compiled.as_text() or "")
   chip = chip_of(compiled)
-  seconds = None
-  if schedule_folder is not None and chip in clock.HERTZ:
-    cycles = schedule.cycles(module, schedule_folder)
-    seconds = cycles / clock.HERTZ[chip] if cycles else None
+  seconds, gap = _by_schedule(module, chip, schedule_folder)
   return Program(
     chip=chip,
     mesh_shape=dict(mesh_shape),
@@ -116,8 +115,20 @@ def read(
     collectives=collectives(module, mesh_shape, slices),
     uncounted_loops=uncounted(module),
     seconds_by_schedule=seconds,
+    schedule_gap=gap,
     padding=padding(module),
   )
+
+
+def _by_schedule(module, chip, folder):
+  """Returns seconds or None, and what is missing for them or ""."""
+  if folder is None or chip not in clock.HERTZ:
+    return None, ""
+  try:
+    cycles = schedule.cycles(module, folder)
+  except ValueError as error:
+    return None, str(error)
+  return cycles / clock.HERTZ[chip], ""
 
 
 def chip_of(compiled: jax.stages.Compiled) -> str:

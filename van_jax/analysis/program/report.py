@@ -118,6 +118,8 @@ def _speed(program, images, compile_seconds):
     if images:
       text = f"{images / seconds:,.0f} images/s, {text}"
     yield "speed", f"{text}: {_ESTIMATE}"
+  elif program.schedule_gap:
+    yield "speed", f"not known, since {program.schedule_gap}"
   if compile_seconds is not None:
     yield "compiled in", f"{compile_seconds:.0f} s"
 
