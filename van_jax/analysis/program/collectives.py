@@ -104,8 +104,8 @@ def _found(module, mesh_shape, slices) -> Iterator[Collective]:
       continue
     # A TPU's compiler writes an exchange that runs beside several fusions into
     # each of them.
-    if chain := _CHAIN.search(instruction.rest):
-      key = kind, chain[1], _CHANNEL.search(instruction.rest)[1]
+    if chain := _CHAIN.findall(instruction.rest):
+      key = kind, *chain, *_CHANNEL.findall(instruction.rest)
       if key in chains:
         continue
       chains.add(key)

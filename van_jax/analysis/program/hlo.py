@@ -173,7 +173,7 @@ def parse(text: str) -> Module:
 
 
 def _instruction(line):
-  name, body = _INSTRUCTION.match(line).groups()
+  ((name, body),) = _INSTRUCTION.findall(line)
   end = _closing(body[1:], depth=1) + 2 if body[0] == "(" else body.find(" ")
   found = _OPCODE.match(body, end)
   if end < 0 or found is None:
@@ -199,7 +199,7 @@ def _run(computations, name, times, turns, endless):
       known = _trips(instruction, computations)
       trips = known or 1
       if known is None:
-        endless[instruction.name] = _BODY.search(instruction.rest)[1]
+        endless[instruction.name] = _BODY.findall(instruction.rest)[0]
     for called in _called(instruction):
       _run(computations, called, times * trips, turns, endless)
 
@@ -210,7 +210,7 @@ def _trips(loop, computations):
     return int(found[1])
   # TPUs' programs only have the condition: that of a scan is "count < turns",
   # and JAX counts them from 0.
-  condition = computations.get(_CONDITION.search(loop.rest)[1], ())
+  condition = computations.get(_CONDITION.findall(loop.rest)[0], ())
   if not condition or condition[-1].opcode != "compare":
     return None
   limit = condition[-1].operands[-1]
