@@ -50,6 +50,7 @@ ADDED = {
   "schedule.options": {},
   "optimizer.name": "adamw",
   "optimizer.options": {},
+  "mesh": {"fsdp": 1, "gradient_dtype": "bfloat16"},
 }
 
 
