@@ -59,6 +59,17 @@ def test_the_verdict_comes_first_with_what_is_left():
   )
 
 
+def test_a_compiler_that_refuses_nothing_gives_no_verdict():
+  assert (
+    described(figures())[0] == "training step: compiles; 500.00 MiB a device"
+  )
+
+
+def test_a_missing_schedule_is_told_of():
+  found = figures(seconds_by_schedule=None, schedule_gap="k has no schedule")
+  assert "  speed        not known, since k has no schedule" in described(found)
+
+
 def test_a_refusal_says_how_much_is_too_much():
   (line,) = described(program.Refusal(3 << 30, 1 << 30, "RESOURCE_EXHAUSTED"))
   assert "DOES NOT FIT" in line

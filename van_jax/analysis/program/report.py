@@ -25,7 +25,7 @@ def verdict(
     name: of the program, "training step" say.
     result: of its compilation.
     available_bytes: that the compiler lets a program take on one chip; None
-      where it is not known.
+      for one that refuses nothing, as those of CPUs and GPUs.
   """
   if isinstance(result, Refusal):
     available = result.available_bytes or available_bytes
@@ -43,7 +43,7 @@ def verdict(
       f"{size(over)} too much"
     )
   if available_bytes is None:
-    return f"{name}: fits, by the compiler: {size(result.memory_bytes)} a chip"
+    return f"{name}: compiles; {size(result.memory_bytes)} a device"
   spare = available_bytes - result.memory_bytes
   room = f", {size(spare)} to spare" if spare > 0 else ", hardly any to spare"
   return (
