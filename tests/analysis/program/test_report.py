@@ -181,6 +181,18 @@ def test_widths_that_fill_no_register():
   assert "32 (of 128)" in line
 
 
+def test_gradients_have_the_widths_of_the_forward_pass():
+  tile = "{1,0:T(8,128)}"
+  name = 'metadata={op_name="jit(f)/transpose(jvp(VAN))/dot_general"}'
+  module = fragments.module(
+    f"%x = f32[8,64]{tile} parameter(0)",
+    f"%k = f32[64,64]{tile} parameter(1)",
+    f"%y = f32[8,64]{tile} dot(%x, %k), lhs_contracting_dims={{1}}, "
+    f"rhs_contracting_dims={{0}}, {name}",
+  )
+  assert padding(module) == program.Padding((), 0, 0)
+
+
 def test_a_depthwise_layer_is_padded_the_way_that_pads_less():
   tile = "{3,2,1,0:T(8,128)}"
   module = fragments.module(
