@@ -87,6 +87,9 @@ def test_collectives_of_a_kind_are_a_line_and_the_largest_is_named():
   assert "all-reduce data 256 1 4.00 MiB DCN f32" in words
   assert "all 3 14.00 MiB" in words
   assert "largest: all-reduce, 6.00 MiB of f32, ICI: largest/of/all" in words
+  assert words.index("all-reduce data 256 2 10.00 MiB ICI f32") < words.index(
+    "all-reduce data 256 1 4.00 MiB DCN f32"
+  )
 
 
 def test_the_speed_is_called_an_estimate():
@@ -161,6 +164,8 @@ def test_partners_of_another_slice():
   (line,) = warned(far, mixing_group_size=None)
   assert "partners from the whole batch" in line
   assert advice.partners_across_slices(None, 16, [row(link="DCN")]) is None
+  near = dataclasses.replace(far, link="ICI")
+  assert advice.partners_across_slices(None, 16, [near]) is None
 
 
 def test_widths_that_fill_no_register():
