@@ -144,4 +144,8 @@ def get_config() -> Any:
   config.logging.every_steps = 100  # None: at the end alone.
   config.logging.profile_first_step = 1
   config.logging.profile_steps = 0  # 0 for no profile.
+
+  # Compile options of the training step by XLA's names, such as
+  # xla_tpu_enable_latency_hiding_scheduler; --dry_run checks them.
+  config.xla_flags = config_dict.ConfigDict()
   return config

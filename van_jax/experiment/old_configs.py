@@ -50,6 +50,7 @@ ADDED = {
   "schedule.options": {},
   "optimizer.name": "adamw",
   "optimizer.options": {},
+  "xla_flags": {},
 }
 
 

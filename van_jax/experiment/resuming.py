@@ -18,6 +18,7 @@ FREE = {
   "logging": "what is written",
   "model.implementation": "other kernels of the same operations",
   "model.remat": "memory for time: what is recomputed is the same",
+  "xla_flags": "how the compiler arranges the same operations",
   "pretrained_bundle": "read before the first step, never after a checkpoint",
 }
 
