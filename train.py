@@ -27,7 +27,7 @@ _DRY_RUN = flags.DEFINE_string(
   "dry_run",
   None,
   "Trains nothing: compiles the steps for accelerators that need not be here, "
-  "and says whether they fit, what they exchange and what would help. v5e:16x16 "
+  "and says whether they fit, what they exchange, what would help. v5e:16x16 "
   "or v5litepod-256, v4-128, v5p:4x4x4, v6e:8x8, tpu7x:2x2x1; 2xv5e:16x16 for "
   "two slices; h100:8, 2xh100:8; cpu:8. Needs no --workdir.",
 )

@@ -125,7 +125,7 @@ def parse(text: str) -> Topology:
   near = difflib.get_close_matches(kind, known, n=1)
   meant = f"did you mean {near[0]}? " if near else ""
   raise errors.UserError(
-    f"{text!r}: {kind!r} is no kind of accelerator that is known; {meant}There "
+    f"{text!r}: {kind!r} is no kind of accelerator that is known; {meant}there "
     f"are {', '.join(known)}."
   )
 

@@ -15,9 +15,10 @@ from van_jax.training import loop
 from van_jax.training.state import TrainState
 from van_jax.training.step import Step
 
-
-# Of XLA, about an option that it does not have, or of another kind.
-_REFUSAL = re.compile(r"compile option|option override|parse.*flag", re.I)
+# What XLA says of an option that it has not, or that has another type.
+_REFUSAL = re.compile(r"(?:No such compile option|While setting option).*")
+_TYPES = bool | int | float | str
+_BOOLS = {"true": True, "false": False}  # As flags write them.
 
 
 def compile_with(lowered: Any, xla_flags: Mapping[str, Any]) -> Any:
@@ -28,19 +29,26 @@ def compile_with(lowered: Any, xla_flags: Mapping[str, Any]) -> Any:
     xla_flags: compile options by XLA's names.
 
   Raises:
-    UserError: for an option that this compiler does not take.
+    UserError: for an option that this platform's compiler does not take.
   """
   if not xla_flags:
     return lowered.compile()
-  try:
-    return lowered.compile(compiler_options=dict(xla_flags))
-  except (jax.errors.JaxRuntimeError, TypeError) as error:
-    if isinstance(error, TypeError) or _REFUSAL.search(str(error)):
+  options = {key: _BOOLS.get(v, v) for key, v in xla_flags.items()}
+  for key, value in options.items():
+    if not isinstance(value, _TYPES):
       raise errors.UserError(
-        f"config.xla_flags={dict(xla_flags)}: {error}; this platform's compiler "
-        "has other options, or takes another kind of value for one."
-      ) from error
-    raise
+        f"config.xla_flags.{key}={value!r} must be True or False, a number or "
+        "a text."
+      )
+  try:
+    return lowered.compile(compiler_options=options)
+  except jax.errors.JaxRuntimeError as error:
+    if (said := _REFUSAL.search(str(error))) is None:
+      raise
+    raise errors.UserError(
+      f"config.xla_flags={options}: {said[0].rstrip('.')}, by the compiler of "
+      "this platform; set what it knows, or leave it out."
+    ) from error
 
 
 class CompiledStep:
@@ -94,9 +102,7 @@ class CompiledStep:
   def _compile(self, state: TrainState, batch: Any):
     logging.info("Compiling the training step ...")
     start = time.monotonic()
-    self._step = compile_with(
-      self._step.lower(state, batch), self._xla_flags
-    )
+    self._step = compile_with(self._step.lower(state, batch), self._xla_flags)
     self.seconds = time.monotonic() - start
     logging.info("Compiled in %.0f s.", self.seconds)
     self.memory = self._step.memory_analysis()

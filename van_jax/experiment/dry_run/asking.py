@@ -82,7 +82,9 @@ def _wait(process: subprocess.Popen[Any], seconds: float, title: str) -> None:
   while True:
     passed = time.monotonic() - begin
     if terminal:
-      print(f"\r{title} ... {passed:.0f} s", end="", file=sys.stderr, flush=True)
+      print(
+        f"\r{title} ... {passed:.0f} s", end="", file=sys.stderr, flush=True
+      )
     elif not told or passed - told >= _QUIET_SECONDS:
       told = passed or 1e-9
       print(f"{title} ... {passed:.0f} s", file=sys.stderr, flush=True)

@@ -1,8 +1,6 @@
 """What a dry run must know of the data: sizes and shapes, but no image."""
 
 import dataclasses
-import os
-from typing import Any
 
 import numpy as np
 from absl import logging
@@ -51,7 +49,9 @@ class Examples:
     }
     if mask:
       parts["mask"] = ((), "bool")
-    return {name: ((size, *shape), kind) for name, (shape, kind) in parts.items()}
+    return {
+      name: ((size, *shape), kind) for name, (shape, kind) in parts.items()
+    }
 
 
 def find(config: Config) -> Examples:
@@ -84,8 +84,7 @@ def _size(name: str, split: str) -> int:
   whole, bounds = slices.parse(split)
   if whole not in KNOWN[name]:
     raise errors.UserError(
-      f"split {split!r} is not in {name!r}, which has "
-      f"{', '.join(KNOWN[name])}."
+      f"split {split!r} is not in {name!r}, which has {', '.join(KNOWN[name])}."
     )
   size = KNOWN[name][whole]
   return size if bounds is None else slices.length(bounds, size)

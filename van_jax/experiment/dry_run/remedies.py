@@ -51,9 +51,7 @@ def candidates(
   yield from _accumulation(config, topology, keep)
   yield from _fsdp(config, topology, required, available, state)
   if not config.model.remat:
-    yield Remedy(
-      "remat", {"model.remat": True}, "each block is computed twice"
-    )
+    yield Remedy("remat", {"model.remat": True}, "each block is computed twice")
   yield from _batch(config, topology, keep)
 
 
@@ -119,9 +117,7 @@ def _fsdp(
   )
 
 
-def _batch(
-  config: Config, topology: Topology, keep: float
-) -> Iterator[Remedy]:
+def _batch(config: Config, topology: Topology, keep: float) -> Iterator[Remedy]:
   smallest = unit(config, topology)
   fits = int(config.batch_size * keep) // smallest
   tried = {max(fits, 1), max(fits // 2, 1)}

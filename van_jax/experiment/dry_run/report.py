@@ -22,9 +22,8 @@ def fits(answer: Answer) -> bool:
 
 def verdict(config: Config, topology: Topology, answer: Answer) -> list[str]:
   """Returns the first lines: whether the run fits."""
-  where = (
-    f"{config.model.name} with batch_size={config.batch_size} on {topology.name}"
-  )
+  size = config.batch_size
+  where = f"{config.model.name} with batch_size={size} on {topology.name}"
   if not fits(answer):
     return [f"DOES NOT FIT: {where}."]
   if answer.available_bytes is not None:

@@ -180,4 +180,3 @@ class _Trials:
 def _needed(compiled: Compiled) -> int | None:
   name = "memory_bytes" if compiled.fits else "required_bytes"
   return compiled.figures[name] or None
-
