@@ -8,6 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from van_jax.analysis.program import schedule
 from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
 from van_jax.ops.tpu.kernel_gradient import kernel_sums
@@ -53,7 +54,7 @@ def cycles(
       for n in ((size, size), (1, 1))
     ]
   tpu_compiler.compile_for(topology, run, *arguments)
-  loops = tpu_compiler.loops_of(kind)
+  loops = schedule.loops_of(kind, tpu_compiler.SCHEDULES)
   trips = _trips(plan, kind)
   if [depth for depth, _ in loops] != [depth for depth, _ in trips]:
     raise ValueError(

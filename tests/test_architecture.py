@@ -42,6 +42,7 @@ FLOORS = {
 INNER_FLOORS = {
   "ops/cpu": 0,
   "ops/tpu": 0,
+  "analysis/program": 0,
   "data/images": 0,
   "data/sources": 0,
   "data/augment": 1,

@@ -1,1 +1,1 @@
-"""What a model is and does: its size and cost."""
+"""What a model and a program are and do: their size and cost."""

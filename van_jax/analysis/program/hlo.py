@@ -1,0 +1,186 @@
+"""The text of an optimised HLO module: its instructions, how often each runs.
+
+Read from text since that is what every backend gives (`as_text`), with tiled
+layouts and backend configs that XLA's own Python objects do not show.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+
+_COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+)(?: \(.*)? {$")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)")
+_OPCODE = re.compile(r" ?([a-z][\w\-]*)\(")
+_ARRAY = re.compile(r"([a-z]\w*)\[([\d,<= ]*)\](?:{([^{}]*)})?")
+_CALLED = re.compile(
+  r"(calls|body|condition|to_apply|true_computation|false_computation)="
+  r"%?([\w.\-]+)"
+)
+_LISTED = re.compile(r"(?:branch_computations|called_computations)={([^{}]*)}")
+_TRIPS = re.compile(r'"known_trip_count":\s*{\s*"n":\s*"?(\d+)')
+_OP_NAME = re.compile(r'op_name="([^"]*)"')
+
+
+@dataclasses.dataclass(frozen=True)
+class Array:
+  """An array's type.
+
+  Attributes:
+    dtype: as HLO calls it, bf16 or pred say.
+    dims: its shape.
+    layout: what stands in braces behind it, {1,0:T(8,128)} say; "" for none.
+  """
+
+  dtype: str
+  dims: tuple[int, ...]
+  layout: str = ""
+
+  @property
+  def bytes(self) -> int:
+    """Its size, without the padding of tiles."""
+    return -(-math.prod(self.dims) * bits(self.dtype) // 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One line of a computation.
+
+  Attributes:
+    name: without its %.
+    type: of the result, as written.
+    opcode: all-reduce, say.
+    rest: the line behind the opcode's bracket: operands and attributes.
+  """
+
+  name: str
+  type: str
+  opcode: str
+  rest: str
+
+  @property
+  def arrays(self) -> tuple[Array, ...]:
+    """The arrays of the result, those of tuples in order."""
+    return arrays_of(self.type)
+
+  @property
+  def operands(self) -> tuple[str, ...]:
+    """Names of the operands."""
+    inside = self.rest[: _closing(self.rest, depth=1)]
+    parts = re.split(r",(?![^\[{(]*[\]})])", inside)
+    return tuple(p.split()[-1].lstrip("%") for p in parts if p.strip())
+
+  @property
+  def op_name(self) -> str:
+    """Which line of the traced program it comes from; "" where unknown."""
+    found = _OP_NAME.search(self.rest)
+    return found[1] if found else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Module:
+  """A program.
+
+  Attributes:
+    computations: instructions by computation.
+    turns: how often a run of the program runs each; 0 for what only reduces,
+      sorts or the like. Branches all count, as if all were taken.
+    endless: names of the loops without a known count of turns, whose bodies
+      `turns` counts once.
+  """
+
+  computations: dict[str, tuple[Instruction, ...]]
+  turns: dict[str, int]
+  endless: tuple[str, ...]
+
+  def executed(self) -> Iterator[tuple[Instruction, int]]:
+    """Yields each instruction that runs, and how often."""
+    for name, instructions in self.computations.items():
+      if turns := self.turns.get(name, 0):
+        for instruction in instructions:
+          yield instruction, turns
+
+
+def parse(text: str) -> Module:
+  """Returns the module that `Compiled.as_text()` shows."""
+  computations: dict[str, list[Instruction]] = {}
+  entry, current = "", None
+  for line in text.splitlines():
+    if current is None:
+      if line and not line[0].isspace() and (m := _COMPUTATION.match(line)):
+        current = computations.setdefault(m[2], [])
+        entry = m[2] if m[1] else entry
+    elif line.startswith("}"):
+      current = None
+    elif found := _INSTRUCTION.match(line):
+      instruction = _instruction(found[1], found[2])
+      if instruction is not None:
+        current.append(instruction)
+  turns, endless = {}, []
+  if entry:
+    _run(computations, entry, 1, turns, endless)
+  frozen = {name: tuple(lines) for name, lines in computations.items()}
+  return Module(frozen, turns, tuple(dict.fromkeys(endless)))
+
+
+def _instruction(name, body):
+  end = _closing(body[1:], depth=1) + 2 if body[0] == "(" else body.find(" ")
+  found = _OPCODE.match(body, end)
+  if end < 0 or found is None:
+    return None
+  return Instruction(name, body[:end], found[1], body[found.end() :])
+
+
+def _closing(text, depth):
+  """Returns where `depth` brackets opened before the text are closed."""
+  for bracket in re.finditer(r"[()]", text):
+    depth += 1 if bracket[0] == "(" else -1
+    if depth == 0:
+      return bracket.start()
+  return len(text)
+
+
+def _run(computations, name, times, turns, endless):
+  """Adds the runs of a computation, and of all that it calls, to `turns`."""
+  turns[name] = turns.get(name, 0) + times
+  for instruction in computations.get(name, ()):
+    # Of a pair that runs beside the program both halves name what they call.
+    if instruction.opcode in ("async-update", "async-done", *_REDUCERS):
+      continue
+    trips = 1
+    if instruction.opcode == "while":
+      found = _TRIPS.search(instruction.rest)
+      trips = int(found[1]) if found else 1
+      if not found:
+        endless.append(instruction.name)
+    for called in _called(instruction.rest):
+      _run(computations, called, times * trips, turns, endless)
+
+
+_REDUCERS = (
+  *("reduce", "reduce-window", "scatter", "select-and-scatter", "sort", "map"),
+  *("all-reduce", "all-reduce-start", "reduce-scatter"),
+)
+
+
+def _called(attributes):
+  for match in _CALLED.finditer(attributes):
+    yield match[2]
+  for match in _LISTED.finditer(attributes):
+    yield from re.findall(r"[\w.\-]+", match[1])
+
+
+def arrays_of(type_: str) -> tuple[Array, ...]:
+  """Returns the arrays of a type as HLO writes it, those of tuples in order."""
+  return tuple(
+    Array(m[1], tuple(map(int, re.findall(r"\d+", m[2]))), m[3] or "")
+    for m in _ARRAY.finditer(type_)
+  )
+
+
+def bits(dtype: str) -> int:
+  """Returns the bits of a number; 0 for tokens."""
+  if dtype == "pred":
+    return 8
+  found = re.match(r"[a-z]+(\d+)", dtype)
+  return int(found[1]) if found else 0

@@ -1,0 +1,139 @@
+"""A compiled program in figures: memory, arithmetic, exchange, speed."""
+
+import dataclasses
+import math
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from van_jax.analysis.program import clock, hlo, schedule
+from van_jax.analysis.program.collectives import Collective, collectives
+from van_jax.analysis.program.padding import Padding, padding
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """What a compiler tells of a program, for one device of its mesh.
+
+  Attributes:
+    chip: the device's kind, "TPU v5 lite" say.
+    mesh_shape: sizes of the mesh by axis, major to minor.
+    slices: that the mesh lies on.
+    argument_bytes: of what it is given.
+    output_bytes: of what it returns.
+    donated_bytes: of arguments whose memory outputs take over.
+    temporary_bytes: of all else; None where the compiler reports none.
+    peak_bytes: the most at once by the compiler's own reckoning, which can be
+      below the temporaries; None where it reports none.
+    flops: a run, by XLA's cost analysis, which counts loops once and kernels of
+      ours not at all; None where it has none.
+    collectives: in the program's order.
+    uncounted_loops: loops of unknown turns, which count once.
+    seconds_by_schedule: of a run, by the bundles that the compiler scheduled:
+      an estimate that knows no stalls on memory and no collectives; None where
+      there is no schedule.
+    padding: of the channels; empty but on TPUs.
+  """
+
+  chip: str
+  mesh_shape: Mapping[str, int]
+  slices: int
+  argument_bytes: int
+  output_bytes: int
+  donated_bytes: int
+  temporary_bytes: int | None
+  peak_bytes: int | None
+  flops: float | None
+  collectives: tuple[Collective, ...]
+  uncounted_loops: tuple[str, ...]
+  seconds_by_schedule: float | None
+  padding: Padding
+
+  @property
+  def devices(self) -> int:
+    """Of the mesh."""
+    return math.prod(self.mesh_shape.values())
+
+  @property
+  def memory_bytes(self) -> int:
+    """Arguments, outputs of their own and temporaries: an upper bound."""
+    held = self.argument_bytes + self.output_bytes - self.donated_bytes
+    if self.temporary_bytes is None:
+      return max(held, self.peak_bytes or 0)
+    return held + self.temporary_bytes
+
+  @property
+  def largest(self) -> Collective | None:
+    """The collective of most bytes a run."""
+    return max(self.collectives, key=lambda row: row.bytes, default=None)
+
+
+def read(
+  compiled: jax.stages.Compiled,
+  *,
+  mesh_shape: Mapping[str, int] | jax.sharding.Mesh,
+  slices: int = 1,
+  schedule_folder: str | pathlib.Path | None = None,
+) -> Program:
+  """Returns the figures of a compiled program.
+
+  Args:
+    compiled: of `jit(...).lower(...).compile()`.
+    mesh_shape: sizes by axis, major to minor, or the mesh.
+    slices: of equal size, major in the mesh; 1 for one.
+    schedule_folder: where libtpu was told to write its schedules, see
+      `schedule.libtpu_arguments`, and wrote this program's last.
+  """
+  if isinstance(mesh_shape, jax.sharding.Mesh):
+    mesh_shape = mesh_shape.shape
+  memory: Any = compiled.memory_analysis()
+  module = hlo.parse(compiled.as_text() or "")
+  chip = chip_of(compiled)
+  seconds = None
+  if schedule_folder is not None and chip in clock.HERTZ:
+    cycles = schedule.cycles(module, schedule_folder)
+    seconds = cycles / clock.HERTZ[chip] if cycles else None
+  return Program(
+    chip=chip,
+    mesh_shape=dict(mesh_shape),
+    slices=slices,
+    argument_bytes=_size(memory, "argument_size_in_bytes") or 0,
+    output_bytes=_size(memory, "output_size_in_bytes") or 0,
+    donated_bytes=_size(memory, "alias_size_in_bytes") or 0,
+    temporary_bytes=_temporaries(memory, chip),
+    peak_bytes=_size(memory, "peak_memory_in_bytes") or None,
+    flops=_flops(compiled.cost_analysis()),
+    collectives=collectives(module, mesh_shape, slices),
+    uncounted_loops=module.endless,
+    seconds_by_schedule=seconds,
+    padding=padding(module),
+  )
+
+
+def chip_of(compiled: jax.stages.Compiled) -> str:
+  """Returns the kind of the devices that a program is for; "" if unknown."""
+  for sharding in jax.tree.leaves(
+    (compiled.input_shardings, compiled.output_shardings)
+  ):
+    for device in getattr(sharding, "device_set", ()):
+      return device.device_kind
+  return ""
+
+
+def _temporaries(memory, chip):
+  temporaries = _size(memory, "temp_size_in_bytes")
+  # A v4's compiler reports 0, whatever the program.
+  return None if chip == "TPU v4" and not temporaries else temporaries
+
+
+def _size(memory, name):
+  return None if memory is None else getattr(memory, name, None)
+
+
+def _flops(costs):
+  if isinstance(costs, list | tuple):
+    costs = costs[0] if costs else None
+  flops = (costs or {}).get("flops", 0)
+  return flops if flops > 0 else None

@@ -1,0 +1,186 @@
+"""The final schedules that a TPU's compiler writes, in cycles.
+
+"estimated_cycles" of HLO are another thing, up to 14 times as many. A bundle
+issues in one cycle; stalls on memory are in no schedule.
+"""
+
+import collections
+import math
+import pathlib
+import re
+
+from van_jax.analysis.program import hlo
+
+_FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
+_BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
+_STAGES = 2  # Turns in which a pipelined loop does not compute, at most.
+_EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
+
+
+def libtpu_arguments(folder: str | pathlib.Path) -> str:
+  """Returns what makes libtpu write its schedules into a folder.
+
+  It goes into the environment's LIBTPU_INIT_ARGS before libtpu is loaded, which
+  reads it once. Empty the folder before each compilation.
+
+  Args:
+    folder: that exists.
+  """
+  return (
+    f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
+    "--xla_jf_dump_llo_pass_label_regex=final_bundles"
+  )
+
+
+def operations(
+  module: hlo.Module, folder: str | pathlib.Path
+) -> collections.Counter[str]:
+  """Returns the cycles of each of XLA's own operations, once through.
+
+  That is the bundles of its loop times the blocks that it runs over. Of
+  operations that are alike but for names the compiler schedules one only;
+  copies that run beside the others and Pallas kernels (see `loops_of`) are left
+  out.
+
+  Args:
+    module: the program compiled last.
+    folder: of `libtpu_arguments`.
+
+  Raises:
+    ValueError: if an operation has no schedule, nor has one like it.
+  """
+  scheduled, of_kind = _scheduled(folder), {}
+  bodies = {
+    name: _body(instructions)
+    for name, instructions in module.computations.items()
+  }
+  found = collections.Counter()
+  kinds = {
+    i.name: (i, _kind(i, bodies))
+    for i, _ in module.executed()
+    if "window_config" in i.rest
+  }
+  for name, (instruction, kind) in kinds.items():
+    if name in scheduled:
+      of_kind[kind] = _cycles(instruction, *scheduled[name])
+  for name, (_, kind) in kinds.items():
+    if kind not in of_kind:
+      raise ValueError(f"{name} has no schedule, nor has one like it.")
+    found[name] = of_kind[kind]
+  return found
+
+
+def cycles(module: hlo.Module, folder: str | pathlib.Path) -> int:
+  """Returns the cycles of a run of the program, each loop as often as it turns.
+
+  Args:
+    module: the program compiled last.
+    folder: of `libtpu_arguments`.
+
+  Raises:
+    ValueError: as `operations`.
+  """
+  each = operations(module, folder)
+  return sum(each[i.name] * turns for i, turns in module.executed())
+
+
+def _cycles(instruction, outside, inside, turns):
+  blocks = math.prod(_numbers("iteration_bounds", instruction.rest))
+  # First and last the loop only fetches and stores. Some loops are not over
+  # the blocks that HLO tells of: then the code is right.
+  like = not turns or 0 <= turns - blocks <= _STAGES
+  trips = blocks if like else turns - _STAGES
+  return outside + inside * max(trips, 0)
+
+
+def _scheduled(folder):
+  """Returns each operation's bundles outside of its loop, in it, its turns."""
+  return {
+    match[1]: _bundles(file)
+    for file in pathlib.Path(folder).iterdir()
+    if (match := _FILE.fullmatch(file.name))
+  }
+
+
+def _bundles(file):
+  outside = inside = turns = 0
+  looping = False
+  for line in file.read_text().splitlines():
+    match = _BUNDLE.match(line)
+    if match is None:
+      continue
+    looping = looping or match[1] == "LB"
+    outside, inside = outside + (not looping), inside + looping
+    if test := _EXIT.search(line):
+      turns = int(test[1])
+    if turns and "sbr.rel" in line:
+      looping = False
+  return outside, inside, turns
+
+
+def _body(instructions):
+  """Returns a computation without names."""
+  return _nameless(
+    "\n".join(f"%{i.name} = {i.type} {i.opcode}({i.rest}" for i in instructions)
+  )
+
+
+def _nameless(lines):
+  """Returns HLO with its names numbered as they come, and no metadata."""
+  numbers = {}
+  lines = re.sub(r", metadata={[^}]*}|, backend_config={.*}", "", lines)
+  return re.sub(
+    r"%[\w.\-]+",
+    lambda name: f"%{numbers.setdefault(name[0], len(numbers))}",
+    lines,
+  )
+
+
+def _kind(instruction, bodies):
+  """Returns what operations have in common that are scheduled alike."""
+  called = re.search(r"(?:calls|to_apply)=%([\w.\-]+)", instruction.rest)
+  windows = tuple(
+    _numbers(f"{of}_bounds", instruction.rest)
+    for of in ("iteration", "output_window", "kernel_window", "input_window")
+  )
+  return _body([instruction]), bodies[called[1]] if called else "", windows
+
+
+def _numbers(name, text):
+  match = re.search(rf'"{name}":\[([^\]]*)\]', text)
+  return tuple(int(n) for n in re.findall(r"\d+", match[1])) if match else ()
+
+
+def loops_of(kernel: str, folder: str | pathlib.Path) -> list[tuple[int, int]]:
+  """Returns (depth, bundles) of each loop of the kernel compiled last.
+
+  The grid's loop comes first, at depth 1; a loop's bundles do not count those
+  of the loops inside. Predicated regions count as taken.
+
+  Args:
+    kernel: name of the Pallas kernel.
+    folder: of `libtpu_arguments`.
+  """
+  (file,) = (
+    path
+    for path in pathlib.Path(folder).iterdir()
+    if (match := _FILE.fullmatch(path.name)) and match[1].startswith(kernel)
+  )
+  loops, opened, between = [[1, 0]], [0], 0
+  for line in file.read_text().splitlines():
+    match = _BUNDLE.match(line)
+    if match is None:
+      continue
+    label, depth = match[1], len(match[2])
+    if depth == 0:  # Glue; it belongs to the loop around what follows.
+      between += 1
+      continue
+    starts = label == "LB" and depth > 1
+    del opened[depth - starts :]
+    loops[opened[-1]][1] += between
+    between = 0
+    if starts:
+      opened.append(len(loops))
+      loops.append([depth, 0])
+    loops[opened[-1]][1] += 1
+  return [(depth, bundles) for depth, bundles in loops]
