@@ -47,15 +47,20 @@ def plan(
   hosts = max(topology.chips // topology.chips_a_host, 1)
   images = f"{answer.training.images} images at once on each device"
   if config.accumulation_steps > 1:
-    images += f", {config.accumulation_steps} micro-batches"
-  steps = "not known: the data set is not there, and no known one"
-  if answer.total_steps is not None:
-    steps = f"{answer.total_steps:,} of {examples.num_train:,} images an epoch"
+    images += f", in {config.accumulation_steps} micro-batches a step"
+  rate = f"{config.schedule.learning_rate:g}, schedule.learning_rate"
+  steps = "not known: neither is the data there, nor its size known"
+  if answer.total_steps is not None and examples.num_train is not None:
+    epoch = examples.num_train // config.batch_size
+    steps = (
+      f"{answer.total_steps:,}; {epoch:,} an epoch of {examples.num_train:,} "
+      "images"
+    )
   rows = {
-    "devices": f"{topology.devices} on {topology.chips} chips, {hosts} hosts, "
-    f"{topology.slices} slices; mesh.fsdp={config.mesh.fsdp}",
+    "devices": f"{topology.devices} on {topology.chips} chips of {hosts} hosts; "
+    f"slices: {topology.slices}; mesh.fsdp={config.mesh.fsdp}",
     "batch": images,
-    "rate": f"learning rate {answer.learning_rate:g} at its peak",
+    "peak rate": rate,
     "steps": steps,
     "state": f"{program.size(answer.state_bytes)} a device, of "
     f"{answer.parameters:,} parameters",
@@ -125,7 +130,7 @@ def as_json(
     "available_bytes": answer.available_bytes,
     "state_bytes": answer.state_bytes,
     "parameters": answer.parameters,
-    "learning_rate": answer.learning_rate,
+    "learning_rate": config.schedule.learning_rate,
     "total_steps": answer.total_steps,
     **{
       name: step

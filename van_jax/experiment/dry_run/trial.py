@@ -60,7 +60,6 @@ class Answer:
     parameters: numbers that are trained or frozen.
     training: the training step.
     evaluation: the evaluation step, if it was asked for.
-    learning_rate: the highest of the schedule.
     total_steps: updates of the run; None where the data's size is not known.
   """
 
@@ -69,7 +68,6 @@ class Answer:
   parameters: int
   training: Compiled
   evaluation: Compiled | None
-  learning_rate: float
   total_steps: int | None
 
 
