@@ -57,7 +57,7 @@ def plan(
       "images"
     )
   rows = {
-    "devices": f"{topology.devices} on {topology.chips} chips of {hosts} hosts; "
+    "devices": f"{topology.devices} on {topology.chips} chips, hosts: {hosts}, "
     f"slices: {topology.slices}; mesh.fsdp={config.mesh.fsdp}",
     "batch": images,
     "peak rate": rate,
