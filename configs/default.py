@@ -140,6 +140,12 @@ def get_config() -> Any:
   config.checkpoint.keep_last = 2
   config.checkpoint.keep_best = 1  # By the task's score, of those evaluated.
 
+  config.mesh = config_dict.ConfigDict()  # Of the devices, in training.
+  config.mesh.fsdp = 1  # Devices that share one copy of the state; 1: whole.
+  # Of sums over devices, where the model's dtype is narrower; "bfloat16": half
+  # the bytes, as the compiler would have it (docs/performance.md).
+  config.mesh.gradient_dtype = "float32"
+
   config.logging = config_dict.ConfigDict()
   config.logging.every_steps = 100  # None: at the end alone.
   config.logging.profile_first_step = 1

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 
+from van_jax import parallel
 from van_jax.evaluation import answer_files, answers, evaluator
 from van_jax.tasks import accuracy
 
@@ -37,7 +37,7 @@ def collect(logits, labels, *, size, devices=1, shuffled=False):
     apply=lambda _, x, train: x,
     inputs=lambda batch: batch["image"],
     sums=sums,
-    mesh=Mesh(np.array(jax.devices()[:devices]), ("batch",)),
+    mesh=parallel.create_mesh(jax.devices()[:devices]),
   )
   collector = answers.Collector()
   scores = evaluator.evaluate(

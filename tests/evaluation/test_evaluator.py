@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 
+from van_jax import parallel
 from van_jax.evaluation import evaluator
 from van_jax.tasks import accuracy
 
@@ -44,7 +44,7 @@ def scores(data, size, devices=1):
     sums=lambda logits, batch: accuracy.batch_sums(
       logits, batch["label"], batch["mask"], 3
     ),
-    mesh=Mesh(np.array(jax.devices()[:devices]), ("batch",)),
+    mesh=parallel.create_mesh(jax.devices()[:devices]),
   )
   return evaluator.evaluate(
     step,

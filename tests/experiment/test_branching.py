@@ -36,9 +36,7 @@ def branch(tiny_config, tmp_path):
     mesh = parallel.create_mesh()
     source: Any = Source()
     recipe = parts.recipe(config, source)
-    like = start._abstract_state(
-      start._state_creator(config, recipe), None, mesh
-    )
+    like = start.abstract_state(config, recipe, mesh)
     return start.first_state(config, recipe, mesh, origin), like
 
   return branch

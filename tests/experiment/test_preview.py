@@ -74,10 +74,10 @@ def test_the_picture_is_of_what_the_step_trains_on(
       raise StopError
 
   # On one device: callbacks in order need it, and mixing has no other result.
-  one = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
+  one = parallel.create_mesh(jax.devices()[:1])
   with monkeypatch.context() as patch:
     patch.setattr(recipe_task, "create_task", recording)
-    patch.setattr(parallel, "create_mesh", lambda: one)
+    patch.setattr(parallel, "create_mesh", lambda *_, **__: one)
     patch.setattr(
       training.profiling, "trace_window", lambda *a, **k: _Observer(stop)
     )

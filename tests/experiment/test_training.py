@@ -98,7 +98,7 @@ def test_raw_and_averaged_weights_score_differently(finished, tiny_config):
 
 def test_one_device_scores_what_eight_do(finished, tiny_config, monkeypatch):
   workdir, scores = finished
-  one = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
+  one = parallel.create_mesh(jax.devices()[:1])
   monkeypatch.setattr(parallel, "create_mesh", lambda: one)
   alone = experiment.evaluate(tiny_config(), checkpoint=str(workdir / "bundle"))
   # Logits of order 1 whose sums are done in another order.

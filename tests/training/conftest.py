@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from van_jax import models
+from van_jax import models, parallel
 
 
 @pytest.fixture(scope="session")
@@ -37,4 +37,4 @@ def batch():
 @pytest.fixture(params=[1, 8])
 def mesh(request):
   """Returns a mesh of one, then of eight devices."""
-  return jax.sharding.Mesh(np.array(jax.devices()[: request.param]), ("batch",))
+  return parallel.create_mesh(jax.devices()[: request.param])

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import optax
 import pytest
-from jax.sharding import Mesh
 
 from van_jax import parallel
 from van_jax.data.images import normalization
@@ -15,7 +14,7 @@ from van_jax.training.recipe import ema, freezing, losses, smoothing
 
 
 def mesh_of(count):
-  return Mesh(np.array(jax.devices()[:count]), (parallel.BATCH_AXIS,))
+  return parallel.create_mesh(jax.devices()[:count])
 
 
 def prepare(key, batch):

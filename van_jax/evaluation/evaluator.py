@@ -5,9 +5,9 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
-from van_jax import errors
+from van_jax import errors, parallel
 
 Step = Callable[..., dict[str, jax.Array]]
 
@@ -21,19 +21,22 @@ def make_eval_step(
 ) -> Step:
   """Builds `(variables, batch) -> sums over real examples`, jitted.
 
+  Variables may lie as they will: each device gathers them for its examples.
+
   Args:
     apply: the model's `apply`.
     inputs: maps a batch to what the model takes.
     sums: `(outputs, batch) -> sums`, the batch's mask applied.
-    mesh: devices that share the batch; its only axis is the batch.
+    mesh: devices that share the batch.
   """
+  whole, by_example = _shardings(mesh)
 
   def eval_step(variables, batch):
+    variables = jax.lax.with_sharding_constraint(variables, whole)
     return sums(apply(variables, inputs(batch), train=False), batch)
 
-  whole, by_example = _shardings(mesh)
   return jax.jit(
-    eval_step, in_shardings=(whole, by_example), out_shardings=whole
+    eval_step, in_shardings=(None, by_example), out_shardings=whole
   )
 
 
@@ -49,10 +52,13 @@ def make_outputs_step(
   `make_sums_step`. Arguments as of `make_eval_step`.
   """
   whole, by_example = _shardings(mesh)
+
+  def outputs_step(variables, batch):
+    variables = jax.lax.with_sharding_constraint(variables, whole)
+    return apply(variables, inputs(batch), train=False)
+
   return jax.jit(
-    lambda variables, batch: apply(variables, inputs(batch), train=False),
-    in_shardings=(whole, by_example),
-    out_shardings=by_example,
+    outputs_step, in_shardings=(None, by_example), out_shardings=by_example
   )
 
 
@@ -113,7 +119,6 @@ def _wide(value: np.ndarray) -> np.ndarray:
   return value.astype(np.int64 if whole else np.float64)
 
 
-def _shardings(mesh: Mesh) -> tuple[NamedSharding, NamedSharding]:
+def _shardings(mesh: Mesh):
   """Returns the shardings of what each device holds whole, and of batches."""
-  whole = NamedSharding(mesh, PartitionSpec())
-  return whole, NamedSharding(mesh, PartitionSpec(*mesh.axis_names))
+  return parallel.replicated(mesh), parallel.split_by_example(mesh)

@@ -18,7 +18,9 @@ _POSITIVE = (
   "evaluation.every_epochs",
   "checkpoint.every_epochs",
   "logging.every_steps",
+  "mesh.fsdp",
 )
+_GRADIENT_DTYPES = ("float32", "bfloat16")
 
 
 def check_config(config: Config) -> None:
@@ -66,6 +68,11 @@ def _check_numbers(config: Config) -> None:
   if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
     raise errors.UserError(
       f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
+    )
+  if config.mesh.gradient_dtype not in _GRADIENT_DTYPES:
+    raise errors.UserError(
+      f"config.mesh.gradient_dtype={config.mesh.gradient_dtype!r} must be "
+      f"{' or '.join(_GRADIENT_DTYPES)}: what gradients are summed in."
     )
   for key in _POSITIVE:
     value = dotted_keys.get(config, key)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import jax
 from absl import logging
 from etils import epath
 
-from van_jax import bundle as bundle_lib, data, tasks
+from van_jax import bundle as bundle_lib, data, parallel, tasks
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
 from van_jax.training.state import TrainState
@@ -18,26 +19,34 @@ def export(
   workdir: epath.Path,
   model: Any,
   state: TrainState,
+  mesh: jax.sharding.Mesh,
   task: tasks.Task,
   source: data.Source,
   scores: dict[str, Any],
 ) -> None:
   """Writes the bundle; one of an earlier end of this run is replaced.
 
+  All processes call this, and the first one writes.
+
   Args:
     config: of the run.
     workdir: its folder.
     model: that was trained.
     state: the last; its averages are taken if config.evaluation says so.
+    mesh: that the state lies on.
     task: of the run.
     source: its data, whose class names become the labels.
     scores: of these weights; the task's best one is kept with them.
   """
+  averaged = config.evaluation.averaged_weights
+  variables = parallel.whole_on_first(state.variables(averaged=averaged), mesh)
+  if jax.process_index() != 0:
+    return
   path = workdir / FOLDER
   bundle_lib.save_bundle(
     path,
     model=model,
-    variables=state.variables(averaged=config.evaluation.averaged_weights),
+    variables=variables,
     preprocessing=sections.build(config, "preprocessing"),
     labels=None if task.classes is None else source.class_names,
     task=config.task.name,

@@ -31,13 +31,24 @@ def check_classes(
     )
 
 
-def check_batch_sizes(config: Config, source: data.Source) -> None:
-  """Raises UserError where batches do not suit devices, groups and data."""
+def check_batch_sizes(
+  config: Config, source: data.Source, *, devices: int | None = None
+) -> None:
+  """Raises UserError where batches do not suit devices, groups and data.
+
+  Args:
+    config: of the run.
+    source: its data.
+    devices: of the mesh; None for all that there are.
+  """
   parallel.check_batch_size(
-    "batch_size", config.batch_size, accumulation=config.accumulation_steps
+    "batch_size",
+    config.batch_size,
+    accumulation=config.accumulation_steps,
+    devices=devices,
   )
   parallel.check_batch_size(
-    "evaluation.batch_size", config.evaluation.batch_size
+    "evaluation.batch_size", config.evaluation.batch_size, devices=devices
   )
   micro = config.batch_size // config.accumulation_steps
   group = config.model.batch_norm_group_size

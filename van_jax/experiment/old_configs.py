@@ -51,6 +51,7 @@ ADDED = {
   "optimizer.name": "adamw",
   "optimizer.options": {},
   "xla_flags": {},
+  "mesh": {"fsdp": 1, "gradient_dtype": "bfloat16"},
 }
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,7 @@ from absl import logging
 
 from van_jax import data, errors, ops, parallel, storage, tasks
 from van_jax.evaluation import evaluator
-from van_jax.experiment import sections
+from van_jax.experiment import config_check, sections
 from van_jax.experiment.sections import Config
 from van_jax.training import step as step_lib
 from van_jax.training.recipe import ema, freezing, schedules
@@ -115,6 +115,25 @@ def _join_processes() -> None:
   )
 
 
+def create_mesh(
+  config: Config, devices: Sequence[Any] | None = None
+) -> jax.sharding.Mesh:
+  """Returns the mesh of a training run.
+
+  Args:
+    config: of the run.
+    devices: of the mesh; None for all that there are.
+
+  Raises:
+    UserError: when `config.mesh` does not suit the devices, or the network.
+  """
+  mesh = parallel.create_mesh(devices, fsdp=config.mesh.fsdp)
+  if config.mesh.fsdp > 1:
+    variables = config_check.abstract_variables(config)
+    parallel.check_fsdp(variables["params"], mesh)
+  return mesh
+
+
 def train_step(
   config: Config,
   recipe: Recipe,
@@ -149,11 +168,19 @@ def train_step(
     root_key=jax.random.key(config.seed),
     mesh=mesh,
     accumulation_steps=config.accumulation_steps,
+    kernel_dtype=_kernel_dtype(config),
     freeze=functools.partial(
       freezing.stop_frozen, patterns=config.optimizer.frozen_patterns
     ),
     average=None if config.ema.decay is None else average,
   )
+
+
+def _kernel_dtype(config: Config) -> str | None:
+  """Returns what kernels are cast to for narrower sums, if for any."""
+  # A network in float32 has no narrower gradients to sum.
+  narrow = {config.model.dtype, config.mesh.gradient_dtype} == {"bfloat16"}
+  return "bfloat16" if narrow else None
 
 
 def train_batches(

@@ -16,6 +16,8 @@ FREE = {
   "data.on_damaged": "whoever meets a damaged image late goes on past it",
   "evaluation": "when the weights are scored, and which of them",
   "logging": "what is written",
+  "mesh.fsdp": "where the state lies",
+  "mesh.gradient_dtype": "the rounding of sums over devices",
   "model.implementation": "other kernels of the same operations",
   "model.remat": "memory for time: what is recomputed is the same",
   "xla_flags": "how the compiler arranges the same operations",

@@ -53,13 +53,14 @@ def first_state(
   """
   create = _state_creator(config, recipe)
   if origin is not None:
-    return branching.state(origin, config, _abstract_state(create, None, mesh))
+    return branching.state(origin, config, abstract_state(config, recipe, mesh))
   initial = pretrained_variables(config)
   # Run once, so that compiling is all its cost; LLVM's passes double it.
   on_cpu = jax.default_backend() == "cpu"
   options = {"xla_backend_optimization_level": 0} if on_cpu else None
-  whole = parallel.replicated(mesh)
-  return jax.jit(create, out_shardings=whole, compiler_options=options)(initial)
+  shardings = parallel.state_shardings(jax.eval_shape(create, None), mesh)
+  run = jax.jit(create, out_shardings=shardings, compiler_options=options)
+  return run(initial)
 
 
 def last_state(
@@ -75,8 +76,8 @@ def last_state(
   Raises:
     CheckpointError: when none can be read.
   """
-  create = _state_creator(config, recipe)
-  state = checkpointer.restore_latest(_abstract_state(create, None, mesh))
+  like = abstract_state(config, recipe, mesh)
+  state = checkpointer.restore_latest(like)
   assert state is not None, "who calls this has seen one"
   logging.info("Going on from the checkpoint of step %d.", int(state.step))
   if config.pretrained_bundle:
@@ -85,6 +86,14 @@ def last_state(
       config.pretrained_bundle,
     )
   return state
+
+
+def abstract_state(
+  config: Config, recipe: parts.Recipe, mesh: jax.sharding.Mesh
+) -> TrainState:
+  """Returns a state's shapes, dtypes and shardings; nothing is computed."""
+  create = _state_creator(config, recipe)
+  return parallel.with_shardings(jax.eval_shape(create, None), mesh)
 
 
 def _state_creator(
@@ -104,16 +113,3 @@ def _state_creator(
     return create_state(variables, recipe.optimizer, ema=ema)
 
   return create
-
-
-def _abstract_state(
-  create: Callable[[Any], TrainState],
-  initial: Mapping[str, Any] | None,
-  mesh: jax.sharding.Mesh,
-) -> TrainState:
-  """Returns a state's shapes, dtypes and shardings; nothing is computed."""
-  whole = parallel.replicated(mesh)
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
-    jax.eval_shape(create, initial),
-  )

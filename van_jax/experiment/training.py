@@ -96,12 +96,12 @@ def train(
     class_names.check(workdir, source.class_names)
   classes.report_absent(source)
   parts.start_devices(config, distributed=distributed)
-  misfits.check_batch_sizes(config, source)
+  mesh = parts.create_mesh(config)
+  misfits.check_batch_sizes(config, source, devices=mesh.size)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
   folder = storage.absolute(workdir)
   origin = branching.find(init_from, folder, task=task, start_over=start_over)
   recipe = parts.recipe(config, source)
-  mesh = parallel.create_mesh()
   first = None
   if start_over or not checkpoint_lib.steps(folder / workdir_lib.CHECKPOINTS):
     with out_of_memory.in_training(config):
@@ -192,8 +192,9 @@ def _train(
       )
   scores = scores or evaluate(state)
   check_ours()
-  if jax.process_index() == 0:
-    exporting.export(config, workdir, recipe.model, state, task, source, scores)
+  exporting.export(
+    config, workdir, recipe.model, state, mesh, task, source, scores
+  )
   return scores
 
 

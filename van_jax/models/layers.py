@@ -23,6 +23,14 @@ def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
   return init
 
 
+def at_least(dtype: DTypeLike, kernel: jax.Array) -> jax.Array:
+  """Returns a kernel for maps of a dtype: as it is, if it is no narrower.
+
+  The operation casts it, so that its gradient is summed in its own dtype.
+  """
+  return kernel.astype(jnp.promote_types(dtype, kernel.dtype))
+
+
 # torch's trunc_normal_ cuts at -2 and 2, a hundred of these deviations away.
 linear_init = nn.initializers.normal(0.02)
 
@@ -73,7 +81,7 @@ class Pointwise(nn.Module):
     )
     y = ops.pointwise_conv(
       x.astype(self.dtype),
-      kernel[0, 0].astype(self.dtype),
+      at_least(self.dtype, kernel[0, 0]),
       implementation=self.implementation,
     )
     return ops.add_bias(y, bias)
@@ -104,7 +112,7 @@ class Depthwise(nn.Module):
     bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
     return ops.depthwise_conv(
       x.astype(self.dtype),
-      kernel.astype(self.dtype),
+      at_least(self.dtype, kernel),
       bias=bias.astype(self.dtype),
       dilation=self.dilation,
       implementation=self.implementation,
@@ -190,12 +198,12 @@ class FeedForward(nn.Module):
     depthwise, bias = Parameters((3, 3, 1, hidden), hidden, name="dwconv")()
     y = ops.pointwise_conv(
       x.astype(self.dtype),
-      pointwise[0, 0].astype(self.dtype),
+      at_least(self.dtype, pointwise[0, 0]),
       implementation=self.implementation,
     )
     return ops.depthwise_conv_gelu(
       y,
-      depthwise.astype(self.dtype),
+      at_least(self.dtype, depthwise),
       bias=bias.astype(self.dtype),
       input_bias=input_bias,
       implementation=self.implementation,

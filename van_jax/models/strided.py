@@ -37,7 +37,7 @@ class StridedConv(nn.Module):
     )
     y = ops.strided_conv(
       x.astype(self.dtype),
-      kernel.astype(self.dtype),
+      layers.at_least(self.dtype, kernel),
       stride=self.stride,
       padding=size // 2,  # "SAME" would shift even-sized maps.
       implementation=self.implementation,

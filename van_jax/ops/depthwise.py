@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from van_jax import errors
-from van_jax.ops import by_platform, grouped, shifted_sum
+from van_jax.ops import by_platform, grouped, kernel_sums, shifted_sum
 from van_jax.ops.by_platform import IMPLEMENTATIONS, Way
 from van_jax.ops.cpu.depthwise import call as loops
 from van_jax.ops.gelu import add_bias
@@ -24,9 +24,16 @@ def _then_bias(convolve):
   return run
 
 
+def _grouped(x, kernel, dilation):
+  convolve = functools.partial(grouped.depthwise_conv, dilation=dilation)
+  if jnp.promote_types(x.dtype, kernel.dtype) != kernel.dtype:
+    return convolve(x, kernel)
+  return kernel_sums.in_kernels_dtype(convolve)(x, kernel)
+
+
 # Each of (x, kernel, bias or None, dilation).
 BY_NAME = {
-  "grouped": _then_bias(grouped.depthwise_conv),
+  "grouped": _then_bias(_grouped),
   "numba_cpu": loops.depthwise_conv,
   "pallas_tpu": kernels.depthwise_conv,
   "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
@@ -71,7 +78,7 @@ def depthwise_conv(
 
   Args:
     x: [B, H, W, C], floating.
-    kernel: [kh, kw, 1, C], floating.
+    kernel: [kh, kw, 1, C], floating; its gradient has its dtype.
     bias: [C], added to the result; None for none.
     dilation: distance between neighbouring taps, >= 1.
     implementation: one of `list_implementations()`. "auto" takes the fastest

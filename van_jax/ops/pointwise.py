@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from van_jax import errors
-from van_jax.ops import by_platform, strided
+from van_jax.ops import by_platform, kernel_sums
 from van_jax.ops.by_platform import Way
 
 _PARTS = 4  # Of a long product on a CPU.
@@ -28,7 +28,7 @@ def pointwise_conv(
 
   Args:
     x: [B, H, W, C], floating.
-    kernel: [C, F], of x's dtype.
+    kernel: [C, F], of x's dtype or a wider one; its gradient is of its own.
     implementation: "xla" for the matrix product and JAX's derivatives of it;
       all others are "auto".
 
@@ -40,9 +40,9 @@ def pointwise_conv(
       f"pointwise_conv takes x of [B, H, W, C] and a kernel of [C, F], got "
       f"{x.shape} and {kernel.shape}; the two C must be the same."
     )
-  strided.check_dtypes(x, kernel)
+  kernel_sums.check_dtypes(x, kernel)
   if by_platform.is_plain(implementation, (x, kernel)):
-    return _multiply(x, kernel)
+    return _PLAIN(x, kernel)
   return by_platform.compute((x, kernel), _PRODUCT, cpu=_ON_CPU, tpu=_ON_TPU)
 
 
@@ -51,24 +51,39 @@ def _multiply(x, kernel):
   return y.reshape(*x.shape[:-1], kernel.shape[-1])
 
 
+def _multiply_cast(x, kernel):
+  return _multiply(x, kernel.astype(x.dtype))
+
+
+def _backward(arrays, gradient):
+  x, kernel = arrays
+  wider = jnp.promote_types(x.dtype, jnp.float32)
+  total = jnp.einsum("bhwc,bhwf->cf", x, gradient, preferred_element_type=wider)
+  return _multiply_cast(gradient, kernel.T), total.astype(kernel.dtype)
+
+
 def _backward_on_cpu(arrays, gradient):
   x, kernel = arrays
-  x_gradient = _multiply(gradient, kernel.T)
+  x_gradient = _multiply_cast(gradient, kernel.T)
   if kernel.shape[0] <= kernel.shape[1]:
-    return x_gradient, _product_over_positions(x, gradient)
-  return x_gradient, _product_over_positions(gradient, x).T
+    total = _product_over_positions(x, gradient)
+  else:
+    total = _product_over_positions(gradient, x).T
+  return x_gradient, total.astype(kernel.dtype)
 
 
 def _product_over_positions(narrow, wide):
-  """Returns the sum of outer products, [channels of narrow, of wide]."""
+  """Returns the sum of outer products, [channels of narrow, of wide].
+
+  It is in float32 or wider.
+  """
   a, b = (m.reshape(-1, m.shape[-1]) for m in (narrow, wide))
   wider = jnp.promote_types(a.dtype, jnp.float32)
   if a.shape[0] < _LONG * a.shape[1] or a.shape[0] % _PARTS:
-    total = jnp.einsum("nc,nf->cf", a, b, preferred_element_type=wider)
-    return total.astype(a.dtype)
+    return jnp.einsum("nc,nf->cf", a, b, preferred_element_type=wider)
   a, b = (m.reshape(_PARTS, -1, m.shape[-1]) for m in (a, b))
   products = jnp.einsum("pnc,pnf->pcf", a, b, preferred_element_type=wider)
-  return jnp.sum(products, 0).astype(a.dtype)
+  return jnp.sum(products, 0)
 
 
 def _convolve(x, kernel):
@@ -81,6 +96,7 @@ def _convolve(x, kernel):
   )
 
 
-_PRODUCT = Way(_multiply)
-_ON_CPU = Way(_multiply, backward=_backward_on_cpu)
-_ON_TPU = Way(_convolve)
+_PLAIN = kernel_sums.in_kernels_dtype(_multiply)
+_PRODUCT = Way(_multiply_cast, backward=_backward)
+_ON_CPU = Way(_multiply_cast, backward=_backward_on_cpu)
+_ON_TPU = Way(kernel_sums.in_kernels_dtype(_convolve))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from van_jax import errors
-from van_jax.ops import by_platform
+from van_jax.ops import by_platform, kernel_sums
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.strided import call as loops
 
@@ -30,7 +30,8 @@ def strided_conv(
 
   Args:
     x: [B, H, W, C], floating.
-    kernel: [kh, kw, C, D], of x's dtype.
+    kernel: [kh, kw, C, D], of x's dtype or a wider one; its gradient is of
+      its own.
     stride: of both axes, >= 1.
     padding: p, zeros before and behind both axes.
     implementation: "xla" for XLA's convolution on all platforms and JAX's
@@ -41,7 +42,9 @@ def strided_conv(
       convolution.
   """
   _check(x, kernel, stride, padding)
-  by_xla = functools.partial(_by_xla, stride=stride, padding=padding)
+  by_xla = kernel_sums.in_kernels_dtype(
+    functools.partial(_by_xla, stride=stride, padding=padding)
+  )
   if by_platform.is_plain(implementation, (x, kernel)):
     return by_xla(x, kernel)
   if not _on_cpu(x, kernel):
@@ -84,7 +87,7 @@ def _check(x, kernel, stride, padding):
       f"strided_conv takes x of [B, H, W, C] and a kernel of [kh, kw, C, D], "
       f"got {x.shape} and {kernel.shape}; the two C must be the same."
     )
-  check_dtypes(x, kernel)
+  kernel_sums.check_dtypes(x, kernel)
   if stride < 1 or padding < 0:
     raise errors.UserError(
       f"stride={stride} must be at least 1, and padding={padding} at least 0."
@@ -95,12 +98,3 @@ def _check(x, kernel, stride, padding):
         f"kernel.shape={kernel.shape} is larger than x.shape={x.shape} with "
         f"padding={padding}; add more padding, or enlarge the map."
       )
-
-
-def check_dtypes(x: jax.Array, kernel: jax.Array) -> None:
-  """Raises UserError unless both have the same floating dtype."""
-  if x.dtype != kernel.dtype or not jnp.issubdtype(x.dtype, jnp.floating):
-    raise errors.UserError(
-      f"x.dtype={x.dtype} and kernel.dtype={kernel.dtype} must be the same "
-      f"floating one; cast one of them."
-    )

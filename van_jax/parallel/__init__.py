@@ -6,9 +6,16 @@ from van_jax.parallel.batches import (
   shard_batch as shard_batch,
 )
 from van_jax.parallel.mesh import (
-  BATCH_AXIS as BATCH_AXIS,
+  BATCH_AXES as BATCH_AXES,
   check_platforms as check_platforms,
   create_mesh as create_mesh,
   replicated as replicated,
   split_by_example as split_by_example,
+)
+from van_jax.parallel.placement import (
+  check_fsdp as check_fsdp,
+  shard_bytes as shard_bytes,
+  state_shardings as state_shardings,
+  whole_on_first as whole_on_first,
+  with_shardings as with_shardings,
 )

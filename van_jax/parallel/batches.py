@@ -59,18 +59,31 @@ def prefetch(
     pool.shutdown(cancel_futures=True)
 
 
-def check_batch_size(name: str, batch_size: int, *, accumulation: int = 1):
+def check_batch_size(
+  name: str,
+  batch_size: int,
+  *,
+  accumulation: int = 1,
+  devices: int | None = None,
+):
   """Checks that a batch divides evenly over micro-batches and devices.
+
+  Args:
+    name: of the field.
+    batch_size: its value.
+    accumulation: micro-batches that a batch is cut into.
+    devices: of the mesh; None for all that there are.
 
   Raises:
     UserError: naming the field, its value, and the nearest that fit.
   """
-  parts = jax.device_count() * accumulation
+  devices = devices or jax.device_count()
+  parts = devices * accumulation
   if batch_size < 1 or batch_size % parts:
     below = max(batch_size // parts, 1) * parts
     raise errors.UserError(
       f"{name}={batch_size} must be a positive multiple of "
-      f"{jax.device_count()} devices x {accumulation} micro-batches = "
+      f"{devices} devices x {accumulation} micro-batches = "
       f"{parts}; use {below} or {below + parts}, or another number of "
       "devices."
     )

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
+from jax.typing import DTypeLike
 
 from van_jax import errors, parallel
 from van_jax.training import randomness
@@ -45,6 +46,7 @@ def make_train_step(
   root_key: jax.Array,
   mesh: Mesh,
   accumulation_steps: int = 1,
+  kernel_dtype: DTypeLike | None = None,
   freeze: Callable[[Any], Any] = lambda params: params,
   average: Callable[..., Any] | None = None,
 ) -> Step:
@@ -57,6 +59,10 @@ def make_train_step(
   of drop path and dropout, which each micro-batch makes anew. Mixing happens
   before the split, so that partners come from the whole batch.
 
+  A state that is split (`parallel.state_shardings`) stays so: parameters are
+  gathered for the network, and gradients go back to where theirs lie, before
+  the optimizer. Left to itself the compiler moves activations instead.
+
   Args:
     apply: the model's `apply`.
     optimizer: maps gradients to updates.
@@ -65,8 +71,12 @@ def make_train_step(
       the model takes the inputs.
     loss: `(outputs, targets) -> (loss [], metrics)`, means over the batch.
     root_key: all randomness of a step is a function of it and `state.step`.
-    mesh: devices that share the batch; the state is held whole by each.
+    mesh: devices that share the batch; the state lies on it as
+      `parallel.state_shardings` says.
     accumulation_steps: micro-batches a batch is cut into.
+    kernel_dtype: what kernels of convolutions are cast to before the network,
+      and so what their gradients are summed in over the devices; None leaves
+      both to the network: ours sums in float32.
     freeze: closes the parameters that are not trained to gradients.
     average: `(ema, variables, step) -> ema`, after each update; None
       when off.
@@ -75,10 +85,13 @@ def make_train_step(
     The step. It donates (consumes) the state that it is given. Its metrics
     are scalars: loss, grad_norm, learning_rate, and those of `loss`.
   """
+  whole = parallel.replicated(mesh)
 
   def loss_fn(params, batch_stats, inputs, targets, key):
+    params = _kernels_in(kernel_dtype, freeze(params))
+    params = jax.lax.with_sharding_constraint(params, whole)
     outputs, new = apply(
-      {"params": freeze(params), "batch_stats": batch_stats},
+      {"params": params, "batch_stats": batch_stats},
       inputs,
       train=True,
       mutable=["batch_stats"],
@@ -98,11 +111,11 @@ def make_train_step(
     (_, (batch_stats, metrics)), grads = jax.value_and_grad(
       loss_fn, has_aux=True
     )(current.params, current.batch_stats, inputs, targets, key)
-    return grads, batch_stats, metrics
+    return _placed(grads, mesh), batch_stats, metrics
 
   def accumulated(current, inputs, targets, key):
     """Returns the same, averaged over micro-batches done one by one."""
-    spread = NamedSharding(mesh, PartitionSpec(None, parallel.BATCH_AXIS))
+    spread = parallel.split_by_example(mesh, axis=1)
 
     def split(x):
       shape = (accumulation_steps, x.shape[0] // accumulation_steps)
@@ -153,12 +166,25 @@ def make_train_step(
         f"the task's metric {taken[0]!r} has the name of one that every step "
         "has; call it otherwise."
       )
-    return new, metrics | own
+    return _placed(new, mesh), metrics | own
 
-  whole = parallel.replicated(mesh)
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(whole, parallel.split_by_example(mesh)),
-    out_shardings=(whole, whole),
+    in_shardings=(None, parallel.split_by_example(mesh)),
+    out_shardings=(None, whole),
   )
+
+
+def _placed(tree: Any, mesh: Mesh) -> Any:
+  """Returns a state, or gradients, laid out as states are."""
+  return jax.lax.with_sharding_constraint(
+    tree, parallel.state_shardings(tree, mesh)
+  )
+
+
+def _kernels_in(dtype: DTypeLike | None, params: Any) -> Any:
+  """Returns parameters with the kernels of convolutions in a dtype."""
+  if dtype is None:
+    return params
+  return jax.tree.map(lambda x: x.astype(dtype) if x.ndim == 4 else x, params)

@@ -1,0 +1,113 @@
+"""Memory of a training step with the state whole and split, by the compiler.
+
+  python -m benchmarks.fsdp_memory [--model=van_b0] [--topology=v5e:4x4]
+    [--fsdp=8] [--batch_size=256] [--image_size=224] [--depths=1,1,1,1]
+
+Compiles the run's own step in bfloat16 for TPUs that are not there, which needs
+`pip install libtpu`, for `mesh.fsdp` of 1 and of --fsdp in turn. Prints for each
+the bytes of state a chip, what the compiler says of arguments and temporaries a
+chip, and the number of its collectives; then the ratio of the temporaries. B0
+takes some five minutes and 5 GB for each; --depths makes a small one.
+"""
+
+import argparse
+import json
+import os
+import re
+import time
+import types
+from typing import Any
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import topologies
+
+from configs import imagenet1k
+from van_jax import parallel
+from van_jax.experiment import parts, recipe_task, start
+
+_KINDS = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute")
+_IMAGES = 1_281_167  # Of ImageNet-1k.
+
+
+def config_of(options: Any) -> Any:
+  """Returns the config of a run by the command line."""
+  config = imagenet1k.get_config(options.model)
+  config.model.dtype = "bfloat16"
+  config.batch_size = options.batch_size
+  config.augmentation.image_size = options.image_size
+  if options.depths:
+    config.model.depths = tuple(map(int, options.depths.split(",")))
+  return config
+
+
+def compiled_step(config: Any, devices: Any) -> tuple[Any, Any]:
+  """Returns the compiled step and the abstract state that it takes."""
+  mesh = parts.create_mesh(config, devices)
+  source: Any = types.SimpleNamespace(num_train=_IMAGES)
+  recipe = parts.recipe(config, source)
+  task = recipe_task.create_task(config)
+  step: Any = parts.train_step(config, recipe, task, mesh, warm_up_average=True)
+  state = start.abstract_state(config, recipe, mesh)
+  split = parallel.split_by_example(mesh)
+  batch, size = config.batch_size, config.augmentation.image_size
+  arrays = {
+    "image": ((batch, size, size, 3), "uint8"),
+    "label": ((batch,), "int32"),
+  }
+  batches = {
+    name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=split)
+    for name, (shape, dtype) in arrays.items()
+  }
+  return step.lower(state, batches).compile(), state
+
+
+def measure(config: Any, devices: Any) -> dict[str, Any]:
+  """Returns what the compiler says of the step."""
+  began = time.perf_counter()
+  compiled, state = compiled_step(config, devices)
+  seconds = time.perf_counter() - began
+  memory, text = compiled.memory_analysis(), compiled.as_text()
+  return {
+    "fsdp": config.mesh.fsdp,
+    "state_bytes": parallel.shard_bytes(state),
+    "argument_bytes": memory.argument_size_in_bytes,
+    "temporary_bytes": memory.temp_size_in_bytes,
+    "collectives": {
+      kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in _KINDS
+    },
+    "seconds": round(seconds),
+  }
+
+
+def main() -> None:
+  """Prints three lines of JSON."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--model", default="van_b0")
+  parser.add_argument("--topology", default="v5e:4x4")
+  parser.add_argument("--fsdp", type=int, default=8)
+  parser.add_argument("--batch_size", type=int, default=256)
+  parser.add_argument("--image_size", type=int, default=224)
+  parser.add_argument("--depths", default="", help="blocks a stage")
+  options = parser.parse_args()
+  devices = topologies.get_topology_desc(
+    platform="tpu", topology_name=options.topology
+  ).devices
+  rows = []
+  for fsdp in (1, options.fsdp):
+    config = config_of(options)
+    config.mesh.fsdp = fsdp
+    rows.append(measure(config, devices))
+    print(json.dumps(rows[-1]), flush=True)
+  whole, split = (row["temporary_bytes"] for row in rows)
+  print(json.dumps({"temporaries_split_over_whole": split / whole}))
+
+
+if __name__ == "__main__":
+  main()
