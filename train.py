@@ -63,7 +63,7 @@ def main(_) -> None:
   command.run(
     lambda: experiment.train(
       _CONFIG.value,
-      workdir=_WORKDIR.value,
+      workdir=str(_WORKDIR.value),
       start_over=_START_OVER.value,
       init_from=_INIT_FROM.value,
       distributed=_DISTRIBUTED.value,
@@ -81,7 +81,7 @@ def _dry_run() -> None:
     found.update(
       experiment.dry_run(
         _CONFIG.value,
-        target=_DRY_RUN.value,
+        target=str(_DRY_RUN.value),
         largest_batch=_LARGEST_BATCH.value,
       )
     )

@@ -41,7 +41,7 @@ def check_compiler(topology: Topology) -> None:
   if topology.platform == "tpu" and not _has("libtpu"):
     raise errors.UserError(
       f"{topology.name} needs the compiler of TPUs, which is not installed: "
-      f"pip install '{_needed_by_jax('tpu', 'libtpu')}'; no TPU is needed."
+      f"pip install '{needed_by_jax('tpu', 'libtpu')}'; no TPU is needed."
     )
   if topology.platform == "cuda" and _cuda_plugin() is None:
     raise errors.UserError(
@@ -113,7 +113,7 @@ def _cuda_plugin() -> str | None:
   return next(filter(_has, names), None)
 
 
-def _needed_by_jax(extra: str, package: str) -> str:
+def needed_by_jax(extra: str, package: str) -> str:
   """Returns which version of a package this JAX wants: "libtpu==0.0.42.*"."""
   for requirement in importlib.metadata.requires("jax") or ():
     needed, _, marker = requirement.partition(";")

@@ -149,9 +149,10 @@ def _tpu_shape(
   """Returns the shape that a name has or counts."""
   known, counted = shapes(kind), TPUS[kind].counted
   if size is None:
+    cube = next(s for s in known if math.prod(s) >= 64)
     raise errors.UserError(
-      f"{text!r} has no shape; write {kind}:{_written(known[-1])}, or fewer "
-      "chips."
+      f"{text!r} has no shape; write {kind}:{_written(cube)}, say, for "
+      f"{math.prod(cube)} chips."
     )
   asked = _numbers(size)
   if len(asked) == 1:  # Google's name: v4-128 has 128 cores.

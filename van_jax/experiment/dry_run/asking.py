@@ -62,17 +62,17 @@ def _started(
       "JAX_ENABLE_COMPILATION_CACHE": "false",
     },
   )
+  stdin: Any = process.stdin
   try:
-    assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):  # Its own words say more.
-      process.stdin.write(pickle.dumps(request))
-      process.stdin.flush()
+      stdin.write(pickle.dumps(request))
+      stdin.flush()
     yield process
   finally:
     process.kill()
     process.wait()
     with contextlib.suppress(BrokenPipeError):
-      process.stdin.close()
+      stdin.close()
 
 
 def _wait(process: subprocess.Popen[Any], seconds: float, title: str) -> None:

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from absl import logging
 
-from van_jax import data, errors, imports
-from van_jax.data.sources import slices
+from van_jax import data, errors
+from van_jax.data.sources import open as open_lib, slices
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
 
@@ -60,8 +60,9 @@ def find(config: Config) -> Examples:
   Raises:
     UserError: for a split that the data set does not have.
   """
-  name = config.data.name.partition(":")[0]
-  if not imports.is_path(config.data.name) and name in KNOWN:
+  strange = open_lib.is_import_path(config.data.name)
+  name = config.data.name.partition(":")[0]  # Without its version.
+  if name in KNOWN and not strange:
     splits = (config.data.train_split, config.data.eval_split)
     return Examples(
       num_train=_size(name, splits[0]), num_eval=_size(name, splits[1])
@@ -72,7 +73,7 @@ def find(config: Config) -> Examples:
     logging.warning("%s The dry run does without.", error)
     return Examples(num_train=None, num_eval=None)
   parts = dict(_LABEL)
-  if imports.is_path(config.data.name):
+  if strange:
     parts = _parts(source.train)
   return Examples(
     num_train=source.num_train, num_eval=source.num_eval, parts=parts

@@ -73,8 +73,8 @@ def _next(
 ) -> int:
   """Returns what to try between two bounds, which are done."""
   middle = (low + high) // 2
-  if high not in needs:  # Nothing was refused so far.
-    middle = min(max(2 * low, 1), high - 1)
+  if high not in needs:  # A refusal takes seconds, a program minutes.
+    middle = min(max(4 * low, 1), high - 1)
   guess = _guess(needs, available)
   # Neither too near what is known: it would narrow little.
   step = max((high - low) // 8, 1)
