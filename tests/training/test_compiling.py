@@ -96,7 +96,7 @@ def test_an_option_that_the_compiler_does_not_take_is_named(flags, said):
 
 
 def test_the_step_is_compiled_with_its_options():
-  step = Step()
+  step: Any = Step()
   step.lower = lambda state, batch: lowered()
   run = compiling.CompiledStep(
     step,

@@ -132,27 +132,21 @@ class _Steps:
       file.unlink()
     at_once = images // micro_batches // self.topology.devices
     begin = time.monotonic()
-    try:
-      compiled = compiling.compile_with(lowered, xla_flags or {})
-    except jax.errors.JaxRuntimeError as error:
-      refused = program_lib.refusal(error)
-      if refused is None:
-        raise
-      result, warnings = refused, []
-      seconds = time.monotonic() - begin
-    else:
-      seconds = time.monotonic() - begin
+    compiled = _compiled_or_refused(lowered, xla_flags or {})
+    seconds = time.monotonic() - begin
+    result, warnings = compiled, []
+    if not isinstance(compiled, program_lib.Refusal):
       result = program_lib.read(
         compiled,
         mesh_shape=self.mesh,
         slices=self.topology.slices,
         schedule_folder=_SCHEDULES.name,
       )
-      warnings = []
       if advice is not None:
         warnings = program_lib.warnings(
           result, images_per_chip=at_once, **advice
         )
+    figures = program_lib.as_json(result)
     lines = program_lib.describe(
       result,
       name=name,
@@ -161,13 +155,26 @@ class _Steps:
       compile_seconds=seconds,
       warnings=warnings,
     )
+    if self.available is None:  # No verdict of one that refuses nothing.
+      needs = program_lib.size(figures["memory_bytes"])
+      lines[0] = f"{name}: compiles, and takes {needs} a device"
     return Compiled(
       images=at_once,
       seconds=seconds,
-      figures=program_lib.as_json(result),
+      figures=figures,
       lines=lines,
       warnings=warnings,
     )
+
+
+def _compiled_or_refused(lowered: Any, xla_flags: Mapping[str, Any]) -> Any:
+  """Returns the compiled program, or the Refusal of one that is too large."""
+  try:
+    return compiling.compile_with(lowered, xla_flags)
+  except jax.errors.JaxRuntimeError as error:
+    if (refused := program_lib.refusal(error)) is None:
+      raise
+    return refused
 
 
 def _available(mesh: jax.sharding.Mesh, platform: str) -> int | None:
