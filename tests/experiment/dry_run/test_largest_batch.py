@@ -36,6 +36,7 @@ def test_the_largest_is_found_in_few_compilations(first, says, bytes_of):
   found = largest.search(compiler, first=first, most=1000, available=AVAILABLE)
   assert found.compiles == len(set(compiler.asked)) == len(compiler.asked) <= 12
   assert bytes_of(found.largest) <= AVAILABLE < bytes_of(found.refused)
+  assert found.refused is not None
   assert found.refused - found.largest <= max(found.largest // 16, 1)
 
 
