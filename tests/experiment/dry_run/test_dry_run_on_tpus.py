@@ -27,10 +27,10 @@ SMALL = (
   "--config.model.batch_norm_group_size=None",
   "--config.mixing.cutmix_alpha=0.0",
   "--config.erasing.probability=0.0",
-  "--config.augmentation.image_size=64",
-  "--config.preprocessing.image_size=64",
-  "--config.batch_size=512",
-  "--config.evaluation.batch_size=512",
+  "--config.augmentation.image_size=32",
+  "--config.preprocessing.image_size=32",
+  "--config.batch_size=16",
+  "--config.evaluation.batch_size=16",
 )
 
 
@@ -58,8 +58,8 @@ def test_a_split_state_needs_no_more_room_for_the_step():
   # Of v5e's 16 GiB the system takes a quarter.
   assert whole["available_bytes"] == split["available_bytes"] == 15.75 * 2**30
   a, b = (run["training"]["temporary_bytes"] for run in (whole, split))
-  # The bound: left to shardings alone it was a factor of four.
-  assert abs(a - b) <= 0.05 * a
+  # By shardings alone, activations would move and take four times as much.
+  assert 0 < b <= 1.05 * a
   assert split["state_bytes"] < whole["state_bytes"] / 4
   kinds = {row["kind"] for row in split["training"]["collectives"]}
   assert "all-gather" in kinds
