@@ -13,10 +13,8 @@ from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
 from van_jax.ops.tpu.kernel_gradient import kernel_sums
 from van_jax.ops.tpu.layout import Layout
-from van_jax.ops.tpu.plan import REGISTER, Plan, Taps
-from van_jax.ops.tpu.rows import runs
-
-FORWARD, GRADIENT = "depthwise_forward", "depthwise_kernel_gradient"
+from van_jax.ops.tpu.plan import REGISTER, Taps
+from van_jax.ops.tpu.turns import FORWARD, GRADIENT, turns
 
 
 @functools.cache
@@ -55,36 +53,10 @@ def cycles(
     ]
   tpu_compiler.compile_for(topology, run, *arguments)
   loops = schedule.loops_of(kind, tpu_compiler.SCHEDULES)
-  trips = _trips(plan, kind)
+  trips = turns(plan, kind)
   if [depth for depth, _ in loops] != [depth for depth, _ in trips]:
     raise ValueError(
       f"The loops of {plan}, {loops}, are not those written in the kernel, "
       f"{trips}; the compiler unrolled some: count them anew."
     )
   return sum(n * b for (_, n), (_, b) in zip(trips, loops, strict=True))
-
-
-def _trips(plan: Plan, kind: str) -> list[tuple[int, int]]:
-  """Returns (depth, trips of all the call) of each loop, as written."""
-  H, W, _, _ = plan.shape
-  blocks, G = plan.blocks[0] * plan.blocks[1], plan.groups
-  rows, bands = blocks * H, blocks * plan.row_blocks
-  grid = [(1, blocks * plan.steps)]
-  taps = [
-    plan.taps.first[0] + n * plan.taps.step for n in range(plan.taps.count[0])
-  ]
-  tap_rows = blocks * G * sum(max(0, H - abs(offset)) for offset in taps)
-  if kind == FORWARD:
-    # Loops of one trip vanish. Each run of columns loops over rows of taps.
-    depth = 2 if G == 1 else 3
-    sums = [(depth, rows * G)] if G > 1 else []
-    if not plan.unrolled:
-      count = len(runs(W))
-      sums += [(depth + 1, tap_rows)] * count
-    return [*grid, (2, rows), (2, rows), *sums]
-  taken_in = [(2, rows)] if plan.plain else [(2, rows), (2, rows)]
-  alone = [(2, rows)] if G == 1 else [(2, bands * G), (3, rows * G)]
-  if plan.unrolled:
-    return [*grid, *taken_in, *alone]
-  products = [(2, bands * G * plan.taps.count[0]), (3, tap_rows)]
-  return [*grid, *taken_in, *products, *alone]

@@ -4,6 +4,7 @@ import fragments
 import pytest
 
 from van_jax.analysis.program import groups
+from van_jax.analysis.program.collectives import uncounted
 
 ALONG_DATA = "replica_groups={{0,2,4,6},{1,3,5,7}}"
 ALONG_FSDP = "replica_groups=[4,2]<=[8]"
@@ -101,8 +102,47 @@ def test_a_loop_of_unknown_turns_counts_once_and_is_told_of():
   module = fragments.module(
     "%w = (s32[], f32[4]) while(%p), condition=%less, body=%body", before=LOOP
   )
-  assert module.endless == ("w",)
+  assert module.endless == {"w": "body"}
+  assert uncounted(module) == ("w",)
   assert module.turns["body"] == 1
+
+
+def test_a_loop_that_counts_to_a_constant_has_its_turns():
+  condition = (
+    "%less (b: (s32[], f32[4])) -> pred[] {\n"
+    "  %turns = s32[]{:T(128)} constant(3)\n"
+    "  %b.1 = (s32[], f32[4]) parameter(0)\n"
+    "  %n = s32[]{:T(128)} get-tuple-element(%b.1), index=0\n"
+    "  ROOT %lt = pred[]{:T(512)} compare(%n, %turns), direction=LT\n}\n\n"
+  )
+  row = one(
+    "%w = (s32[], f32[4]) while(%p), condition=%less, body=%body",
+    before=LOOP + condition,
+  )
+  assert row.count == 3
+
+
+def test_an_exchange_beside_several_fusions_is_one():
+  gather = (
+    (
+      f"%g{{n}} = bf16[16]{{{{0}}}} all-gather(%q{{n}}), channel_id=1, "
+      f"{ALONG_FSDP}, dimensions={{{{0}}}}, "
+      'frontend_attributes={{{{chain_id="0"}}}}'
+    )
+    .replace("{{{{", "{{")
+    .replace("}}}}", "}}")
+  )
+  row = one(*(gather.format(n=n) for n in range(3)))
+  assert (row.count, row.bytes) == (1, 32)
+
+
+def test_what_has_no_name_has_that_of_what_it_works_on():
+  row = one(
+    '%x = f32[80]{0} fusion(%p), kind=kLoop, metadata={op_name="jit(f)/sum"}',
+    "%b = f32[8,10]{1,0} bitcast(%x)",
+    f"%r = f32[4,10]{{1,0}} reduce-scatter(%b), {ALONG_FSDP}, to_apply=%add",
+  )
+  assert row.op_name == "jit(f)/sum"
 
 
 def test_what_leaves_no_device_is_no_exchange():

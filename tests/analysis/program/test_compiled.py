@@ -91,6 +91,16 @@ def test_a_scan_counts_its_turns(mesh):
   assert not found.uncounted_loops
 
 
+def test_arithmetic_counts_a_loop_as_often_as_it_turns(mesh):
+  def seven_products(x):
+    return jax.lax.scan(lambda x, _: (x @ x, None), x, None, length=7)[0]
+
+  found = read(mesh, seven_products, on(mesh, (30, 30)))
+  assert found.flops is not None
+  products = 7 * 2 * 30**3
+  assert products <= found.flops < 1.01 * products  # And the loop's counter.
+
+
 def test_memory_is_a_device_s_own(mesh):
   def halved(x):
     return x / 2

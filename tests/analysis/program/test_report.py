@@ -41,6 +41,7 @@ def figures(*rows, **changes):
     collectives=rows,
     uncounted_loops=(),
     seconds_by_schedule=0.02,
+    schedule_gap="",
     padding=program.Padding((), 0, 0),
   )
   return dataclasses.replace(plain, **changes)
@@ -56,6 +57,17 @@ def test_the_verdict_comes_first_with_what_is_left():
     "training step: fits, by the compiler: 500.00 MiB of 1.00 GiB a chip, "
     "524.00 MiB to spare"
   )
+
+
+def test_a_compiler_that_refuses_nothing_gives_no_verdict():
+  assert (
+    described(figures())[0] == "training step: compiles; 500.00 MiB a device"
+  )
+
+
+def test_a_missing_schedule_is_told_of():
+  found = figures(seconds_by_schedule=None, schedule_gap="k has no schedule")
+  assert "  speed        not known, since k has no schedule" in described(found)
 
 
 def test_a_refusal_says_how_much_is_too_much():
@@ -75,6 +87,9 @@ def test_collectives_of_a_kind_are_a_line_and_the_largest_is_named():
   assert "all-reduce data 256 1 4.00 MiB DCN f32" in words
   assert "all 3 14.00 MiB" in words
   assert "largest: all-reduce, 6.00 MiB of f32, ICI: largest/of/all" in words
+  assert words.index("all-reduce data 256 2 10.00 MiB ICI f32") < words.index(
+    "all-reduce data 256 1 4.00 MiB DCN f32"
+  )
 
 
 def test_the_speed_is_called_an_estimate():
@@ -149,6 +164,8 @@ def test_partners_of_another_slice():
   (line,) = warned(far, mixing_group_size=None)
   assert "partners from the whole batch" in line
   assert advice.partners_across_slices(None, 16, [row(link="DCN")]) is None
+  near = dataclasses.replace(far, link="ICI")
+  assert advice.partners_across_slices(None, 16, [near]) is None
 
 
 def test_widths_that_fill_no_register():
@@ -167,6 +184,18 @@ def test_widths_that_fill_no_register():
   assert line is not None
   assert "75%" in line
   assert "32 (of 128)" in line
+
+
+def test_gradients_have_the_widths_of_the_forward_pass():
+  tile = "{1,0:T(8,128)}"
+  name = 'metadata={op_name="jit(f)/transpose(jvp(VAN))/dot_general"}'
+  module = fragments.module(
+    f"%x = f32[8,64]{tile} parameter(0)",
+    f"%k = f32[64,64]{tile} parameter(1)",
+    f"%y = f32[8,64]{tile} dot(%x, %k), lhs_contracting_dims={{1}}, "
+    f"rhs_contracting_dims={{0}}, {name}",
+  )
+  assert padding(module) == program.Padding((), 0, 0)
 
 
 def test_a_depthwise_layer_is_padded_the_way_that_pads_less():

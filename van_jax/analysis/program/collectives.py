@@ -1,6 +1,8 @@
 """What a program exchanges between devices: kind, bytes, axis, link."""
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterator, Mapping
 
 from van_jax.analysis.program import groups, hlo
@@ -26,6 +28,10 @@ _TRANSFERS = {
 }
 
 
+_CHAIN = re.compile(r'chain_id="(\d+)"')
+_CHANNEL = re.compile(r"channel_id=(\d+)")
+
+
 @dataclasses.dataclass(frozen=True)
 class Collective:
   """One operation that devices do together.
@@ -36,7 +42,7 @@ class Collective:
     axis: of the mesh that it runs along, "data+fsdp" along both; "slice" when
       it leaves a slice.
     link: "DCN" then, the network of the data centre; else "ICI".
-    devices: that take part in one exchange, at most.
+    devices: that take part in one exchange, at most; 0 between hosts.
     count: how often a run of the program does it.
     bytes: all of that on one device: of the whole arrays that are summed,
       gathered, scattered or sent, whatever way the links take.
@@ -69,10 +75,20 @@ def collectives(
   return tuple(_found(module, mesh_shape, slices))
 
 
+def uncounted(module: hlo.Module) -> tuple[str, ...]:
+  """Returns the loops that exchange something, unknown how often."""
+  return tuple(
+    loop
+    for loop, body in module.endless.items()
+    if any(
+      i.opcode.removesuffix("-start") in KINDS for i in module.within(body)
+    )
+  )
+
+
 def _found(module, mesh_shape, slices) -> Iterator[Collective]:
-  devices = 1
-  for size in mesh_shape.values():
-    devices *= size
+  devices = math.prod(mesh_shape.values())
+  chains = set()
   done = {
     instruction.operands[0]: instruction.type
     for instruction, _ in module.executed()
@@ -81,11 +97,18 @@ def _found(module, mesh_shape, slices) -> Iterator[Collective]:
   for instruction, turns in module.executed():
     if instruction.opcode == "send":
       if _MEGASCALE in instruction.rest:
-        yield _megascale(instruction, turns)
+        yield _megascale(instruction, turns, module.origin(instruction))
       continue
     kind = instruction.opcode.removesuffix("-start")
     if kind not in KINDS:
       continue
+    # A TPU's compiler writes an exchange that runs beside several fusions into
+    # each of them.
+    if chain := _CHAIN.findall(instruction.rest):
+      key = kind, *chain, *_CHANNEL.findall(instruction.rest)
+      if key in chains:
+        continue
+      chains.add(key)
     members = groups.parse(instruction.rest, devices)
     most = max((len(group) for group in members), default=0)
     if most < 2:
@@ -104,11 +127,11 @@ def _found(module, mesh_shape, slices) -> Iterator[Collective]:
       devices=most,
       count=turns,
       bytes=size * turns,
-      op_name=instruction.op_name,
+      op_name=module.origin(instruction),
     )
 
 
-def _megascale(instruction: hlo.Instruction, turns: int) -> Collective:
+def _megascale(instruction, turns, op_name) -> Collective:
   array = instruction.arrays[0]
   kind = next(
     (
@@ -126,5 +149,5 @@ def _megascale(instruction: hlo.Instruction, turns: int) -> Collective:
     devices=0,
     count=turns,
     bytes=array.bytes * turns,
-    op_name=instruction.op_name,
+    op_name=op_name,
   )

@@ -5,6 +5,7 @@ layouts and backend configs that XLA's own Python objects do not show.
 """
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Iterator
@@ -18,7 +19,10 @@ _CALLED = re.compile(
   r"%?([\w.\-]+)"
 )
 _LISTED = re.compile(r"(?:branch_computations|called_computations)={([^{}]*)}")
+_BODY = re.compile(r"body=%?([\w.\-]+)")
+_CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\s*{\s*"n":\s*"?(\d+)')
+_STEPS = 16  # Back along operands, to one that has a name.
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
 
 
@@ -85,13 +89,13 @@ class Module:
     computations: instructions by computation.
     turns: how often a run of the program runs each; 0 for what only reduces,
       sorts or the like. Branches all count, as if all were taken.
-    endless: names of the loops without a known count of turns, whose bodies
+    endless: body by name of the loops without a known count of turns, which
       `turns` counts once.
   """
 
   computations: dict[str, tuple[Instruction, ...]]
   turns: dict[str, int]
-  endless: tuple[str, ...]
+  endless: dict[str, str]
 
   def executed(self) -> Iterator[tuple[Instruction, int]]:
     """Yields each instruction that runs, and how often."""
@@ -100,30 +104,76 @@ class Module:
         for instruction in instructions:
           yield instruction, turns
 
+  def within(self, name: str) -> Iterator[Instruction]:
+    """Yields the instructions of a computation and of all that it calls."""
+    for instruction in self.computations.get(name, ()):
+      yield instruction
+      for called in _called(instruction):
+        yield from self.within(called)
+
+  @functools.cached_property
+  def _by_name(self):
+    lines = self.computations.values()
+    return {i.name: i for instructions in lines for i in instructions}
+
+  @functools.cached_property
+  def _callers(self):
+    """Where each computation is called first, and where an instruction is."""
+    calls, home = {}, {}
+    for name, instructions in self.computations.items():
+      for instruction in instructions:
+        home[instruction.name] = name
+        for called in _called(instruction):
+          calls.setdefault(called, instruction)
+    return calls, home
+
+  def origin(self, instruction: Instruction) -> str:
+    """Returns the line of the traced program that an instruction comes from.
+
+    What the compiler made without a name has that of what it works on; "" where
+    there is none.
+    """
+    calls, home = self._callers
+    for _ in range(_STEPS):
+      if instruction.op_name:
+        return instruction.op_name
+      before = next(
+        (self._by_name[n] for n in instruction.operands if n in self._by_name),
+        calls.get(home[instruction.name]),
+      )
+      if before is None:
+        return ""
+      instruction = before
+    return ""
+
 
 def parse(text: str) -> Module:
   """Returns the module that `Compiled.as_text()` shows."""
-  computations: dict[str, list[Instruction]] = {}
-  entry, current = "", None
+  entry, lines = "", {}
+  current: list[str] | None = None
   for line in text.splitlines():
     if current is None:
       if line and not line[0].isspace() and (m := _COMPUTATION.match(line)):
-        current = computations.setdefault(m[2], [])
+        current = lines.setdefault(m[2], [])
         entry = m[2] if m[1] else entry
-    elif line.startswith("}"):
+    elif line == "}":
       current = None
-    elif found := _INSTRUCTION.match(line):
-      instruction = _instruction(found[1], found[2])
-      if instruction is not None:
-        current.append(instruction)
-  turns, endless = {}, []
+    elif _INSTRUCTION.match(line):
+      current.append(line)
+    elif current:  # A kernel's metadata are lines of their own.
+      current[-1] += line
+  computations = {
+    name: tuple(filter(None, map(_instruction, own)))
+    for name, own in lines.items()
+  }
+  turns, endless = {}, {}
   if entry:
     _run(computations, entry, 1, turns, endless)
-  frozen = {name: tuple(lines) for name, lines in computations.items()}
-  return Module(frozen, turns, tuple(dict.fromkeys(endless)))
+  return Module(computations, turns, endless)
 
 
-def _instruction(name, body):
+def _instruction(line):
+  ((name, body),) = _INSTRUCTION.findall(line)
   end = _closing(body[1:], depth=1) + 2 if body[0] == "(" else body.find(" ")
   found = _OPCODE.match(body, end)
   if end < 0 or found is None:
@@ -144,29 +194,49 @@ def _run(computations, name, times, turns, endless):
   """Adds the runs of a computation, and of all that it calls, to `turns`."""
   turns[name] = turns.get(name, 0) + times
   for instruction in computations.get(name, ()):
-    # Of a pair that runs beside the program both halves name what they call.
-    if instruction.opcode in ("async-update", "async-done", *_REDUCERS):
-      continue
     trips = 1
     if instruction.opcode == "while":
-      found = _TRIPS.search(instruction.rest)
-      trips = int(found[1]) if found else 1
-      if not found:
-        endless.append(instruction.name)
-    for called in _called(instruction.rest):
+      known = _trips(instruction, computations)
+      trips = known or 1
+      if known is None:
+        endless[instruction.name] = _BODY.findall(instruction.rest)[0]
+    for called in _called(instruction):
       _run(computations, called, times * trips, turns, endless)
 
 
-_REDUCERS = (
-  *("reduce", "reduce-window", "scatter", "select-and-scatter", "sort", "map"),
-  *("all-reduce", "all-reduce-start", "reduce-scatter"),
+def _trips(loop, computations):
+  """Returns the turns of a loop; None if they are not known."""
+  if found := _TRIPS.search(loop.rest):
+    return int(found[1])
+  # TPUs' programs only have the condition: that of a scan is "count < turns",
+  # and JAX counts them from 0.
+  condition = computations.get(_CONDITION.findall(loop.rest)[0], ())
+  if not condition or condition[-1].opcode != "compare":
+    return None
+  limit = condition[-1].operands[-1]
+  if "direction=LT" not in condition[-1].rest:
+    return None
+  for instruction in condition:
+    if instruction.name == limit and instruction.opcode == "constant":
+      return int(instruction.rest.split(")")[0])
+  return None
+
+
+# Of pairs that run beside the program both halves name what they call.
+_CALLING_NONE = (
+  *("async-update", "async-done", "reduce", "reduce-window", "scatter"),
+  *("select-and-scatter", "sort", "map", "all-reduce", "all-reduce-start"),
+  *("all-reduce-done", "reduce-scatter"),
 )
 
 
-def _called(attributes):
-  for match in _CALLED.finditer(attributes):
+def _called(instruction):
+  """Yields the computations that an instruction runs, as often as it runs."""
+  if instruction.opcode in _CALLING_NONE:
+    return
+  for match in _CALLED.finditer(instruction.rest):
     yield match[2]
-  for match in _LISTED.finditer(attributes):
+  for match in _LISTED.finditer(instruction.rest):
     yield from re.findall(r"[\w.\-]+", match[1])
 
 

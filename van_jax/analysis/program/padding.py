@@ -41,7 +41,7 @@ class Padding:
 
   Attributes:
     widths: those that are padded, of most multiply-adds first.
-    multiply_adds: of all convolutions and products of matrices.
+    multiply_adds: of the forward pass's convolutions and matrix products.
     padded: that the units have room for meanwhile.
   """
 
@@ -55,13 +55,29 @@ class Padding:
     return 1 - self.multiply_adds / self.padded if self.padded else 0.0
 
 
+def repeated_multiply_adds(module: hlo.Module) -> int:
+  """Returns the multiply-adds of loops beyond their first turns.
+
+  XLA's own analysis of costs counts a loop once.
+  """
+  total = 0
+  for name, instructions in module.computations.items():
+    if (turns := module.turns.get(name, 0)) > 1:
+      types = {i.name: i.type for i in instructions}
+      layers = (_layer(instruction, types) for instruction in instructions)
+      macs = sum(layer.multiply_adds for layer in layers if layer is not None)
+      total += (turns - 1) * macs
+  return total
+
+
 def padding(module: hlo.Module) -> Padding:
   """Returns what the widths of a TPU's program waste; nothing elsewhere.
 
-  It is reckoned from shapes: channels in and out rounded up to whole lanes; of
-  depthwise convolutions batch and channels, whichever way round pads less. The
-  compiler may do better, by rolling taps or pixels into narrow inputs. Kernels
-  of ours choose their layout and are not in it.
+  It is reckoned from the shapes of the forward pass, whose widths its gradients
+  share: channels in and out rounded up to whole lanes; of depthwise
+  convolutions batch and channels, whichever way round pads less. The compiler
+  may do better, by rolling taps or pixels into narrow inputs. Kernels of ours
+  choose their layout and are not in it.
 
   Args:
     module: of one device's program.
@@ -74,6 +90,8 @@ def padding(module: hlo.Module) -> Padding:
     for instruction in instructions if turns else ():
       layer = _layer(instruction, types)
       if layer is None or not layer.on_tpu:
+        continue
+      if "transpose(" in module.origin(instruction):  # JAX's backward passes.
         continue
       total += turns * layer.multiply_adds
       room += turns * layer.padded

@@ -9,8 +9,16 @@ from typing import Any
 import jax
 
 from van_jax.analysis.program import clock, hlo, schedule
-from van_jax.analysis.program.collectives import Collective, collectives
-from van_jax.analysis.program.padding import Padding, padding
+from van_jax.analysis.program.collectives import (
+  Collective,
+  collectives,
+  uncounted,
+)
+from van_jax.analysis.program.padding import (
+  Padding,
+  padding,
+  repeated_multiply_adds,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,13 +35,14 @@ class Program:
     temporary_bytes: of all else; None where the compiler reports none.
     peak_bytes: the most at once by the compiler's own reckoning, which can be
       below the temporaries; None where it reports none.
-    flops: a run, by XLA's cost analysis, which counts loops once and kernels of
-      ours not at all; None where it has none.
+    flops: a run, by XLA's cost analysis and the further turns of its loops;
+      kernels of ours are not in it. None where it has none.
     collectives: in the program's order.
-    uncounted_loops: loops of unknown turns, which count once.
+    uncounted_loops: that exchange something in unknown turns, counted once.
     seconds_by_schedule: of a run, by the bundles that the compiler scheduled:
       an estimate that knows no stalls on memory and no collectives; None where
       there is no schedule.
+    schedule_gap: what has no schedule, if that is why; "" otherwise.
     padding: of the channels; empty but on TPUs.
   """
 
@@ -49,6 +58,7 @@ class Program:
   collectives: tuple[Collective, ...]
   uncounted_loops: tuple[str, ...]
   seconds_by_schedule: float | None
+  schedule_gap: str
   padding: Padding
 
   @property
@@ -91,10 +101,7 @@ def read(
   memory: Any = compiled.memory_analysis()
   module = hlo.parse(compiled.as_text() or "")
   chip = chip_of(compiled)
-  seconds = None
-  if schedule_folder is not None and chip in clock.HERTZ:
-    cycles = schedule.cycles(module, schedule_folder)
-    seconds = cycles / clock.HERTZ[chip] if cycles else None
+  seconds, gap = _by_schedule(module, chip, schedule_folder)
   return Program(
     chip=chip,
     mesh_shape=dict(mesh_shape),
@@ -104,12 +111,24 @@ def read(
     donated_bytes=_size(memory, "alias_size_in_bytes") or 0,
     temporary_bytes=_temporaries(memory, chip),
     peak_bytes=_size(memory, "peak_memory_in_bytes") or None,
-    flops=_flops(compiled.cost_analysis()),
+    flops=_flops(compiled.cost_analysis(), module),
     collectives=collectives(module, mesh_shape, slices),
-    uncounted_loops=module.endless,
+    uncounted_loops=uncounted(module),
     seconds_by_schedule=seconds,
+    schedule_gap=gap,
     padding=padding(module),
   )
+
+
+def _by_schedule(module, chip, folder):
+  """Returns seconds or None, and what is missing for them or ""."""
+  if folder is None or chip not in clock.HERTZ:
+    return None, ""
+  try:
+    cycles = schedule.cycles(module, folder)
+  except ValueError as error:
+    return None, str(error)
+  return cycles / clock.HERTZ[chip], ""
 
 
 def chip_of(compiled: jax.stages.Compiled) -> str:
@@ -132,8 +151,10 @@ def _size(memory, name):
   return None if memory is None else getattr(memory, name, None)
 
 
-def _flops(costs):
+def _flops(costs, module):
   if isinstance(costs, list | tuple):
     costs = costs[0] if costs else None
   flops = (costs or {}).get("flops", 0)
-  return flops if flops > 0 else None
+  if flops <= 0:
+    return None
+  return flops + 2 * repeated_multiply_adds(module)

@@ -25,7 +25,7 @@ def verdict(
     name: of the program, "training step" say.
     result: of its compilation.
     available_bytes: that the compiler lets a program take on one chip; None
-      where it is not known.
+      for one that refuses nothing, as those of CPUs and GPUs.
   """
   if isinstance(result, Refusal):
     available = result.available_bytes or available_bytes
@@ -43,7 +43,7 @@ def verdict(
       f"{size(over)} too much"
     )
   if available_bytes is None:
-    return f"{name}: fits, by the compiler: {size(result.memory_bytes)} a chip"
+    return f"{name}: compiles; {size(result.memory_bytes)} a device"
   spare = available_bytes - result.memory_bytes
   room = f", {size(spare)} to spare" if spare > 0 else ", hardly any to spare"
   return (
@@ -111,15 +111,24 @@ def _memory(program):
 
 def _speed(program, images, compile_seconds):
   if program.flops is not None:
-    yield "arithmetic", f"{program.flops / 1e9:,.1f} GFLOP a chip and run"
+    yield "arithmetic", f"{_flops(program.flops)} a chip and run"
   seconds = program.seconds_by_schedule
   if seconds:
     text = f"{seconds * 1e3:.2f} ms a run"
     if images:
       text = f"{images / seconds:,.0f} images/s, {text}"
     yield "speed", f"{text}: {_ESTIMATE}"
+  elif program.schedule_gap:
+    yield "speed", f"not known, since {program.schedule_gap}"
   if compile_seconds is not None:
     yield "compiled in", f"{compile_seconds:.0f} s"
+
+
+def _flops(number):
+  for unit, scale in (("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+    if number >= scale:
+      return f"{number / scale:.2f} {unit}"
+  return f"{number:.0f} FLOP"
 
 
 def _facts(rows):

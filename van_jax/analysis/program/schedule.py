@@ -5,6 +5,7 @@ issues in one cycle; stalls on memory are in no schedule.
 """
 
 import collections
+import json
 import math
 import pathlib
 import re
@@ -14,6 +15,7 @@ from van_jax.analysis.program import hlo
 _FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
 _BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
 _STAGES = 2  # Turns in which a pipelined loop does not compute, at most.
+_TURNS = re.compile(r'"loops":"(\[[\d,\[\]]*\])"')
 _EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
 
 
@@ -73,15 +75,50 @@ def operations(
 def cycles(module: hlo.Module, folder: str | pathlib.Path) -> int:
   """Returns the cycles of a run of the program, each loop as often as it turns.
 
+  XLA's own operations and Pallas kernels whose metadata name the turns of their
+  loops, as ours do.
+
   Args:
     module: the program compiled last.
     folder: of `libtpu_arguments`.
 
   Raises:
-    ValueError: as `operations`.
+    ValueError: if an operation or a kernel has no schedule.
   """
-  each = operations(module, folder)
+  each = operations(module, folder) + _kernels(module, folder)
   return sum(each[i.name] * turns for i, turns in module.executed())
+
+
+def _kernels(module, folder):
+  """Returns the cycles of a call of each Pallas kernel."""
+  kernels = {
+    i.name: (i, _nameless(_type_of_call(i)))
+    for i, _ in module.executed()
+    if 'custom_call_target="tpu_custom_call"' in i.rest
+  }
+  names = {match for match, _ in _files(folder)}
+  written = {kind: name for name, (_, kind) in kernels.items() if name in names}
+  found = collections.Counter()
+  for name, (instruction, kind) in kernels.items():
+    turns = _TURNS.search(instruction.rest)
+    if turns is None or kind not in written:
+      raise ValueError(f"the kernel {name} has no schedule, or does not tell")
+    bundles = loops_of(written[kind], folder)
+    turns = json.loads(turns[1])
+    if [depth for depth, _ in bundles] != [depth for depth, _ in turns]:
+      raise ValueError(
+        f"the loops of the kernel {name}, {bundles}, are not those that it "
+        f"tells of, {turns}: the compiler unrolled some."
+      )
+    pairs = zip(turns, bundles, strict=True)
+    found[name] = sum(n * b for (_, n), (_, b) in pairs)
+  return found
+
+
+def _type_of_call(instruction):
+  """Returns what kernels that are scheduled alike have in common."""
+  body = re.sub(r"\.\d+", "", instruction.name)
+  return f"{body} {instruction.type} {instruction.rest}"
 
 
 def _cycles(instruction, outside, inside, turns):
@@ -95,11 +132,13 @@ def _cycles(instruction, outside, inside, turns):
 
 def _scheduled(folder):
   """Returns each operation's bundles outside of its loop, in it, its turns."""
-  return {
-    match[1]: _bundles(file)
-    for file in pathlib.Path(folder).iterdir()
-    if (match := _FILE.fullmatch(file.name))
-  }
+  return {name: _bundles(file) for name, file in _files(folder)}
+
+
+def _files(folder):
+  for file in pathlib.Path(folder).iterdir():
+    if match := _FILE.fullmatch(file.name):
+      yield match[1], file
 
 
 def _bundles(file):
@@ -158,13 +197,13 @@ def loops_of(kernel: str, folder: str | pathlib.Path) -> list[tuple[int, int]]:
   of the loops inside. Predicated regions count as taken.
 
   Args:
-    kernel: name of the Pallas kernel.
+    kernel: name of the Pallas kernel; without a number, of the only such one.
     folder: of `libtpu_arguments`.
   """
   (file,) = (
     path
-    for path in pathlib.Path(folder).iterdir()
-    if (match := _FILE.fullmatch(path.name)) and match[1].startswith(kernel)
+    for name, path in _files(folder)
+    if kernel in (name, re.sub(r"\.\d+$", "", name))
   )
   loops, opened, between = [[1, 0]], [0], 0
   for line in file.read_text().splitlines():

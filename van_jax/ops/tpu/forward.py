@@ -8,7 +8,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from van_jax.ops.tpu import rows
+from van_jax.ops.tpu import rows, turns
 from van_jax.ops.tpu.plan import REGISTER, Plan
 
 
@@ -61,7 +61,8 @@ def convolve(
       dimension_semantics=("parallel", "parallel", "arbitrary")
     ),
     interpret=interpret,
-    name="depthwise_forward",
+    metadata=turns.metadata(plan, turns.FORWARD),
+    name=turns.FORWARD,
   )(x, weights, bias)
 
 

@@ -8,7 +8,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from van_jax.ops.tpu import rows
+from van_jax.ops.tpu import rows, turns
 from van_jax.ops.tpu.plan import REGISTER, Plan
 
 _SUMS = 14  # At least; fewer, and an addition waits for the last one.
@@ -65,7 +65,8 @@ def kernel_sums(
       dimension_semantics=("parallel", "arbitrary", "arbitrary")
     ),
     interpret=interpret,
-    name="depthwise_kernel_gradient",
+    metadata=turns.metadata(plan, turns.GRADIENT),
+    name=turns.GRADIENT,
   )(x, gradient)
 
 

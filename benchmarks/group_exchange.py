@@ -1,0 +1,72 @@
+"""What groups of BatchNorm and of mixing make chips exchange, by the compiler.
+
+  python -m benchmarks.group_exchange [--topology=v5e:16x16] [--images=16]
+    [--image_size=64] [--depths=1,1,1,1] [--groups=whole,128,16]
+
+Compiles B0's own training step, of --depths blocks a stage, in bfloat16 for
+TPUs that are not there, which needs `pip install libtpu`: with
+`model.batch_norm_group_size` and `mixing.group_size` of each of --groups in
+turn ("whole": None, the whole batch). Prints, a chip and step, how many
+collectives each cause has and their bytes. Images a chip are --images; bytes of
+partners grow with the area of an image, those of the rest with the network.
+"""
+
+import argparse
+from collections import defaultdict
+
+from benchmarks import fsdp_memory  # First, as it sets what libtpu reads.
+
+# isort: split
+from jax.experimental import topologies
+
+from van_jax.analysis import program
+
+CAUSES = ("partners", "BatchNorm", "gradients", "other")
+
+
+def cause(row: program.Collective) -> str:
+  """Returns what an exchange is for, by its kind and its line's name."""
+  if row.kind != "all-reduce":
+    return "partners"
+  if "norm" in row.op_name.lower() and row.bytes // row.count < 1 << 16:
+    return "BatchNorm"
+  return "gradients" if "transpose(" in row.op_name else "other"
+
+
+def main() -> None:
+  """Prints a table."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument("--model", default="van_b0")
+  parser.add_argument("--topology", default="v5e:16x16")
+  parser.add_argument("--images", type=int, default=16, help="a chip")
+  parser.add_argument("--image_size", type=int, default=64)
+  parser.add_argument("--depths", default="1,1,1,1", help="blocks a stage")
+  parser.add_argument("--groups", default="whole,128,16")
+  options = parser.parse_args()
+  devices = topologies.get_topology_desc(
+    platform="tpu", topology_name=options.topology
+  ).devices
+  options.batch_size = options.images * len(devices)
+  print(f"{'groups':>8}" + "".join(f"{name:>22}" for name in CAUSES))
+  for group in options.groups.split(","):
+    config = fsdp_memory.config_of(options)
+    size = None if group == "whole" else int(group)
+    config.model.batch_norm_group_size = size
+    config.mixing.group_size = size
+    compiled, _ = fsdp_memory.compiled_step(config, devices)
+    mesh_shape = {"data": len(devices), "fsdp": 1}
+    found = program.read(compiled, mesh_shape=mesh_shape)
+    sums = defaultdict(lambda: [0, 0])
+    for row in found.collectives:
+      sums[cause(row)][0] += row.count
+      sums[cause(row)][1] += row.bytes
+    cells = (f"{sums[c][0]:>6} {program.size(sums[c][1]):>15}" for c in CAUSES)
+    print(f"{group:>8}" + "".join(cells), flush=True)
+    for line in program.describe(found, name=f"groups {group}"):
+      print(f"    {line}", flush=True)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,81 @@
+"""Cycles of schedules written by hand, as libtpu writes them."""
+
+import fragments
+import pytest
+
+from van_jax.analysis.program import schedule
+
+# A loop of five turns of three bundles, and two bundles around it.
+OPERATION = """
+   0x0   :  { %s1 = smov 0 }
+   0x1 LB: > { %s2 = sadd.s32 1, %s1 }
+   0x2   : > { %p1 = scmp.ge.s32.totalorder %s2, 5 /* loop exit test */ }
+   0x3   : > { %9 = sbr.rel (!%p1) target = $region1 }
+   0x4   :  { %10 = vsyncadd }
+"""
+# A grid's loop of three bundles, and a loop of two within.
+KERNEL = """
+   0x0   : > { %s1 = smov 0 }
+   0x1 LB: >> { %s2 = sadd.s32 1, %s1 }
+   0x2   : >> { %9 = sbr.rel (!%p1) target = $region1 }
+   0x3   : > { %s3 = smov 0 }
+   0x4   : > { %s4 = smov 0 }
+"""
+FUSION = (
+  "%fusion{n} = f32[40]{{0}} fusion(%p), kind=kLoop, calls=%fused, "
+  'backend_config={{"window_config":{{"iteration_bounds":["5"]}}}}'
+)
+FUSED = (
+  "%fused (q: f32[40]) -> f32[40] {\n  %q = f32[40]{0} parameter(0)\n}\n\n"
+)
+CALL = (
+  "%depthwise.{n} = f32[8]{{0}} custom-call(%p), "
+  'custom_call_target="tpu_custom_call", frontend_attributes='
+  '{{kernel_metadata={{\n"loops":"{loops}"\n}}}}, metadata={{op_name="k"}}'
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+  """Returns a folder with the schedules of an operation and of a kernel."""
+  (tmp_path / "12-fusion1-01-final_bundles.txt").write_text(OPERATION)
+  (tmp_path / "12-depthwise.1-01-final_bundles.txt").write_text(KERNEL)
+  (tmp_path / "12-depthwise.1-00-schedule-analysis_final_bundles.txt").touch()
+  return tmp_path
+
+
+def test_a_loop_s_bundles_count_as_often_as_it_turns(folder):
+  module = fragments.module(FUSION.format(n=1), before=FUSED)
+  assert schedule.cycles(module, folder) == 2 + 3 * 5
+
+
+def test_operations_that_are_alike_share_a_schedule(folder):
+  lines = [FUSION.format(n=1), FUSION.format(n=2)]
+  module = fragments.module(*lines, before=FUSED)
+  assert schedule.cycles(module, folder) == 2 * 17
+
+
+def test_an_operation_in_a_loop_counts_as_often_as_that_turns(folder):
+  body = f"%body (q: f32[40]) -> f32[40] {{\n  {FUSION.format(n=1)}\n}}\n\n"
+  loop = "%w = f32[40] while(%p), condition=%less, body=%body"
+  known = loop + ', backend_config={"known_trip_count":{"n":"3"}}'
+  module = fragments.module(known, before=FUSED + body)
+  assert schedule.cycles(module, folder) == 3 * 17
+
+
+def test_a_kernel_counts_its_loops_by_the_turns_that_it_tells(folder):
+  call = CALL.format(n=1, loops="[[1,4],[2,10]]")
+  assert schedule.cycles(fragments.module(call), folder) == 4 * 3 + 10 * 2
+
+
+@pytest.mark.parametrize(
+  "line",
+  [
+    FUSION.format(n=7),  # Nothing like it was scheduled.
+    CALL.format(n=1, loops="[[1,4]]"),  # Tells of fewer loops than it has.
+    CALL.format(n=1, loops=""),
+  ],
+)
+def test_what_has_no_schedule_is_refused(folder, line):
+  with pytest.raises(ValueError, match=r"fusion7|depthwise.1"):
+    schedule.cycles(fragments.module(line, before=FUSED), folder)
