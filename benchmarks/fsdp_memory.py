@@ -3,15 +3,18 @@
   python -m benchmarks.fsdp_memory [--model=van_b0] [--topology=v5e:4x4]
     [--fsdp=8] [--batch_size=256] [--image_size=224] [--depths=1,1,1,1]
 
-Compiles the run's own step in bfloat16 for TPUs that are not there, which needs
-`pip install libtpu`, for `mesh.fsdp` of 1 and of --fsdp in turn. Prints for each
-the bytes of state a chip, what the compiler says of arguments and temporaries a
-chip, and the number of its collectives; then the ratio of the temporaries. B0
-takes some five minutes and 5 GB for each; --depths makes a small one.
+Compiles the run's own step in bfloat16 for TPUs that are not there, which
+needs `pip install libtpu`: with the state split over --fsdp chips, whole, and
+whole with `mesh.gradient_dtype="bfloat16"`. Prints for each the bytes of state
+a chip, what the compiler says of arguments, temporaries and FLOPs a chip, its
+collectives, and the bytes it sums by dtype; then the ratio of the temporaries.
+B0 takes some five minutes and 5 GB for each; --depths makes a small one.
 """
 
 import argparse
+import collections
 import json
+import math
 import os
 import re
 import time
@@ -74,18 +77,31 @@ def measure(config: Any, devices: Any) -> dict[str, Any]:
   memory, text = compiled.memory_analysis(), compiled.as_text()
   return {
     "fsdp": config.mesh.fsdp,
+    "gradient_dtype": config.mesh.gradient_dtype,
     "state_bytes": parallel.shard_bytes(state),
     "argument_bytes": memory.argument_size_in_bytes,
     "temporary_bytes": memory.temp_size_in_bytes,
+    "flops": compiled.cost_analysis()["flops"],
     "collectives": {
       kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in _KINDS
     },
+    "summed_bytes": dict(summed_bytes(text)),
     "seconds": round(seconds),
   }
 
 
+def summed_bytes(text: str) -> collections.Counter[str]:
+  """Returns the bytes that all all-reduces of a program sum, by dtype."""
+  found: collections.Counter[str] = collections.Counter()
+  for results in re.findall(r" = (.*?) all-reduce(?:-start)?\(", text):
+    for dtype, shape in re.findall(r"(f32|bf16)\[([\d,]*)\]", results):
+      numbers = math.prod(int(n) for n in shape.split(",") if n)
+      found[dtype] += numbers * {"f32": 4, "bf16": 2}[dtype]
+  return found
+
+
 def main() -> None:
-  """Prints three lines of JSON."""
+  """Prints four lines of JSON."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
@@ -99,13 +115,18 @@ def main() -> None:
   devices = topologies.get_topology_desc(
     platform="tpu", topology_name=options.topology
   ).devices
-  rows = []
-  for fsdp in (1, options.fsdp):
+  temporaries = []
+  for fsdp, dtype in (
+    (options.fsdp, "float32"),
+    (1, "float32"),
+    (1, "bfloat16"),
+  ):
     config = config_of(options)
-    config.mesh.fsdp = fsdp
-    rows.append(measure(config, devices))
-    print(json.dumps(rows[-1]), flush=True)
-  whole, split = (row["temporary_bytes"] for row in rows)
+    config.mesh.fsdp, config.mesh.gradient_dtype = fsdp, dtype
+    row = measure(config, devices)
+    temporaries.append(row["temporary_bytes"])
+    print(json.dumps(row), flush=True)
+  split, whole, _ = temporaries
   print(json.dumps({"temporaries_split_over_whole": split / whole}))
 
 

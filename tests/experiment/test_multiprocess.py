@@ -71,3 +71,21 @@ def test_two_processes_learn_what_one_does(alone, together):
     if name.endswith(("/kernel", "/var")):
       close = np.isclose(ours[name], theirs[name], rtol=1e-3, atol=1e-4)
       assert close.mean() > 0.95, name
+
+
+@pytest.mark.parametrize("who", ["alone", "together"])
+def test_biases_without_gradient_move_by_rate_times_steps_at_most(who, request):
+  # What follows them is a BatchNorm, which takes them off again: their true
+  # gradient is zero. What is computed is rounding, another in each order of
+  # sums; AdamW's step is the rate times its sign, and theirs has no decay.
+  workdir = request.getfixturevalue(who)[0]
+  config = json.loads((workdir / "config.json").read_text())
+  rate, steps = config["schedule"]["learning_rate"], 3
+  flat: dict[str, Any] = traverse_util.flatten_dict(
+    van_jax.load_bundle(workdir / "bundle").variables, sep="/"
+  )
+  biases = [name for name in flat if name.endswith("/proj/bias")]
+  assert len(biases) == 4  # Of the patch embeddings.
+  for name in biases:
+    # In so few steps the quotient of AdamW's moments is at most 1.01.
+    assert np.abs(flat[name]).max() <= 1.01 * rate * steps, name

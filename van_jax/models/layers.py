@@ -23,12 +23,12 @@ def conv_init(groups: int = 1) -> Callable[..., jax.Array]:
   return init
 
 
-def at_least(dtype: DTypeLike, kernel: jax.Array) -> jax.Array:
-  """Returns a kernel for maps of a dtype: as it is, if it is no narrower.
+def at_least(dtype: DTypeLike, parameter: jax.Array) -> jax.Array:
+  """Returns a parameter as it is, if it is no narrower than maps of a dtype.
 
   The operation casts it, so that its gradient is summed in its own dtype.
   """
-  return kernel.astype(jnp.promote_types(dtype, kernel.dtype))
+  return parameter.astype(jnp.promote_types(dtype, parameter.dtype))
 
 
 # torch's trunc_normal_ cuts at -2 and 2, a hundred of these deviations away.
@@ -113,7 +113,7 @@ class Depthwise(nn.Module):
     return ops.depthwise_conv(
       x.astype(self.dtype),
       at_least(self.dtype, kernel),
-      bias=bias.astype(self.dtype),
+      bias=at_least(self.dtype, bias),
       dilation=self.dilation,
       implementation=self.implementation,
     )
@@ -204,7 +204,7 @@ class FeedForward(nn.Module):
     return ops.depthwise_conv_gelu(
       y,
       at_least(self.dtype, depthwise),
-      bias=bias.astype(self.dtype),
+      bias=at_least(self.dtype, bias),
       input_bias=input_bias,
       implementation=self.implementation,
     )

@@ -28,7 +28,7 @@ def spec(shape: tuple[int, ...], fsdp: int) -> PartitionSpec:
     fsdp: devices that share a copy of the state.
 
   >>> spec((1, 1, 64, 256), 8), spec((1, 1, 8, 8), 8), spec((3, 7, 999), 8)
-  (PartitionSpec(None, None, None, 'fsdp'), PartitionSpec(), PartitionSpec())
+  (P(None, None, None, 'fsdp'), P(), P())
   """
   axes = [axis for axis, size in enumerate(shape) if size % fsdp == 0]
   if fsdp == 1 or math.prod(shape) < SMALL or not axes:
@@ -73,8 +73,8 @@ def check_fsdp(params: Any, mesh: Mesh) -> None:
     return
   largest = max(shapes, key=math.prod)
   raise errors.UserError(
-    f"mesh.fsdp={fsdp} splits nothing of this network: an array needs {SMALL:,} "
-    f"numbers and an axis that {fsdp} divides, and the largest is "
+    f"mesh.fsdp={fsdp} splits nothing of this network: an array needs "
+    f"{SMALL:,} numbers and an axis that {fsdp} divides, and the largest is "
     f"{list(largest)}; set mesh.fsdp=1, or a number that divides one of its "
     "axes."
   )
