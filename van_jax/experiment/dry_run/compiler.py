@@ -146,7 +146,6 @@ class _Steps:
         warnings = program_lib.warnings(
           result, images_per_chip=at_once, **advice
         )
-    figures = program_lib.as_json(result)
     lines = program_lib.describe(
       result,
       name=name,
@@ -155,13 +154,10 @@ class _Steps:
       compile_seconds=seconds,
       warnings=warnings,
     )
-    if self.available is None:  # No verdict of one that refuses nothing.
-      needs = program_lib.size(figures["memory_bytes"])
-      lines[0] = f"{name}: compiles, and takes {needs} a device"
     return Compiled(
       images=at_once,
       seconds=seconds,
-      figures=figures,
+      figures=program_lib.as_json(result),
       lines=lines,
       warnings=warnings,
     )
