@@ -8,13 +8,20 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: train test check clean
+# The compiler of TPUs, 680 MB: in a folder of its own, as with it among the
+# others JAX would look for TPUs whenever it starts.
+LIBTPU := $(VENV)/libtpu
+
+.PHONY: train test test-tpu check clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+test-tpu: $(VENV)/.test $(LIBTPU)/.installed
+	PYTHONPATH=$(abspath $(LIBTPU)) $(BIN)/python -m pytest -n auto --dist worksteal -m tpu
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -37,3 +44,10 @@ $(VENV)/.train: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test]"
 	touch $@ $(VENV)/.train
+
+$(LIBTPU)/.installed: $(CONSTRAINTS) | $(VENV)/.test
+	rm -rf $(LIBTPU)
+	$(BIN)/python -m pip install --quiet --no-deps -c $(CONSTRAINTS) \
+	  --target $(LIBTPU) "$$($(BIN)/python -c 'from van_jax.parallel import \
+	  absent; print(absent.needed_by_jax("tpu", "libtpu"))')"
+	touch $@

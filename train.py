@@ -3,6 +3,8 @@
 python train.py --config=configs/digits.py --workdir=runs/digits
 """
 
+import sys
+
 from absl import app, flags
 from ml_collections import config_flags
 
@@ -20,7 +22,19 @@ _WORKDIR = flags.DEFINE_string(
   "workdir",
   None,
   "Folder of the run, local or gs://...; a run that is there goes on.",
-  required=True,
+)
+_DRY_RUN = flags.DEFINE_string(
+  "dry_run",
+  None,
+  "Trains nothing: compiles the steps for accelerators that need not be here, "
+  "and says whether they fit, what they exchange, what would help. v5e:16x16 "
+  "or v5litepod-256, v4-128, v5p:4x4x4, v6e:8x8, tpu7x:2x2x1; 2xv5e:16x16 for "
+  "two slices; h100:8, 2xh100:8; cpu:8. Needs no --workdir.",
+)
+_LARGEST_BATCH = flags.DEFINE_bool(
+  "largest_batch",
+  False,
+  "With --dry_run: also finds the largest batch_size that fits.",
 )
 _START_OVER = flags.DEFINE_bool(
   "start_over",
@@ -37,15 +51,50 @@ def main(_) -> None:
   """Runs the config; its scores are the last line, one line of JSON."""
   from van_jax import experiment
 
+  if _DRY_RUN.value:
+    _dry_run()
+    return
   command.run(
     lambda: experiment.train(
       _CONFIG.value,
-      workdir=_WORKDIR.value,
+      workdir=str(_WORKDIR.value),
       start_over=_START_OVER.value,
       init_from=_INIT_FROM.value,
       distributed=process_flags.value(),
     )
   )
+
+
+def _dry_run() -> None:
+  """Compiles the config's steps; exits with 1 where they do not fit."""
+  from van_jax import experiment
+
+  found = {}
+
+  def compile_steps():
+    found.update(
+      experiment.dry_run(
+        _CONFIG.value,
+        target=str(_DRY_RUN.value),
+        largest_batch=_LARGEST_BATCH.value,
+      )
+    )
+    return found
+
+  command.run(compile_steps)
+  if not found["fits"]:
+    sys.exit(command.EXIT_ERROR)
+
+
+@flags.multi_flags_validator(
+  ["workdir", "dry_run", "largest_batch"],
+  "Flag --workdir must have a value other than None, but for a --dry_run; "
+  "--largest_batch goes with a --dry_run.",
+)
+def _is_whole(given) -> bool:
+  if given["dry_run"] is not None:
+    return True
+  return given["workdir"] is not None and not given["largest_batch"]
 
 
 if __name__ == "__main__":

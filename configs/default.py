@@ -152,6 +152,10 @@ def get_config() -> Any:
   config.logging.profile_first_step = 1
   config.logging.profile_steps = 0  # 0 for no profile.
 
+  # Compile options of the training step by XLA's names, such as
+  # xla_tpu_enable_latency_hiding_scheduler; --dry_run checks them.
+  config.xla_flags = config_dict.ConfigDict()
+
   # Of several processes: how long they wait for one another.
   config.deadlines = config_dict.ConfigDict()
   config.deadlines.start_up_seconds = 300.0  # Until all processes are there.

@@ -56,6 +56,7 @@ INNER_FLOORS = {
   "interop/facts": 2,
   "interop/assignment": 3,  # Of tensors to arrays: needs names and facts.
   "interop/proof": 4,
+  "experiment/dry_run": 0,
 }
 
 # Rooms that only the room around them enters.

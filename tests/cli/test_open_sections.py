@@ -30,6 +30,7 @@ def get_config():
   config.optimizer.name = "adamw"
   config.optimizer.options = config_dict.ConfigDict()
   config.optimizer.options.beta1 = 0.9
+  config.xla_flags = config_dict.ConfigDict()
   {more}
   return config
 """
@@ -202,3 +203,15 @@ def test_flags_come_before_what_a_config_file_of_before_says(parse):
 def test_another_name_leaves_out_what_a_file_of_before_has(parse):
   config = parse("--config.model.attention.name=lska", more=OLD)
   assert config.model.attention.to_dict() == {"name": "lska"}
+
+
+def test_options_of_the_compiler_are_set_by_their_names(parse):
+  config = parse(
+    "--config.xla_flags.xla_tpu_enable_latency_hiding_scheduler=true",
+    "--config.xla_flags.xla_backend_optimization_level=2",
+    "--config.model.attention.name=msca",  # Drops nothing of theirs.
+  )
+  assert config.xla_flags.to_dict() == {
+    "xla_tpu_enable_latency_hiding_scheduler": "true",
+    "xla_backend_optimization_level": 2,
+  }

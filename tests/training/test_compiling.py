@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from van_jax import errors
 from van_jax.training import compiling, loop
 
 STATE: Any = types.SimpleNamespace(step=0)
@@ -65,3 +66,43 @@ def test_a_stop_asked_for_while_compiling_comes_before_the_step():
   with pytest.raises(loop.InterruptedRunError, match="before the first step"):
     compiled_step(step, stop=True)(STATE, jnp.ones(()))
   assert "step" not in step.done
+
+
+def lowered():
+  return jax.jit(lambda x: x + 1).lower(jnp.ones(()))
+
+
+@pytest.mark.parametrize("value", [True, "true"])
+def test_options_of_the_compiler_are_passed_on(value):
+  flags = {"xla_cpu_enable_fast_math": value, "xla_dump_max_hlo_modules": 3}
+  assert compiling.compile_with(lowered(), flags)(jnp.ones(())) == 2
+
+
+@pytest.mark.parametrize(
+  ("flags", "said"),
+  [
+    ({"xla_foo": 1}, "No such compile option: 'xla_foo', by the compiler"),
+    (
+      {"xla_cpu_enable_fast_math": "maybe"},
+      "While setting option xla_cpu_enable_fast_math, 'maybe' is not a valid",
+    ),
+    ({"xla_dump_to": (1, 2)}, r"xla_dump_to=\(1, 2\) must be True or False"),
+    ({"xla_dump_to": None}, r"xla_dump_to=None must be True or False"),
+  ],
+)
+def test_an_option_that_the_compiler_does_not_take_is_named(flags, said):
+  with pytest.raises(errors.UserError, match=said):
+    compiling.compile_with(lowered(), flags)
+
+
+def test_the_step_is_compiled_with_its_options():
+  step: Any = Step()
+  step.lower = lambda state, batch: lowered()
+  run = compiling.CompiledStep(
+    step,
+    interrupted=lambda done: False,
+    paused=contextlib.nullcontext,
+    xla_flags={"xla_foo": 1},
+  )
+  with pytest.raises(errors.UserError, match="No such compile option"):
+    run(STATE, jnp.ones(()))

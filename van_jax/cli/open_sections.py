@@ -23,6 +23,8 @@ NAMES = {
   "schedule.options": "schedule.name",
   "optimizer.options": "optimizer.name",
 }
+# What the compiler of XLA's programs takes has no name that decides the keys.
+OPEN = (*NAMES, "xla_flags")
 _PREFIX = "config."
 _WORD = re.compile(r"[\w.:+-]+")
 
@@ -107,7 +109,7 @@ def value(text: str) -> Any:
 
 def _section(dotted: str) -> str | None:
   """Returns the open section that a key is in, if any."""
-  return next((name for name in NAMES if dotted.startswith(f"{name}.")), None)
+  return next((name for name in OPEN if dotted.startswith(f"{name}.")), None)
 
 
 def _set(config: Any, setting: Setting) -> None:

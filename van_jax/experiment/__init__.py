@@ -1,5 +1,6 @@
 """Runs: the only floor that reads a config."""
 
+from van_jax.experiment.dry_run.run import dry_run as dry_run
 from van_jax.experiment.evaluation import evaluate as evaluate
 from van_jax.experiment.preview import draw_preview as draw_preview
 from van_jax.experiment.training import train as train

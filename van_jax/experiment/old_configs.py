@@ -56,6 +56,7 @@ ADDED = {
   "deadlines.barrier_seconds": 600.0,
   "deadlines.save_seconds": 1200.0,
   "deadlines.restore_seconds": 1200.0,
+  "xla_flags": {},
   "mesh": {"fsdp": 1, "gradient_dtype": "bfloat16"},
 }
 

@@ -40,7 +40,12 @@ class Recipe:
 
 def recipe(config: Config, source: data.Source) -> Recipe:
   """Returns the recipe of a run on this data."""
-  epoch_steps = source.num_train // config.batch_size
+  return recipe_of(config, source.num_train)
+
+
+def recipe_of(config: Config, num_train: int) -> Recipe:
+  """Returns the recipe of a run on so many training examples."""
+  epoch_steps = num_train // config.batch_size
   schedule = sections.build(config, "schedule", steps_per_epoch=epoch_steps)
   return Recipe(
     model=sections.build(config, "model"),

@@ -21,6 +21,7 @@ FREE = {
   "mesh.gradient_dtype": "the rounding of sums over devices",
   "model.implementation": "other kernels of the same operations",
   "model.remat": "memory for time: what is recomputed is the same",
+  "xla_flags": "how the compiler arranges the same operations",
   "pretrained_bundle": "read before the first step, never after a checkpoint",
   "pretrained_head_scale": "likewise",
 }

@@ -51,6 +51,10 @@ class Section(NamedTuple):
   shared: Mapping[str, str] = types.MappingProxyType({})
 
 
+def _any_options(**options: Any) -> dict[str, Any]:
+  return options
+
+
 def _batch(dtype: Any) -> dict[str, Any]:
   return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3), dtype)}
 
@@ -79,6 +83,7 @@ SECTIONS = {
     optimizers.create_optimizer,
     lambda: {"schedule": optax.constant_schedule(1.0)},
   ),
+  "xla_flags": Section(_any_options),  # Which there are, the compiler knows.
 }
 
 # Keys that a run reads one by one; "" is the top.
@@ -179,7 +184,7 @@ def _check_numbers(config: Config) -> None:
   """Raises UserError for a None that nothing takes, a NaN and an infinity."""
   for key in dotted_keys.leaves(config):
     value = dotted_keys.get(config, key)
-    is_open = key.startswith(tuple(f"{name}." for name in open_sections.NAMES))
+    is_open = key.startswith(tuple(f"{name}." for name in open_sections.OPEN))
     if value is None and not is_open and not may_be_none(key):
       raise errors.UserError(
         f"config.{key}=None must have a value; configs/default.py has one, and "

@@ -215,6 +215,7 @@ def _train(
       ),
       interrupted=interrupted,
       paused=progress.paused,
+      xla_flags=config.xla_flags.to_dict(),
     )
     batches = parts.train_batches(config, source, int(state.step))
     with out_of_memory.in_training(config, lambda: step.memory):

@@ -6,6 +6,7 @@ kernels of ours where they are faster: they have first-order gradients in
 reverse mode.
 """
 
+from van_jax.ops.by_platform import compile_for
 from van_jax.ops.depthwise import depthwise_conv, list_implementations
 from van_jax.ops.depthwise_gelu import depthwise_conv_gelu
 from van_jax.ops.gelu import add_bias, gelu
@@ -15,6 +16,7 @@ from van_jax.ops.trust import verify_kernels
 
 __all__ = [
   "add_bias",
+  "compile_for",
   "depthwise_conv",
   "depthwise_conv_gelu",
   "gelu",

@@ -36,6 +36,7 @@ _SWITCH = (
   "take implementation='xla', which is JAX's own; a model has a field of that "
   "name."
 )
+_compiled_for = ""  # A platform's name; "" for that of this process's devices.
 _auto_is_xla = False  # Since a kernel was found wrong in this process.
 
 
@@ -130,6 +131,17 @@ def distrust() -> None:
   """Makes "auto" mean "xla" in what this process traces from now on."""
   global _auto_is_xla
   _auto_is_xla = True
+
+
+def compile_for(platform: str) -> None:
+  """Says what this process's programs are for: devices that are not here."""
+  global _compiled_for
+  _compiled_for = platform
+
+
+def platform() -> str:
+  """Returns the platform that this process's programs are for."""
+  return _compiled_for or jax.default_backend()
 
 
 def in_reverse(run: Function, arrays: tuple[Any, ...]) -> Any:

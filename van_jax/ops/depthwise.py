@@ -135,7 +135,7 @@ def _on_cpu(dtype):
   if not loops.takes(dtype):
     return plain
   # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
-  if jax.default_backend() != "cpu" or not loops.is_available():
+  if by_platform.platform() != "cpu" or not loops.is_available():
     return plain
   return fast
 

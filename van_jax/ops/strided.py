@@ -66,7 +66,7 @@ def _on_cpu(x, kernel):
   if x.dtype not in (jnp.float32, jnp.bfloat16) or 0 in x.shape:
     return False
   # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
-  if jax.default_backend() != "cpu" or not loops.is_available():
+  if by_platform.platform() != "cpu" or not loops.is_available():
     return False
   return loops.takes(kernel.shape[3])
 

@@ -1,7 +1,7 @@
 """The TPU compiler takes our kernels: for v5e, v6e and v5p, without a TPU.
 
 libtpu is no dependency of the tests, as it weighs 680 MB: without it they are
-skipped. `pip install libtpu` makes them run.
+skipped. `make test-tpu` brings it.
 """
 
 import importlib.util
@@ -60,9 +60,10 @@ SHAPES = [
 ]
 
 
+@pytest.mark.tpu
 @pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
-  reason="needs the TPU compiler: pip install libtpu (680 MB)",
+  reason="needs the TPU compiler: make test-tpu (680 MB)",
 )
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -134,7 +134,7 @@ def _open(
   name: str, directory: str, own: dict[str, Any]
 ) -> Callable[[str], Split]:
   """Returns the function that opens a split of a source."""
-  if name in SOURCES or _is_import_path(name):
+  if name in SOURCES or is_import_path(name):
     opener = imports.choose(name, SOURCES, "data.name")
     signatures.check(opener, own, "data.options", given=("directory",))
     open_split = opener(directory, **own)
@@ -151,6 +151,6 @@ def _open(
     ) from error
 
 
-def _is_import_path(name: str) -> bool:
+def is_import_path(name: str) -> bool:
   """Returns whether what follows the colon is no version of TFDS, "5.*.*"."""
   return imports.is_path(name) and name.rpartition(":")[2].isidentifier()

@@ -46,12 +46,17 @@ def select(files: names.Names, bounds: tuple[str, str]) -> np.ndarray:
       the nearest; negative ones count from the end, empty ones are the ends.
   """
   size = len(files)
-  start = _position(bounds[0], size) if bounds[0] else 0
-  stop = _position(bounds[1], size) if bounds[1] else size
+  start, stop = _ends(bounds, size)
   keys = np.fromiter(map(_key, files), np.uint64, size)
   chosen = np.zeros(size, bool)
   chosen[np.argsort(keys, kind="stable")[start:stop]] = True
   return chosen
+
+
+def length(bounds: tuple[str, str], size: int) -> int:
+  """Returns how many of `size` examples are in a slice."""
+  start, stop = _ends(bounds, size)
+  return max(stop - start, 0)
 
 
 def keep(files: names.Names, chosen: np.ndarray) -> names.Names:
@@ -63,6 +68,11 @@ def keep(files: names.Names, chosen: np.ndarray) -> names.Names:
     )
   )
   return names.pack(files.folders, kept)
+
+
+def _ends(bounds: tuple[str, str], size: int) -> tuple[int, int]:
+  start = _position(bounds[0], size) if bounds[0] else 0
+  return start, _position(bounds[1], size) if bounds[1] else size
 
 
 def _position(bound: str, size: int) -> int:

@@ -1,0 +1,240 @@
+"""The process that compiles for absent devices: one Request, one Answer.
+
+It reads a pickled Request from stdin and ends when that is closed: when the one
+who asked has gone. Compilers take gigabytes, and some abort.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import pickle
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+
+from van_jax import errors, ops, parallel
+from van_jax.analysis import program as program_lib
+from van_jax.analysis.program import schedule
+from van_jax.experiment import parts, recipe_task, start
+from van_jax.experiment.dry_run.examples import Parts
+from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
+from van_jax.parallel import absent, topologies
+from van_jax.training import compiling
+
+# libtpu writes its schedules there: told before it is loaded, and once.
+_SCHEDULES = tempfile.TemporaryDirectory(prefix="van_jax_schedules_")
+_ASSUMED_STEPS = 1000  # An epoch of data that nobody knows the size of.
+_TOO_MUCH = 1 << 43  # Bytes that no chip has.
+
+
+def answer(request: Request) -> Answer:
+  """Compiles the true steps of a run.
+
+  Raises:
+    UserError: for what the config asks and this mesh or compiler has not.
+  """
+  config: Any = ml_collections.ConfigDict(request.config)
+  topology = topologies.parse(request.topology)
+  ops.compile_for(topology.platform)
+  mesh = parts.create_mesh(config, absent.devices(topology))
+  examples = request.examples
+  num_train = examples.num_train or _ASSUMED_STEPS * config.batch_size
+  recipe = parts.recipe_of(config, num_train)
+  task = recipe_task.create_task(config)
+  state = start.abstract_state(config, recipe, mesh)
+  batch = examples.batch(
+    config.batch_size, config.augmentation.image_size, mask=False
+  )
+  steps = _Steps(topology, mesh, _available(mesh, topology.platform))
+  training = steps.compile(
+    "training step",
+    parts.train_step(config, recipe, task, mesh, warm_up_average=True),
+    (state, _on(mesh, batch)),
+    images=config.batch_size,
+    micro_batches=config.accumulation_steps,
+    xla_flags=config.xla_flags.to_dict(),
+    advice={
+      "batch_norm_group_size": _batch_norm_group(config),
+      "mixing_group_size": config.mixing.group_size,
+    },
+  )
+  evaluation = None
+  if request.evaluation:
+    size = config.evaluation.batch_size
+    batch = examples.batch(size, config.preprocessing.image_size, mask=True)
+    evaluation = steps.compile(
+      "evaluation step",
+      parts.eval_step(recipe.model, task, mesh),
+      (
+        state.variables(averaged=config.evaluation.averaged_weights),
+        _on(mesh, batch),
+      ),
+      images=size,
+    )
+  return Answer(
+    available_bytes=steps.available,
+    state_bytes=sum(map(_bytes_a_device, jax.tree.leaves(state))),
+    parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+    training=training,
+    evaluation=evaluation,
+    total_steps=recipe.total_steps if examples.num_train else None,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Steps:
+  """Compiles steps for one mesh.
+
+  Attributes:
+    topology: of the mesh.
+    mesh: of absent devices.
+    available: bytes that the compiler lets a program take; None if all.
+  """
+
+  topology: topologies.Topology
+  mesh: jax.sharding.Mesh
+  available: int | None
+
+  def compile(
+    self,
+    name: str,
+    step: Any,
+    arguments: tuple[Any, ...],
+    *,
+    images: int,
+    micro_batches: int = 1,
+    xla_flags: Mapping[str, Any] | None = None,
+    advice: Mapping[str, Any] | None = None,
+  ) -> Compiled:
+    """Returns what the compiler makes of a jitted step.
+
+    Args:
+      name: for its report.
+      step: jitted.
+      arguments: of it, shapes with shardings.
+      images: a run of it, over all devices.
+      micro_batches: that it cuts them into.
+      xla_flags: of the config, for the training step.
+      advice: arguments of `analysis.program.warnings`; None for no warnings.
+    """
+    lowered = step.lower(*arguments)
+    for file in pathlib.Path(_SCHEDULES.name).iterdir():
+      file.unlink()
+    at_once = images // micro_batches // self.topology.devices
+    begin = time.monotonic()
+    compiled = _compiled_or_refused(lowered, xla_flags or {})
+    seconds = time.monotonic() - begin
+    result, warnings = compiled, []
+    if not isinstance(compiled, program_lib.Refusal):
+      result = program_lib.read(
+        compiled,
+        mesh_shape=self.mesh,
+        slices=self.topology.slices,
+        schedule_folder=_SCHEDULES.name,
+      )
+      if advice is not None:
+        warnings = program_lib.warnings(
+          result, images_per_chip=at_once, **advice
+        )
+    lines = program_lib.describe(
+      result,
+      name=name,
+      images=images,
+      available_bytes=self.available,
+      compile_seconds=seconds,
+      warnings=warnings,
+    )
+    return Compiled(
+      images=at_once,
+      seconds=seconds,
+      figures=program_lib.as_json(result),
+      lines=lines,
+      warnings=warnings,
+    )
+
+
+def _compiled_or_refused(lowered: Any, xla_flags: Mapping[str, Any]) -> Any:
+  """Returns the compiled program, or the Refusal of one that is too large."""
+  try:
+    return compiling.compile_with(lowered, xla_flags)
+  except jax.errors.JaxRuntimeError as error:
+    if (refused := program_lib.refusal(error)) is None:
+      raise
+    return refused
+
+
+def _available(mesh: jax.sharding.Mesh, platform: str) -> int | None:
+  """Returns the bytes of a device by the compiler's refusal to take more."""
+  if platform != "tpu":  # The others' compilers refuse nothing.
+    return None
+  whole = jax.ShapeDtypeStruct(
+    (_TOO_MUCH,), jnp.int8, sharding=parallel.replicated(mesh)
+  )
+  try:
+    jax.jit(lambda x: x + 1).lower(whole).compile()
+  except jax.errors.JaxRuntimeError as error:
+    refused = program_lib.refusal(error)
+    return refused and refused.available_bytes
+  return None
+
+
+def _batch_norm_group(config: Any) -> int | None:
+  """Returns the images that share statistics; 1 where nobody shares any."""
+  if config.model.batch_norm_frozen:
+    return 1
+  return config.model.batch_norm_group_size
+
+
+def _on(mesh: jax.sharding.Mesh, batch: Parts) -> dict[str, Any]:
+  """Returns the shapes of a batch, split over the mesh."""
+  split = parallel.split_by_example(mesh)
+  return {
+    name: jax.ShapeDtypeStruct(shape, np.dtype(kind), sharding=split)
+    for name, (shape, kind) in batch.items()
+  }
+
+
+def _bytes_a_device(x: jax.ShapeDtypeStruct) -> int:
+  shape = x.shape if x.sharding is None else x.sharding.shard_shape(x.shape)
+  return math.prod(shape) * x.dtype.itemsize
+
+
+def main() -> None:
+  """Answers the Request on stdin, as a line of JSON on stdout."""
+  out = os.dup(sys.stdout.fileno())
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What libraries print.
+  request = pickle.load(sys.stdin.buffer)
+  threading.Thread(target=_end_with_who_asked, daemon=True).start()
+  os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(_SCHEDULES.name)
+  try:
+    said = {"answer": dataclasses.asdict(answer(request))}
+  except errors.UserError as error:
+    said = {"error": str(error)}
+  with os.fdopen(out, "w") as file:
+    json.dump(said, file)
+  _end(0)  # What compilers have loaded takes seconds to end, and may abort.
+
+
+def _end_with_who_asked() -> None:
+  while os.read(0, 1):  # Not of sys.stdin, whose lock an end would wait for.
+    pass
+  _end(1)
+
+
+def _end(status: int) -> NoReturn:
+  _SCHEDULES.cleanup()
+  os._exit(status)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,101 @@
+"""What a dry run must know of the data: sizes and shapes, but no image."""
+
+import dataclasses
+
+import numpy as np
+from absl import logging
+
+from van_jax import data, errors
+from van_jax.data.sources import open as open_lib, slices
+from van_jax.experiment import sections
+from van_jax.experiment.sections import Config
+
+# Images of each split, by TFDS' catalog, for those who have not prepared them.
+KNOWN = {
+  "imagenet2012": {"train": 1_281_167, "validation": 50_000},
+  "cifar10": {"train": 50_000, "test": 10_000},
+  "cifar100": {"train": 50_000, "test": 10_000},
+  "digits": {"train": 1_433, "test": 364},
+}
+_LABEL = {"label": ((), "int32")}
+Parts = dict[str, tuple[tuple[int, ...], str]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Examples:
+  """The data of a run.
+
+  Attributes:
+    num_train: training images; None where nobody knows.
+    num_eval: images of the evaluation split; None where nobody knows.
+    parts: what comes with each image, by name: its shape and dtype.
+  """
+
+  num_train: int | None
+  num_eval: int | None
+  parts: Parts = dataclasses.field(default_factory=lambda: dict(_LABEL))
+
+  def batch(self, size: int, image_size: int, *, mask: bool) -> Parts:
+    """Returns the shapes and dtypes of a batch, by name.
+
+    Args:
+      size: examples.
+      image_size: pixels a side.
+      mask: whether it is one of evaluation.
+    """
+    parts: Parts = {
+      "image": ((image_size, image_size, 3), "uint8"),
+      **self.parts,
+    }
+    if mask:
+      parts["mask"] = ((), "bool")
+    return {
+      name: ((size, *shape), kind) for name, (shape, kind) in parts.items()
+    }
+
+
+def find(config: Config) -> Examples:
+  """Returns what is known of a config's data, which need not be there.
+
+  Raises:
+    UserError: for a split that the data set does not have.
+  """
+  strange = open_lib.is_import_path(config.data.name)
+  name = config.data.name.partition(":")[0]  # Without its version.
+  if name in KNOWN and not strange:
+    splits = (config.data.train_split, config.data.eval_split)
+    return Examples(
+      num_train=_size(name, splits[0]), num_eval=_size(name, splits[1])
+    )
+  try:
+    source = sections.build(config, "data")
+  except errors.UserError as error:
+    logging.warning("%s The dry run does without.", error)
+    return Examples(num_train=None, num_eval=None)
+  parts = dict(_LABEL)
+  if strange:
+    parts = _parts(source.train)
+  return Examples(
+    num_train=source.num_train, num_eval=source.num_eval, parts=parts
+  )
+
+
+def _size(name: str, split: str) -> int:
+  """Returns the images of a split, or of a slice of one, as TFDS rounds it."""
+  whole, bounds = slices.parse(split)
+  if whole not in KNOWN[name]:
+    raise errors.UserError(
+      f"split {split!r} is not in {name!r}, which has {', '.join(KNOWN[name])}."
+    )
+  size = KNOWN[name][whole]
+  return size if bounds is None else slices.length(bounds, size)
+
+
+def _parts(split: data.Split) -> Parts:
+  """Returns what a stranger's source hands out beside images."""
+  dataset = split.sequence(0, 1).map(lambda _, handle: split.fetch(handle))
+  parts: Parts = {}
+  for name, spec in dataset.element_spec.items():
+    if name != "image":
+      parts[name] = (tuple(spec.shape), np.dtype(spec.dtype.name).name)
+  return parts

@@ -1,0 +1,145 @@
+"""What a dry run prints, and the JSON of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from van_jax.analysis import program
+from van_jax.experiment.dry_run.examples import Examples
+from van_jax.experiment.dry_run.remedies import Remedy, scaled_learning_rate
+from van_jax.experiment.dry_run.trial import Answer, Compiled
+from van_jax.experiment.sections import Config
+from van_jax.parallel import graphics_cards
+from van_jax.parallel.topologies import Topology
+
+_JAX_TAKES = 0.75  # Of a GPU's memory: XLA_PYTHON_CLIENT_MEM_FRACTION.
+
+
+def fits(answer: Answer) -> bool:
+  """Returns whether the compiler made programs of all steps."""
+  steps = (answer.training, answer.evaluation)
+  return all(step.fits for step in steps if step is not None)
+
+
+def verdict(config: Config, topology: Topology, answer: Answer) -> list[str]:
+  """Returns the first lines: whether the run fits."""
+  size = config.batch_size
+  where = f"{config.model.name} with batch_size={size} on {topology.name}"
+  if not fits(answer):
+    return [f"DOES NOT FIT: {where}."]
+  if answer.available_bytes is not None:
+    return [f"FITS: {where}, by the compiler."]
+  needs = answer.training.figures["memory_bytes"]
+  said = f"COMPILES: {where}; {program.size(needs)} a device"
+  if topology.platform != "cuda":
+    return [f"{said}. This compiler refuses nothing: compare with the memory."]
+  memory = graphics_cards.CARDS[topology.kind].memory
+  room = "within" if needs <= _JAX_TAKES * memory else "MORE THAN"
+  return [
+    f"{said}, {room} the {program.size(round(_JAX_TAKES * memory))} that JAX "
+    "takes of a card. A comparison: this compiler refuses nothing."
+  ]
+
+
+def plan(
+  config: Config, topology: Topology, examples: Examples, answer: Answer
+) -> list[str]:
+  """Returns the lines about the run that is to be."""
+  hosts = max(topology.chips // topology.chips_a_host, 1)
+  images = f"{answer.training.images} images at once on each device"
+  if config.accumulation_steps > 1:
+    images += f", in {config.accumulation_steps} micro-batches a step"
+  rate = f"{config.schedule.learning_rate:g}, schedule.learning_rate"
+  steps = "not known: neither is the data there, nor its size known"
+  if answer.total_steps is not None and examples.num_train is not None:
+    epoch = examples.num_train // config.batch_size
+    steps = (
+      f"{answer.total_steps:,}; {epoch:,} an epoch of {examples.num_train:,} "
+      "images"
+    )
+  rows = {
+    "devices": f"{topology.devices} on {topology.chips} chips, hosts: {hosts}, "
+    f"slices: {topology.slices}; mesh.fsdp={config.mesh.fsdp}",
+    "batch": images,
+    "peak rate": rate,
+    "steps": steps,
+    "state": f"{program.size(answer.state_bytes)} a device, of "
+    f"{answer.parameters:,} parameters",
+  }
+  return [f"  {name:<13}{text}" for name, text in rows.items()]
+
+
+def figures(answer: Answer) -> list[str]:
+  """Returns the lines about the compiled steps."""
+  lines = ["", *answer.training.lines]
+  if answer.evaluation is not None:
+    lines += ["", *answer.evaluation.lines]
+  return lines
+
+
+def remedy(tried: Remedy, compiled: Compiled) -> list[str]:
+  """Returns the lines about a change that fits."""
+  found = compiled.figures
+  numbers = [
+    f"{program.size(found['memory_bytes'])} a device",
+    f"{compiled.images} images at once",
+  ]
+  if found["flops"]:
+    numbers.append(f"{found['flops'] / 1e9:,.1f} GFLOP a device and step")
+  if found["seconds_by_schedule"]:
+    numbers.append(f"{found['seconds_by_schedule'] * 1e3:.2f} ms by schedule")
+  return [
+    f"  {tried.flags}",
+    f"    {', '.join(numbers)}; {tried.cost}.",
+  ]
+
+
+def largest(
+  config: Config, topology: Topology, sizes: Mapping[str, Any]
+) -> list[str]:
+  """Returns the lines about the largest batch."""
+  size, refused = sizes["batch_size"], sizes["refused"]
+  after = "all the data" if refused is None else f"{refused} does not fit"
+  after += f"; {sizes['compilations']} batches compiled"
+  if not size:
+    return ["", f"Largest batch: none fits; {after}."]
+  rate = scaled_learning_rate(config, size)
+  return [
+    "",
+    f"Largest batch: {size}, {size // topology.devices} images a device "
+    f"({after}).",
+    f"  --config.batch_size={size} --config.schedule.learning_rate={rate:g} "
+    "(in proportion)",
+  ]
+
+
+def as_json(
+  config: Config, topology: Topology, answer: Answer
+) -> dict[str, Any]:
+  """Returns all of it as what `json.dumps` takes."""
+  steps = {"training": answer.training, "evaluation": answer.evaluation}
+  return {
+    "fits": fits(answer),
+    "topology": topology.name,
+    "platform": topology.platform,
+    "devices": topology.devices,
+    "chips": topology.chips,
+    "slices": topology.slices,
+    "model": config.model.name,
+    "batch_size": config.batch_size,
+    "fsdp": config.mesh.fsdp,
+    "available_bytes": answer.available_bytes,
+    "state_bytes": answer.state_bytes,
+    "parameters": answer.parameters,
+    "learning_rate": config.schedule.learning_rate,
+    "total_steps": answer.total_steps,
+    **{
+      name: step
+      and {
+        **step.figures,
+        "images_a_device": step.images,
+        "compile_seconds": round(step.seconds, 1),
+        "warnings": list(step.warnings),
+      }
+      for name, step in steps.items()
+    },
+  }

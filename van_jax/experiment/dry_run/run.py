@@ -1,0 +1,182 @@
+"""A run's steps compiled for hardware that is not here, and what it takes."""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from van_jax import data, errors
+from van_jax.cli import dotted_keys
+from van_jax.experiment import config_check, misfits
+from van_jax.experiment.dry_run import (
+  asking,
+  examples as examples_lib,
+  largest,
+  remedies,
+  report,
+)
+from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
+from van_jax.experiment.sections import Config
+from van_jax.parallel import absent, topologies
+
+_COMPILE_SECONDS = "deadlines.compile_seconds"
+_PATIENCE = 7200.0  # Seconds, of a config without that key.
+
+
+def dry_run(
+  config: Config, *, target: str, largest_batch: bool = False
+) -> dict[str, Any]:
+  """Compiles a run's steps for a target, and prints what that shows.
+
+  Nothing is trained and nothing is written; the data need not be there. Each
+  compilation is a process of its own.
+
+  Args:
+    config: as `configs/default.py` describes.
+    target: accelerators, by the names of `parallel.topologies`.
+    largest_batch: also finds the largest batch that fits.
+
+  Returns:
+    What is printed, as JSON has it. "fits" is the verdict on the training step
+    and the evaluation step; of a CPU or GPUs, whose compilers refuse nothing,
+    it says that both compile.
+
+  Raises:
+    UserError: bad input, or a compiler that is not installed.
+  """
+  jax.config.update("jax_platforms", "cpu")  # A TPU here is left alone.
+  topology = topologies.parse(target)
+  config_check.check_config(config)
+  config_check.check_trainable(config)
+  absent.check_compiler(topology)
+  trials = _Trials(config, topology, examples_lib.find(config))
+  trials.check()
+  answer = trials.compile({}, evaluation=True)
+  print(*report.verdict(config, topology, answer), "", sep="\n", flush=True)
+  print(*report.plan(config, topology, trials.examples, answer), sep="\n")
+  print(*report.figures(answer), sep="\n", flush=True)
+  found: dict[str, Any] = {
+    "remedies": [] if answer.training.fits else trials.remedies(answer)
+  }
+  if largest_batch:
+    found["largest_batch"] = trials.largest_batch(answer)
+  return report.as_json(config, topology, answer) | found
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trials:
+  """Compiles variants of one config for one topology.
+
+  Attributes:
+    config: of the run.
+    topology: to compile for.
+    examples: of the data.
+  """
+
+  config: Config
+  topology: topologies.Topology
+  examples: examples_lib.Examples
+
+  def check(self) -> None:
+    """Raises UserError where batches do not suit devices, groups and data."""
+    number = self.examples.num_train
+    if number is not None and self.config.batch_size > number:
+      raise errors.UserError(
+        f"batch_size={self.config.batch_size} must be at most the {number} "
+        f"examples of data.train_split={self.config.data.train_split!r}."
+      )
+    nothing = data.Source(
+      name=self.config.data.name, class_names=(), train=None, evaluation=None
+    )
+    misfits.check_batch_sizes(
+      self.config, nothing, devices=self.topology.devices
+    )
+
+  def compile(
+    self, changes: Mapping[str, Any], *, evaluation: bool = False
+  ) -> Answer:
+    """Returns what compiling the config with dotted keys changed gives."""
+    config = copy.deepcopy(self.config.to_dict())
+    for key, value in changes.items():
+      dotted_keys.put(config, key, value)
+    seconds = _PATIENCE
+    if dotted_keys.has(self.config, _COMPILE_SECONDS):
+      seconds = dotted_keys.get(self.config, _COMPILE_SECONDS)
+    request = Request(
+      config=config,
+      topology=self.topology.name,
+      examples=self.examples,
+      evaluation=evaluation,
+    )
+    with_what = "".join(f", {key}={value}" for key, value in changes.items())
+    title = (
+      f"Compiling {config['model']['name']} for {self.topology.name}{with_what}"
+    )
+    return asking.ask(request, seconds=seconds, title=title)
+
+  def remedies(self, refused: Answer) -> list[dict[str, Any]]:
+    """Prints the changes that fit, best first, and returns them."""
+    required = refused.training.figures["required_bytes"] or None
+    print("What would fit, the cheapest first:", flush=True)
+    done: dict[str, dict[str, Any]] = {}
+    for remedy in remedies.candidates(
+      self.config,
+      self.topology,
+      required=required,
+      available=refused.available_bytes,
+      state=refused.state_bytes,
+    ):
+      if remedy.kind in done:
+        continue
+      compiled = self.compile(remedy.changes).training
+      if compiled.fits:
+        print(*report.remedy(remedy, compiled), sep="\n", flush=True)
+        done[remedy.kind] = {
+          "flags": remedy.flags,
+          "changes": dict(remedy.changes),
+          "training": compiled.figures,
+        }
+    if not done:
+      print(
+        "  nothing that was tried; take more chips, model.dtype=bfloat16, a "
+        "smaller image_size, or a smaller model."
+      )
+    return list(done.values())
+
+  def largest_batch(self, first: Answer) -> dict[str, Any]:
+    """Prints and returns the largest batch that the compiler takes."""
+    if first.available_bytes is None:
+      raise errors.UserError(
+        f"--largest_batch needs a compiler that refuses what does not fit, as "
+        f"that of TPUs; that for {self.topology.kind} refuses nothing."
+      )
+    unit = remedies.unit(self.config, self.topology)
+    known = self.config.batch_size // unit
+    if self.examples.num_train is None:
+      most = known << 16
+    else:
+      most = max(self.examples.num_train // unit, 1)
+
+    def need(units: int) -> largest.Need:
+      training = first.training
+      if units != known:
+        training = self.compile({"batch_size": units * unit}).training
+      return largest.Need(training.fits, _needed(training))
+
+    found = largest.search(
+      need, first=known, most=most, available=first.available_bytes
+    )
+    sizes = {
+      "batch_size": found.largest * unit,
+      "refused": None if found.refused is None else found.refused * unit,
+      "compilations": found.compiles,
+    }
+    print(*report.largest(self.config, self.topology, sizes), sep="\n")
+    return sizes
+
+
+def _needed(compiled: Compiled) -> int | None:
+  name = "memory_bytes" if compiled.fits else "required_bytes"
+  return compiled.figures[name] or None
