@@ -7,7 +7,7 @@ python eval.py --checkpoint=bundles/van_b0 --data_directory=DIR --split=val
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax.cli import command
+from van_jax.cli import command, process_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -92,11 +92,7 @@ _CONFUSION = flags.DEFINE_string(
   None,
   "NAME.csv or NAME.npy to write how often each class was taken for each.",
 )
-_DISTRIBUTED = flags.DEFINE_bool(
-  "distributed",
-  False,
-  "This is one of several processes, as train.py --help says.",
-)
+process_flags.define()
 
 
 def _overridden():
@@ -127,7 +123,7 @@ def main(_) -> None:
       output=_OUTPUT.value,
       predictions=_PREDICTIONS.value,
       confusion_matrix=_CONFUSION.value,
-      distributed=_DISTRIBUTED.value,
+      distributed=process_flags.value(),
     )
   )
 

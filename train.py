@@ -6,7 +6,7 @@ python train.py --config=configs/digits.py --workdir=runs/digits
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax.cli import command
+from van_jax.cli import command, process_flags
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",
@@ -30,13 +30,7 @@ _START_OVER = flags.DEFINE_bool(
 _INIT_FROM = flags.DEFINE_string(
   "init_from", "", "WORKDIR[:STEP|best]: a new run starts from that state."
 )
-_DISTRIBUTED = flags.DEFINE_bool(
-  "distributed",
-  False,
-  "This is one of several processes: the same command is started on each host "
-  "of a TPU pod or a cluster, or with JAX_COORDINATOR_ADDRESS, "
-  "JAX_NUM_PROCESSES and JAX_PROCESS_ID set.",
-)
+process_flags.define()
 
 
 def main(_) -> None:
@@ -49,7 +43,7 @@ def main(_) -> None:
       workdir=_WORKDIR.value,
       start_over=_START_OVER.value,
       init_from=_INIT_FROM.value,
-      distributed=_DISTRIBUTED.value,
+      distributed=process_flags.value(),
     )
   )
 

@@ -144,4 +144,9 @@ def get_config() -> Any:
   config.logging.every_steps = 100  # None: at the end alone.
   config.logging.profile_first_step = 1
   config.logging.profile_steps = 0  # 0 for no profile.
+
+  # Of several processes: how long they wait for one another.
+  config.deadlines = config_dict.ConfigDict()
+  config.deadlines.start_up_seconds = 300.0  # Until all processes are there.
+  config.deadlines.barrier_seconds = 600.0  # At a barrier, for the last one.
   return config

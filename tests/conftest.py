@@ -1,6 +1,10 @@
 """Settings under which all tests run: stricter than a user's."""
 
+import json
 import os
+import pathlib
+import subprocess
+import sys
 
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Tests compile a lot and compute little: LLVM's passes would be most of their
@@ -38,3 +42,26 @@ def compilation_cache(tmp_path_factory):
 def key() -> jax.Array:
   """Returns a typed random key."""
   return jax.random.key(0)
+
+
+@pytest.fixture(scope="session")
+def play():
+  """Returns a function that has processes play a role, and what came of it."""
+  root = pathlib.Path(__file__).parent.parent
+
+  def play(role, count, *arguments):
+    command = [sys.executable, root / "tests/roles.py", role, str(count)]
+    process = subprocess.run(
+      [*command, *arguments],
+      capture_output=True,
+      text=True,
+      timeout=100,
+      cwd=root,
+      env=os.environ | {"XLA_FLAGS": ""},  # One device a process.
+    )
+    assert process.returncode == 0, process.stderr
+    results = json.loads(process.stdout.splitlines()[-1])
+    assert all(results), process.stderr
+    return results
+
+  return play

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +69,8 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     if (line := _line(error)) is None:
       raise
     logging.debug("%s", traceback.format_exc())
+    if isinstance(error, errors.PeerError):
+      _leave(line)
     _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
@@ -90,6 +93,13 @@ def _line(error: errors.UserError | OSError) -> str | None:
   if error.errno in _REFUSALS:
     return f"{error.strerror}; give it room, and run the same command again."
   return None
+
+
+def _leave(message: str) -> NoReturn:
+  """Ends this process at once: JAX would wait for those who are missing."""
+  print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
+  sys.stdout.flush()
+  os._exit(EXIT_INTERRUPTED)
 
 
 def _fail(message: str) -> NoReturn:

@@ -18,6 +18,8 @@ _POSITIVE = (
   "evaluation.every_epochs",
   "checkpoint.every_epochs",
   "logging.every_steps",
+  "deadlines.start_up_seconds",
+  "deadlines.barrier_seconds",
 )
 
 

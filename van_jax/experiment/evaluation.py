@@ -11,6 +11,7 @@ from van_jax import data, errors, parallel, released, tasks
 from van_jax.bundle import Bundle
 from van_jax.evaluation import answers, evaluator, speed
 from van_jax.experiment import (
+  agreement,
   classes,
   config_check,
   out_of_memory,
@@ -24,6 +25,7 @@ from van_jax.experiment import (
 )
 from van_jax.experiment.imagenet import score_suites
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 
 Scores = dict[str, Any]
 
@@ -46,7 +48,7 @@ def evaluate(
   output: str | None = None,
   predictions: str | None = None,
   confusion_matrix: str | None = None,
-  distributed: bool = False,
+  distributed: processes.Group | None = None,
 ) -> Scores:
   """Scores a bundle, or a checkpoint of a workdir, on the evaluation split.
 
@@ -75,7 +77,8 @@ def evaluate(
     output: a JSON file for all scores, the accuracy of each class too.
     predictions: a CSV file for the likeliest classes of each image.
     confusion_matrix: a CSV or NPY file, true classes by predicted ones.
-    distributed: whether this is one of several processes that all call this.
+    distributed: what is known of the other processes, which all call this;
+      None where there are none.
 
   Returns:
     The task's scores that are single numbers: of classification top1, top5,
@@ -118,7 +121,16 @@ def evaluate(
       "--suite is named."
     )
   source = _open(config)
-  parts.start_devices(config, distributed=distributed)
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: agreement.check(
+      config,
+      step=step,
+      fold_batch_norm=fold_batch_norm,
+      **agreement.of_source(source),
+    ),
+  )
   scoring.suit_devices(config)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   bundle = dataclasses.replace(

@@ -50,6 +50,9 @@ ADDED = {
   "schedule.options": {},
   "optimizer.name": "adamw",
   "optimizer.options": {},
+  "deadlines": {},
+  "deadlines.start_up_seconds": 300.0,
+  "deadlines.barrier_seconds": 600.0,
 }
 
 

@@ -103,4 +103,8 @@ def _of_converted(fields: Mapping[str, Any]) -> dict[str, Any]:
     "task": {"name": fields["task"], "options": {}},
     "preprocessing": fields["preprocessing"],
     "evaluation": {"batch_size": 0, "averaged_weights": True},
+    "deadlines": {
+      name: old_configs.ADDED[f"deadlines.{name}"]
+      for name in ("start_up_seconds", "barrier_seconds")
+    },
   }

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from van_jax import data, errors, ops, parallel, storage, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 from van_jax.training import step as step_lib
 from van_jax.training.recipe import ema, freezing, schedules
 
@@ -54,15 +55,35 @@ def recipe(config: Config, source: data.Source) -> Recipe:
   )
 
 
-def start_devices(config: Config, *, distributed: bool) -> None:
+def start_devices(
+  config: Config,
+  *,
+  distributed: processes.Group | None = None,
+  agree: Callable[[], None] = lambda: None,
+) -> None:
   """Touches the devices, for the first time.
+
+  Args:
+    config: of the run.
+    distributed: what is known of the other processes; None where there are
+      none.
+    agree: called before anything is compiled; raises UserError when other
+      processes are about something else.
 
   Raises:
     UserError: when the other processes cannot be found, or JAX no device.
   """
-  if distributed:
-    _join_processes()
+  if distributed is None:
+    processes.check_alone()
+  else:
+    processes.join(
+      distributed,
+      seconds=config.deadlines.start_up_seconds,
+      barrier_seconds=config.deadlines.barrier_seconds,
+    )
   parallel.check_platforms()
+  processes.check_joined()
+  agree()
   _keep_compiled(config.compilation_cache)
   logging.info(
     "%d processes, %d devices: %s",
@@ -71,7 +92,7 @@ def start_devices(config: Config, *, distributed: bool) -> None:
     jax.devices()[0].device_kind,
   )
   if config.model.implementation == "auto":
-    ops.verify_kernels()  # Before anything is traced with them.
+    ops.verify_kernels(all_trust=_all_trust)  # Before anything is traced.
 
 
 def _keep_compiled(folder: str | None) -> None:
@@ -86,28 +107,9 @@ def _keep_compiled(folder: str | None) -> None:
     jax.config.update("jax_compilation_cache_dir", cache)
 
 
-def _join_processes() -> None:
-  """Joins the processes that the cluster, or the environment, tells of."""
-  names = {
-    "coordinator_address": "JAX_COORDINATOR_ADDRESS",  # HOST:PORT of process 0.
-    "num_processes": "JAX_NUM_PROCESSES",
-    "process_id": "JAX_PROCESS_ID",
-  }
-  given = {k: os.environ[v] for k, v in names.items() if v in os.environ}
-  if not given:  # TPU pods, Slurm, Open MPI and Kubernetes say it themselves.
-    jax.distributed.initialize()
-    return
-  if missing := sorted(names[k] for k in names.keys() - given.keys()):
-    raise errors.UserError(
-      f"--distributed needs {', '.join(missing)} in the environment too; set "
-      f"all of {', '.join(names.values())}, or none where the cluster is one "
-      "that jax.distributed knows."
-    )
-  jax.distributed.initialize(
-    given["coordinator_address"],
-    int(given["num_processes"]),
-    int(given["process_id"]),
-  )
+def _all_trust(trusted: bool) -> bool:
+  """Returns whether all processes trust the kernels."""
+  return all(processes.gather("trust", "yes" if trusted else ""))
 
 
 def train_step(

@@ -64,7 +64,7 @@ def draw_preview(
   task = recipe_task.create_task(config)
   _check_classes(config, task)
   misfits.check_source(config, source, task)
-  parts.start_devices(config, distributed=False)
+  parts.start_devices(config)
   images, targets = _prepared(config, task, source, count, step)
   names = readable_names(source.class_names)
   smoothing = config.mixing.label_smoothing

@@ -13,6 +13,7 @@ FREE = {
   "checkpoint": "when states are saved, and how many are kept",
   "compilation_cache": "where compiled programs lie",
   "data.directory": "where the data lies",
+  "deadlines": "how long a run waits",
   "data.on_damaged": "whoever meets a damaged image late goes on past it",
   "evaluation": "when the weights are scored, and which of them",
   "logging": "what is written",

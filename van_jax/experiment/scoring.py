@@ -15,7 +15,7 @@ from van_jax import (
   models,
   storage,
 )
-from van_jax.experiment import recipe_task, sections, weights
+from van_jax.experiment import agreement, recipe_task, sections, weights
 from van_jax.experiment.sections import Config
 
 
@@ -39,6 +39,7 @@ def load(
     implementation=config.model.implementation,
   )
   _check_same_model(config, checkpoint, bundle.model)
+  agreement.check_weights(bundle.variables)
   return bundle
 
 

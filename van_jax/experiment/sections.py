@@ -95,6 +95,7 @@ PLAIN_KEYS = {
   "checkpoint": ("every_epochs", "keep_last", "keep_best"),
   "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
   "logging": ("every_steps", "profile_first_step", "profile_steps"),
+  "deadlines": ("start_up_seconds", "barrier_seconds"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import json
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import jax
 from etils import epath
 
-from van_jax import data, parallel, storage, tasks
+from van_jax import data, errors, parallel, storage, tasks
 from van_jax.experiment import (
+  agreement,
   branching,
   changed_arithmetic,
   classes,
@@ -27,6 +29,7 @@ from van_jax.experiment import (
   validation,
 )
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
@@ -35,6 +38,7 @@ from van_jax.training.run import (
   metrics,
   profiling,
   progress as progress_lib,
+  shared_folder,
   workdir as workdir_lib,
 )
 from van_jax.training.state import TrainState
@@ -50,7 +54,7 @@ def train(
   workdir: str,
   start_over: bool = False,
   init_from: str = "",
-  distributed: bool = False,
+  distributed: processes.Group | None = None,
 ) -> Scores:
   """Trains to the end, from the last checkpoint in `workdir` if there is one.
 
@@ -64,7 +68,8 @@ def train(
     start_over: sets a run that is there aside, under another name.
     init_from: of a new run: WORKDIR[:STEP|best] of another, whose parameters,
       moments and averages it starts from, its schedule at step 0.
-    distributed: whether this is one of several processes that all call this.
+    distributed: what is known of the other processes, which all call this;
+      None where there are none.
 
   Returns:
     The task's scores of those weights over the whole evaluation split, those
@@ -95,25 +100,40 @@ def train(
   if not start_over:
     class_names.check(workdir, source.class_names)
   classes.report_absent(source)
-  parts.start_devices(config, distributed=distributed)
+
+  def agree():
+    agreement.check(
+      config,
+      start_over=start_over,
+      init_from=init_from,
+      **agreement.of_source(source),
+    )
+    shared_folder.check(workdir)
+
+  parts.start_devices(config, distributed=distributed, agree=agree)
   misfits.check_batch_sizes(config, source)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
   folder = storage.absolute(workdir)
   origin = branching.find(init_from, folder, task=task, start_over=start_over)
   recipe = parts.recipe(config, source)
   mesh = parallel.create_mesh()
+  there = [] if start_over else _agreed_steps(folder)
   first = None
-  if start_over or not checkpoint_lib.steps(folder / workdir_lib.CHECKPOINTS):
+  if not there:
     with out_of_memory.in_training(config):
       first = start.first_state(config, recipe, mesh, origin)
+
+  def before_claim():
+    _check_nobody_came(folder, there)
+    branching.record(folder, origin)
+
   with workdir_lib.opened(
-    folder,
-    plain,
-    start_over=start_over,
-    before_claim=lambda: branching.record(folder, origin),
+    folder, plain, start_over=start_over, before_claim=before_claim
   ) as check_ours:
-    if jax.process_index() == 0:
-      class_names.write(folder, source.class_names)
+    processes.first_does(
+      "writing the class names",
+      lambda: class_names.write(folder, source.class_names),
+    )
     return _train(
       config,
       folder,
@@ -124,6 +144,34 @@ def train(
       first,
       is_branch=origin is not None,
       check_ours=check_ours,
+    )
+
+
+def _steps_in(workdir: epath.Path) -> list[int]:
+  """Returns the steps of a workdir's checkpoints."""
+  return checkpoint_lib.steps(workdir / workdir_lib.CHECKPOINTS)
+
+
+def _agreed_steps(workdir: epath.Path) -> list[int]:
+  """Returns the steps that the first process sees, in all of them.
+
+  A network file system may show another host an older folder.
+  """
+  mine = json.dumps(_steps_in(workdir))
+  return json.loads(processes.broadcast("steps in the workdir", mine))
+
+
+def _check_nobody_came(workdir: epath.Path, there: list[int]) -> None:
+  """Raises UserError where another run has saved since we looked.
+
+  Two that are started at once see the same folder, and only one of them can
+  lock it first; what the other found there, and decided by, is past.
+  """
+  if (now := _steps_in(workdir)) != there:
+    raise errors.UserError(
+      f"workdir={workdir} had checkpoints of steps {there} when this run looked "
+      f"and has {now} now: another run was started in it meanwhile. Run the "
+      "same command again to go on from there."
     )
 
 

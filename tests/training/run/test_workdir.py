@@ -192,10 +192,9 @@ def test_a_process_that_finds_all_set_aside_still_waits_for_the_first(
   tmp_path, monkeypatch
 ):
   points = []  # Where all processes must meet, or none goes on.
-  monkeypatch.setattr(workdir.jax, "process_index", lambda: 1)
   monkeypatch.setattr(
-    workdir.multihost_utils, "sync_global_devices", points.append
+    workdir.processes, "first_does", lambda name, function: points.append(name)
   )
   with workdir.opened(tmp_path, CONFIG, start_over=True):
     pass
-  assert points == ["set aside", "workdir"]
+  assert points == ["setting the old run aside", "claiming the workdir"]

@@ -14,11 +14,12 @@ from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import corruption, restriction, suites
-from van_jax.experiment import parts, scoring
+from van_jax.experiment import agreement, parts, scoring
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
 from van_jax.experiment.sections import Config
 from van_jax.interop.facts import imagenet
+from van_jax.parallel import processes
 from van_jax.tasks import accuracy
 
 Scores = dict[str, Any]
@@ -35,7 +36,7 @@ def evaluate(
   overridden: Mapping[str, Any],
   output: str | None,
   trust_class_order: bool,
-  distributed: bool,
+  distributed: processes.Group | None,
 ) -> dict[str, Scores]:
   """Scores a bundle, or a checkpoint of a workdir, on named test sets.
 
@@ -55,7 +56,8 @@ def evaluate(
     output: a JSON file for all scores, the accuracy of each class too.
     trust_class_order: the weights' classes are ImageNet's in its order,
       whatever their names.
-    distributed: whether this is one of several processes that all call this.
+    distributed: what is known of the other processes, which all call this;
+      None where there are none.
 
   Returns:
     By suite: top1, top5, count, whether it was complete, and loss where that
@@ -67,7 +69,19 @@ def evaluate(
   """
   _check_classes(config)
   opened = suite_data.open_suites(suites.parse_names(names), directory, config)
-  parts.start_devices(config, distributed=distributed)
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: agreement.check(
+      config,
+      suite=names,
+      step=step,
+      fold_batch_norm=fold_batch_norm,
+      images={
+        part.name: part.split.size for each in opened.values() for part in each
+      },
+    ),
+  )
   scoring.suit_devices(config)
   bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   if not trust_class_order:

@@ -10,14 +10,13 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import orbax.checkpoint as ocp
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from van_jax import errors, storage
+from van_jax.parallel import processes
 from van_jax.training.run import (
   checksum,
   damage,
@@ -119,11 +118,13 @@ class Checkpointer:
 
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
-    if jax.process_index() == 0:
+
+    def write():
       item = self._directory / str(step) / scores_lib.ITEM
       with storage.replacing(item / scores_lib.ITEM) as draft:
         draft.write_text(json.dumps(dict(scores)))
-    multihost_utils.sync_global_devices(f"scores of {step}")
+
+    processes.first_does("scores of a checkpoint", write)
     self._manager.reload()
 
   def close(self):

@@ -1,11 +1,10 @@
 """Damage that keeps a folder of checkpoints from being opened: set aside."""
 
-import jax
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 
 from van_jax import storage
+from van_jax.parallel import processes
 from van_jax.training.run import scores as scores_lib
 
 _METADATA = "_CHECKPOINT_METADATA"  # Orbax's, of a checkpoint; may be missing.
@@ -31,7 +30,7 @@ def clear(directory: epath.Path, steps: list[int]) -> None:
   """
   found = {step: _scores_damage(directory / str(step)) for step in steps}
   broken = [step for step in steps if not _is_described(directory / str(step))]
-  multihost_utils.sync_global_devices("looked for damage")
+  processes.barrier("looked for damage")
   for step in broken:
     aside = set_aside(directory, str(step), f"damaged-{step}")
     logging.warning(
@@ -66,10 +65,10 @@ def set_aside(directory: epath.Path, name: str, aside_name: str) -> epath.Path:
   while aside.exists():
     number += 1
     aside = aside.with_name(f"{aside_name}.{number}")
-  multihost_utils.sync_global_devices(f"name for {aside_name}")
-  if jax.process_index() == 0:
-    (directory / name).rename(aside)
-  multihost_utils.sync_global_devices(f"set aside {aside_name}")
+  processes.barrier(f"name for {aside_name}")
+  processes.first_does(
+    f"setting {name} aside", lambda: (directory / name).rename(aside)
+  )
   return aside
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 from absl import logging
 from etils import epath
-from jax.experimental import multihost_utils
 
 from van_jax import errors, storage
+from van_jax.parallel import processes
 
 NAME = ".lock"
 _BEAT_SECONDS = 20.0  # Between two signs of life in an object store.
@@ -58,11 +57,13 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
         f"workdir={workdir} cannot be locked: {error.strerror or error}; mend "
         "that, or name another folder."
       )
-  if _first_says(bool(refusal)):
-    raise errors.UserError(refusal or f"another run has workdir={workdir}.")
+  # An object store's lock is waited for.
+  if refusal := processes.broadcast("the workdir's lock", refusal):
+    raise errors.UserError(refusal)
 
   def check():
-    if not _first_says(is_ours()):
+    ours = "ours" if is_ours() else ""
+    if not processes.broadcast("whose workdir it is", ours):
       raise errors.UserError(
         f"workdir={workdir} was taken over by another run while this one was "
         "halted, or its folder removed; this one stops, and writes no more."
@@ -70,11 +71,6 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
 
   with lock:
     yield check
-
-
-def _first_says(answer: bool) -> bool:
-  """Returns the first process's answer, in all of them."""
-  return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 
 
 def _always() -> bool:

@@ -7,13 +7,12 @@ import types
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-import jax
 from absl import logging
 from etils import epath
 from flax import traverse_util
-from jax.experimental import multihost_utils
 
 from van_jax import errors, storage
+from van_jax.parallel import processes
 from van_jax.training.run import lock
 
 CONFIG = "config.json"
@@ -147,29 +146,34 @@ def opened(
     workdir: the run's folder, checked by `check_owner` unless starting over.
     config: the run's config as plain JSON values.
     start_over: sets the run that is there aside, unless it is going on.
-    before_claim: writes what has to be there once the folder is claimed.
+    before_claim: called in the first process, the folder locked: writes what
+      has to be there once it is claimed, or refuses to go on.
 
   Raises:
-    UserError: when another run has it.
+    UserError: when another run has it; in all processes when the first one
+      cannot write.
   """
   folder = storage.absolute(workdir)
   if start_over:
     with lock.held(folder):
       # The first process alone looks: another might look when it has renamed.
-      if jax.process_index() == 0 and _has_more_than_lock(folder):
-        set_aside(folder)
-      multihost_utils.sync_global_devices("set aside")
+      processes.first_does(
+        "setting the old run aside", lambda: _set_run_aside(folder)
+      )
+
+  def take():
+    storage.remove_leftovers(folder)
+    before_claim()
+    claim(folder, config)
+
   with lock.held(folder) as check:
-    if jax.process_index() == 0:
-      storage.remove_leftovers(folder)
-      before_claim()
-      claim(folder, config)
-    multihost_utils.sync_global_devices("workdir")  # Nobody opens the old one.
+    processes.first_does("claiming the workdir", take)  # None opens the old.
     yield check
 
 
-def _has_more_than_lock(folder: epath.Path) -> bool:
-  return any(path.name != lock.NAME for path in folder.iterdir())
+def _set_run_aside(folder: epath.Path) -> None:
+  if any(path.name != lock.NAME for path in folder.iterdir()):
+    set_aside(folder)
 
 
 def _is_shallow(config: Any) -> bool:
