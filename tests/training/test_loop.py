@@ -41,7 +41,7 @@ class Journal:
     """Returns scores that tell the step, unless asked to stop meanwhile."""
     self.events.append(("evaluate", state.step))
     if self.stop_in_evaluation:
-      raise loop.InterruptedEvaluationError
+      raise loop.InterruptedRunError(state.step)
     return {"top1": state.step / 100}
 
   def add_scores(self, step, scores):

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +13,8 @@ from absl import logging
 from van_jax import errors, host_memory
 from van_jax.cli import config_files, ending, flag_parsing, noise
 from van_jax.training import loop
-from van_jax.training.run import interruption
-
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
+from van_jax.training.run import interruption, leaving
+from van_jax.training.run.leaving import EXIT_AGAIN, EXIT_ERROR
 
 # What a machine refuses whatever is done, often without naming a file.
 _REFUSALS = (
@@ -37,7 +34,7 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   """
   config_files.make_importable()
   try:
-    with interruption.ends_at_ctrl_c():
+    with interruption.ends_at_once():
       program = flag_parsing.parse(arguments)
   except errors.UserError as error:
     _fail(str(error))
@@ -50,8 +47,8 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
   line there (its traceback comes with --verbosity=1) and exit status 1; a run
-  that was asked to stop exits with status 75, and what Ctrl-C ends at once with
-  130. Anything else is a bug, and keeps its traceback. On CPUs malloc keeps its
+  that was asked to stop exits with status 75, as does one that has lost another
+  process, and what Ctrl-C ends at once with 130. Anything else is a bug, and keeps its traceback. On CPUs malloc keeps its
   memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
@@ -59,18 +56,18 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   host_memory.keep_on_cpus()
   ending.bound(EXIT_ERROR)
   try:
-    with interruption.ends_at_ctrl_c():
+    with interruption.ends_at_once():
       result = function()
   except loop.InterruptedRunError as error:
     logging.warning("%s; the same command goes on from there.", error)
-    ending.bound(EXIT_INTERRUPTED)
-    sys.exit(EXIT_INTERRUPTED)
+    ending.bound(EXIT_AGAIN)
+    sys.exit(EXIT_AGAIN)
   except (errors.UserError, OSError) as error:
     if (line := _line(error)) is None:
       raise
     logging.debug("%s", traceback.format_exc())
     if isinstance(error, errors.PeerError):
-      _leave(line)
+      leaving.leave(f"error: {line}", EXIT_AGAIN)  # JAX would wait for peers.
     _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
@@ -93,13 +90,6 @@ def _line(error: errors.UserError | OSError) -> str | None:
   if error.errno in _REFUSALS:
     return f"{error.strerror}; give it room, and run the same command again."
   return None
-
-
-def _leave(message: str) -> NoReturn:
-  """Ends this process at once: JAX would wait for those who are missing."""
-  print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-  sys.stdout.flush()
-  os._exit(EXIT_INTERRUPTED)
 
 
 def _fail(message: str) -> NoReturn:

@@ -53,6 +53,11 @@ ADDED = {
   "deadlines": {},
   "deadlines.start_up_seconds": 300.0,
   "deadlines.barrier_seconds": 600.0,
+  "deadlines.compile_seconds": 3600.0,
+  "deadlines.restore_seconds": 1800.0,
+  "deadlines.step_seconds": 600.0,
+  "deadlines.save_seconds": 1800.0,
+  "deadlines.evaluation_seconds": 600.0,
 }
 
 

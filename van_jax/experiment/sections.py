@@ -95,7 +95,15 @@ PLAIN_KEYS = {
   "checkpoint": ("every_epochs", "keep_last", "keep_best"),
   "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
   "logging": ("every_steps", "profile_first_step", "profile_steps"),
-  "deadlines": ("start_up_seconds", "barrier_seconds"),
+  "deadlines": (
+    "start_up_seconds",
+    "barrier_seconds",
+    "compile_seconds",
+    "restore_seconds",
+    "step_seconds",
+    "save_seconds",
+    "evaluation_seconds",
+  ),
 }
 
 

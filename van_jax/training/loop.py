@@ -29,10 +29,6 @@ class InterruptedRunError(RuntimeError):
     self.step = step
 
 
-class InterruptedEvaluationError(RuntimeError):
-  """The run was asked to stop during an evaluation, which gives no scores."""
-
-
 def run(
   state: TrainState,
   *,
@@ -63,7 +59,7 @@ def run(
     train_step: `(state, batch) -> (state, metrics)`.
     batches: device batches; the first belongs to step `state.step + 1`.
     write: takes a step and its scalars.
-    evaluate: scores a state, or raises InterruptedEvaluationError.
+    evaluate: scores a state, or raises InterruptedRunError.
     save: takes a step, its state, and its scores if it was evaluated.
     interrupted: asked after each step whether to save and stop.
     observe: told of each step before it starts; the profiler's window.
@@ -141,7 +137,7 @@ def _evaluate(
   with phases.phase(EVALUATION):
     try:
       scores = evaluate(state)
-    except InterruptedEvaluationError:
+    except InterruptedRunError:
       return None
   write(step, {f"eval/{name}": value for name, value in scores.items()})
   return scores
