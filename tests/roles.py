@@ -3,8 +3,9 @@
   python tests/roles.py FILE:FUNCTION COUNT ARGUMENT...
 
 Each of COUNT processes calls FUNCTION(addresses, index, *arguments), with free
-addresses for coordinators; what it returns or raises is a line of JSON of ours, by index. They are forked, as each
-interpreter would spend seconds on importing JAX.
+addresses for coordinators; what it returns or raises is printed as JSON, a list
+by index. They are forked, as each interpreter would spend seconds on importing
+JAX.
 """
 
 import importlib.util

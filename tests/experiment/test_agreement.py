@@ -117,6 +117,6 @@ def test_a_run_that_lost_the_lock_to_another_does_not_start_at_step_0(
 
   monkeypatch.setattr(training.workdir_lib, "opened", late)
   with pytest.raises(
-    errors.UserError, match=r"\[\] when this run looked.*12\]"
+    errors.UserError, match=r"\[\] when this run looked, and.*12\]"
   ):
     experiment.train(tiny_config(), workdir=str(run_copy))

@@ -2,6 +2,7 @@
 
 import socket
 import time
+from typing import Any
 
 from van_jax import errors
 from van_jax.parallel import processes
@@ -18,7 +19,10 @@ def join(address, index, count, seconds=20.0):
 def meet(addresses, index):
   """Meets in every way, and at last waits for one that is elsewhere."""
   join(addresses[0], index, 3)
-  found = {"count": processes.count(), "index": processes.index()}
+  found: dict[str, Any] = {
+    "count": processes.count(),
+    "index": processes.index(),
+  }
   processes.post(f"place/{index}", f"at {index}")
   processes.barrier("posted")
   found["read"] = processes.read("place/2")

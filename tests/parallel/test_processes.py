@@ -163,10 +163,10 @@ def on_tpu(monkeypatch):
     monkeypatch.setenv(name, value)
 
 
-def place_by(monkeypatch, variables, given=cluster.Group()):
+def place_by(monkeypatch, variables, **given):
   for name, value in variables.items():
     monkeypatch.setenv(name, value)
-  place = cluster.find(given, seconds=1.0)
+  place = cluster.find(cluster.Group(**given), seconds=1.0)
   return place.address, place.count, place.index, place.local_devices
 
 
@@ -175,8 +175,8 @@ def test_the_environment_gives_each_process_its_place(monkeypatch):
 
 
 def test_flags_count_before_the_environment(monkeypatch):
-  given = cluster.Group(num_processes=9, process_id=8)
-  assert place_by(monkeypatch, GIVEN, given) == ("first:1234", 9, 8, None)
+  place = place_by(monkeypatch, GIVEN, num_processes=9, process_id=8)
+  assert place == ("first:1234", 9, 8, None)
 
 
 def test_slurm_and_open_mpi_say_it_themselves(monkeypatch):
@@ -199,7 +199,7 @@ def test_tpu_hosts_meet_at_a_port_that_google_opens(monkeypatch, on_tpu):
 
 
 def test_one_of_a_tpus_hosts_alone_is_refused_in_one_line(monkeypatch, on_tpu):
-  with pytest.raises(errors.UserError, match="one of 4 hosts.*--distributed"):
+  with pytest.raises(errors.UserError, match=r"one of 4 hosts.*--distributed"):
     processes.check_alone()
   monkeypatch.setenv("TPU_PROCESS_BOUNDS", "1,1,1")
   processes.check_alone()  # It asks for its own chips.

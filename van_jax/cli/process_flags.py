@@ -35,7 +35,7 @@ def value() -> processes.Group | None:
   """Returns what the flags say; None where this process is alone."""
   names = [field.name for field in dataclasses.fields(processes.Group)]
   given = {name: flags.FLAGS[name].value for name in names}
-  if not flags.FLAGS["distributed"].value:
-    if all(value is None for value in given.values()):
-      return None
+  by_hand = any(value is not None for value in given.values())
+  if not by_hand and not flags.FLAGS["distributed"].value:
+    return None
   return processes.Group(**given)

@@ -26,7 +26,7 @@ from van_jax.parallel import processes
 # Key or section of a config: why hosts may differ in it.
 LOCAL = {
   "compilation_cache": "a folder of each host's own",
-  "data.directory": "each host may have its own copy; what is in it is compared",
+  "data.directory": "each host may have its own copy; the counts are compared",
   "logging.profile_first_step": "one host alone may be looked at",
   "logging.profile_steps": "one host alone may be looked at",
 }

@@ -205,9 +205,9 @@ def _check_nobody_came(workdir: epath.Path, there: list[int]) -> None:
   """
   if (now := _steps_in(workdir)) != there:
     raise errors.UserError(
-      f"workdir={workdir} had checkpoints of steps {there} when this run looked "
-      f"and has {now} now: another run was started in it meanwhile. Run the "
-      "same command again to go on from there."
+      f"workdir={workdir} had checkpoints of steps {there} when this run "
+      f"looked, and has {now} now: another run was started in it meanwhile. "
+      "Run the same command again to go on from there."
     )
 
 

@@ -117,7 +117,7 @@ def tpu_hosts() -> int:
 
   Nothing but the environment is asked, and on a TPU's host its metadata.
   """
-  platforms = jax.config.jax_platforms
+  platforms = getattr(jax.config, "jax_platforms", None)
   if platforms and "tpu" not in platforms:
     return 1
   for name in ("TPU_PROCESS_BOUNDS", "TPU_HOST_BOUNDS"):

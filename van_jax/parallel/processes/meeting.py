@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -95,7 +96,7 @@ def gather(name: str, value: str, *, seconds: float | None = None) -> list[str]:
 
 
 def first_does(
-  name: str, function: Callable[[], None], *, seconds: float | None = None
+  name: str, function: Callable[[], Any], *, seconds: float | None = None
 ) -> None:
   """Has the first process do something, and the others know how it went.
 

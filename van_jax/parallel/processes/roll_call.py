@@ -157,9 +157,9 @@ class _Call:
       other = min(others, key=lambda c: c.index)
       self.end(
         errors.UserError(
-          f"num_processes is {self._count} for process 0, and {other.count} for "
-          f"process {other.index} on {other.host}; start the same command on "
-          "all hosts."
+          f"num_processes is {self._count} for process 0, and {other.count} "
+          f"for process {other.index} on {other.host}; start the same command "
+          "on all hosts."
         )
       )
     return bool(others)

@@ -1,7 +1,7 @@
 """JAX's distributed runtime: its client, and the store of keys behind it.
 
-The store is process 0's. Whoever has joined may read and write in it, also while
-others compute or wait at a barrier.
+The store is process 0's. Whoever has joined may read and write in it, while
+others compute or wait at a barrier, too.
 """
 
 from typing import Any
