@@ -46,10 +46,10 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   """Prints what a function returns as one line of JSON on stdout.
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
-  line there (its traceback comes with --verbosity=1) and exit status 1; a run
-  that was asked to stop exits with status 75, as does one that has lost another
-  process, and what Ctrl-C ends at once with 130. Anything else is a bug, and keeps its traceback. On CPUs malloc keeps its
-  memory from here on.
+  line there (its traceback comes with --verbosity=1) and exit status 1. A run
+  that was asked to stop, or has lost another process, exits with status 75, and
+  what Ctrl-C ends at once with 130. Anything else is a bug, and keeps its
+  traceback. On CPUs malloc keeps its memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   noise.keep_out()

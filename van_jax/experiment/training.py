@@ -46,7 +46,14 @@ from van_jax.training.run import (
   watchdog,
   workdir as workdir_lib,
 )
-from van_jax.training.run.phases import COMPILE, EXPORT, RESTORE, SAVE, STEP
+from van_jax.training.run.phases import (
+  COMPILE,
+  EVALUATION,
+  EXPORT,
+  RESTORE,
+  SAVE,
+  STEP,
+)
 from van_jax.training.state import TrainState
 
 Scores = dict[str, Any]

@@ -61,7 +61,7 @@ class Phases:
     """
     self._clock = clock
     self._lock = threading.Lock()
-    self._seconds: collections.Counter[str] = collections.Counter()
+    self._seconds = collections.defaultdict[str, float](float)
     self._stack = [_Entered(START_UP)]
     self._since = clock()
     self._stepped_at = 0.0  # Seconds of steps and data at the last one.
