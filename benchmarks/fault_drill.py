@@ -133,6 +133,8 @@ def drill(folder: pathlib.Path, *, kills: int, seed: int) -> Tally:
     attempt = Attempt(folder / f"unbroken-{count}", count, 0)
     with _killed_at_last(attempt):
       attempt.await_all(20 * _PATIENCE)
+    if attempt.result() is None:
+      raise RuntimeError(f"{attempt.logs[0]}: the unbroken run failed")
     expected[count] = outcome(attempt)
   until = time.monotonic() + 60 * _MINUTES.value
   while len(tally.kills) < kills and time.monotonic() < until:

@@ -162,7 +162,9 @@ def _read(path: Any) -> dict[str, Any]:
   """Returns the account so far, one of nothing where there is none."""
   account: dict[str, Any] = {"runs": 0, "steps_recomputed": 0}
   account |= {"step": 0, "written": 0.0, "seconds": {}, "saved": {}}
-  with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+  with contextlib.suppress(
+    OSError, ValueError, TypeError, AttributeError, KeyError
+  ):  # Damaged: begun anew.
     found = json.loads(path.read_text())
     numbers = {
       name: type(account[name])(found[name])

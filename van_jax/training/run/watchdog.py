@@ -58,6 +58,9 @@ class Watchdog:
     self._stopped = threading.Event()
     self._reported: tuple[str, ...] | None = None  # Outside of scripts.
     self._others = hangs.Others()
+    # JAX aborts a process that speaks to the others before it has joined them,
+    # which is a part of the start-up.
+    self._joined = False
 
   def allowed(self, standing: Standing) -> float | None:
     """Returns the seconds that the innermost phase may take; None: any.
@@ -78,6 +81,7 @@ class Watchdog:
   def look(self) -> None:
     """Looks once; returns unless the process is ended."""
     standing = self._phases.standing()
+    self._joined |= len(standing.names) > 1
     allowed = self.allowed(standing)
     over = allowed is not None and standing.seconds > allowed
     if leaving.in_script():
@@ -87,7 +91,8 @@ class Watchdog:
       self._end(standing, allowed or 0.0)
     elif not over:
       self._reported = None
-    self._others.look(standing)
+    if self._joined:
+      self._others.look(standing)
 
   def watch(self) -> None:
     """Looks again and again, until `stop`."""
@@ -114,8 +119,10 @@ class Watchdog:
     )
     faulthandler.dump_traceback(2, all_threads=True)
     path = self._workdir / hangs.file_name(processes.index())
-    _in_time(lambda: _write_stacks(path, line), lambda: hangs.tell(line))
-    self._others.look(standing)
+    tell = [lambda: hangs.tell(line)] if self._joined else []
+    _in_time(lambda: _write_stacks(path, line), *tell)
+    if self._joined:
+      self._others.look(standing)
     if leaving.in_script():
       leaving.leave(
         f"{line}. All stacks are above and in {path}; ended with status "
