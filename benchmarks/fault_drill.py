@@ -59,7 +59,7 @@ _PATIENCE = 90 + 60 + 30
 _STATUSES = {0, 75, -signal.SIGABRT, 134}
 # Where a kill comes: what must have been logged, and the most seconds after.
 MOMENTS = {
-  "start-up": (r"^", 12.0),
+  "start-up": (r"", 12.0),
   "compile": (r"Compiling the training step", 4.0),
   "step": (r"step \d+/", 0.3),
   "save": (r"step [248]/|step 10/", 0.2),
@@ -138,6 +138,8 @@ def drill(folder: pathlib.Path, *, kills: int, seed: int) -> Tally:
     expected[count] = outcome(attempt)
   until = time.monotonic() + 60 * _MINUTES.value
   while len(tally.kills) < kills and time.monotonic() < until:
+    if tally.faults:
+      break
     count = 1 + tally.runs % 2
     _broken_run(folder, count, draw, tally, kills, until, expected[count])
     tally.runs += 1
@@ -185,12 +187,11 @@ def _kill_at_a_moment(
   whom = draw.choice([[0], [len(attempt.processes) - 1], None])
   pattern, most = MOMENTS[moment]
   delay = draw.uniform(0, most)
-  occurrence = draw.randrange(1, 4)  # Which of the matches.
+  matches = draw.randrange(1, 8) if moment == "step" else 1
   while not attempt.ended():
     if time.monotonic() - attempt.began > 2 * _PATIENCE:
       return
-    found = len(re.findall(pattern, attempt.log(), re.MULTILINE))
-    if found >= min(occurrence, 1 if moment != "step" else occurrence):
+    if len(re.findall(pattern, attempt.log())) >= matches:
       break
     time.sleep(0.02)
   time.sleep(delay)
