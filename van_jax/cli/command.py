@@ -1,8 +1,10 @@
 """How a script ends: a line of JSON, or a line that says what was wrong."""
 
+import contextlib
 import errno
 import json
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -12,9 +14,12 @@ from absl import logging
 
 from van_jax import errors, host_memory
 from van_jax.cli import config_files, ending, flag_parsing, noise
+from van_jax.parallel import processes
 from van_jax.training import loop
 from van_jax.training.run import interruption, leaving
 from van_jax.training.run.leaving import EXIT_AGAIN, EXIT_ERROR
+
+_LAST_SECONDS = 5.0  # That process 0 stays when all others end.
 
 # What a machine refuses whatever is done, often without naming a file.
 _REFUSALS = (
@@ -59,7 +64,10 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     with interruption.ends_at_once():
       result = function()
   except loop.InterruptedRunError as error:
-    logging.warning("%s; the same command goes on from there.", error)
+    line = f"{error}; the same command goes on from there."
+    if processes.several():
+      _leave_together(line)
+    logging.warning("%s", line)
     ending.bound(EXIT_AGAIN)
     sys.exit(EXIT_AGAIN)
   except (errors.UserError, OSError) as error:
@@ -90,6 +98,19 @@ def _line(error: errors.UserError | OSError) -> str | None:
   if error.errno in _REFUSALS:
     return f"{error.strerror}; give it room, and run the same command again."
   return None
+
+
+def _leave_together(line: str) -> NoReturn:
+  """Ends this process once all others are about to end as well.
+
+  One may still be compiling when another has stopped, and JAX aborts whoever
+  is left when process 0 is gone: it goes last.
+  """
+  with contextlib.suppress(errors.PeerError):
+    processes.barrier("the end of a run that was asked to stop")
+    if processes.index() == 0:
+      time.sleep(_LAST_SECONDS)
+  leaving.leave(line, EXIT_AGAIN)
 
 
 def _fail(message: str) -> NoReturn:
