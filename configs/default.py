@@ -160,7 +160,11 @@ def get_config() -> Any:
   config.deadlines = config_dict.ConfigDict()
   config.deadlines.start_up_seconds = 300.0  # Until all processes are there.
   config.deadlines.barrier_seconds = 600.0  # At a barrier, for the last one.
-  # Seconds. A save, and storage that fails for a while, may take as long.
-  config.deadlines.save_seconds = 1200.0
-  config.deadlines.restore_seconds = 1200.0  # The same, of a restore.
+  # Without a sign of life a phase hangs: all stacks are logged, and the process
+  # ends with status 75. Ten times the fastest step is always allowed.
+  config.deadlines.compile_seconds = 3600.0  # Of a program, or a first step.
+  config.deadlines.restore_seconds = 1800.0  # A checkpoint's, retries and all.
+  config.deadlines.step_seconds = 600.0  # From the last finished step.
+  config.deadlines.save_seconds = 1800.0  # Of a checkpoint, or the bundle.
+  config.deadlines.evaluation_seconds = 600.0  # From the last finished batch.
   return config

@@ -91,16 +91,19 @@ def environment(compilation_cache):
 
 @pytest.fixture(scope="session")
 def start(environment, data_directory):
-  """Returns a function that starts a script on the tiny config."""
+  """Returns a function that starts a script on the tiny config.
 
-  def start(script, *arguments, **variables):
+  It takes what the script is given, a file for its log, and variables.
+  """
+
+  def start(script, *arguments, log=subprocess.PIPE, **variables):
     command = [sys.executable, *str(script).split(), f"--config={TINY}"]
     command += [f"--config.data.directory={data_directory}"]
     command += ["--config.compilation_cache="]
     return subprocess.Popen(
       [*command, *arguments],
       stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
+      stderr=log,
       text=True,
       cwd=ROOT,
       env=environment | variables,

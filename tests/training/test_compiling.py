@@ -45,9 +45,7 @@ def compiled_step(step, *, stop=False):
     yield
     step.done.append("go on")
 
-  return compiling.CompiledStep(
-    step, interrupted=lambda done: stop, paused=paused
-  )
+  return compiling.CompiledStep(step, interrupted=lambda: stop, paused=paused)
 
 
 def test_it_is_compiled_once_outside_of_what_is_timed(caplog):

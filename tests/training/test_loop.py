@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from van_jax.training import loop
-from van_jax.training.run import progress
+from van_jax.training.run import phases as phases_lib, progress
 
 
 @dataclasses.dataclass
@@ -28,6 +28,8 @@ class Journal:
     self.events = []
     self.losses = {}  # Step: loss, where it is not 1.
     self.stop_at = None
+    self.stop_in_evaluation = False
+    self.phases = phases_lib.Phases()
 
   def train_step(self, state, batch):
     """Counts a step, with the loss that was asked for."""
@@ -36,8 +38,10 @@ class Journal:
     return FakeState(step), {"loss": self.losses.get(step, 1.0), "top1": 0.5}
 
   def evaluate(self, state):
-    """Returns scores that tell the step."""
+    """Returns scores that tell the step, unless asked to stop meanwhile."""
     self.events.append(("evaluate", state.step))
+    if self.stop_in_evaluation:
+      raise loop.InterruptedRunError(state.step)
     return {"top1": state.step / 100}
 
   def add_scores(self, step, scores):
@@ -65,11 +69,13 @@ class Journal:
       save=lambda step, state, scores: self.events.append(
         ("save", step, state.step, scores)
       ),
-      interrupted=lambda step: step == self.stop_at,
+      interrupted=lambda: self.steps("train")[-1] == self.stop_at,
       observe=lambda step: self.events.append(("observe", step)),
+      phases=self.phases,
       progress=progress.Progress(
-        first_step=start, total_steps=total, batch_size=4
+        first_step=start, total_steps=total, batch_size=4, phases=self.phases
       ),
+      account=lambda step: {"goodput/steps": step},
       add_scores=self.add_scores if unscored else None,
       log_every_steps=log,
       eval_every_steps=evaluate,
@@ -218,6 +224,26 @@ def test_interruption_does_not_wait_for_an_evaluation(journal):
   assert journal.steps("evaluate") == []
 
 
+def test_interruption_of_an_evaluation_saves_its_step_without_scores(journal):
+  journal.stop_in_evaluation = True
+  with pytest.raises(loop.InterruptedRunError, match="step 3"):
+    journal.run(evaluate=3)
+  assert journal.events[-2:] == [("evaluate", 3), ("save", 3, 3, None)]
+
+
+def test_interruption_of_one_that_is_made_up_saves_nothing_again(journal):
+  journal.stop_in_evaluation = True
+  with pytest.raises(loop.InterruptedRunError, match="step 4"):
+    journal.run(start=4, total=6, evaluate=4, save=2, unscored=True)
+  assert journal.events == [("evaluate", 4)]
+
+
+def test_where_time_went_is_written_with_the_metrics(journal):
+  journal.run(total=4, log=2)
+  rows = {e[1]: e[2] for e in journal.events if e[0] == "write" and e[1] < 4}
+  assert rows[2]["goodput/steps"] == 2
+
+
 def test_interruption_does_not_save_a_bad_step(journal):
   journal.stop_at = 3
   journal.losses = {3: math.nan}
@@ -228,8 +254,9 @@ def test_interruption_does_not_save_a_bad_step(journal):
 
 def test_saving_counts_as_a_pause_like_evaluating():
   now = [0.0]
+  phases = phases_lib.Phases(lambda: now[0])
   meter = progress.Progress(
-    first_step=0, total_steps=2, batch_size=4, clock=lambda: now[0]
+    first_step=0, total_steps=2, batch_size=4, phases=phases
   )
   speeds = []
 
@@ -237,23 +264,26 @@ def test_saving_counts_as_a_pause_like_evaluating():
     now[0] += seconds
     return result
 
-  loop.run(
-    FakeState(0),
-    total_steps=2,
-    train_step=lambda s, b: spend(1, (FakeState(s.step + 1), {})),
-    batches=itertools.count(),
-    write=lambda step, scalars: speeds.append(
-      scalars.get("progress/images_per_second")
-    ),
-    evaluate=lambda state: spend(50, {}),
-    save=lambda step, state, scores: spend(30),
-    interrupted=lambda step: False,
-    observe=lambda step: None,
-    progress=meter,
-    log_every_steps=1,
-    eval_every_steps=1,
-    save_every_steps=1,
-  )
+  with phases.phase(phases_lib.STEP):
+    loop.run(
+      FakeState(0),
+      total_steps=2,
+      train_step=lambda s, b: spend(1, (FakeState(s.step + 1), {})),
+      batches=itertools.count(),
+      write=lambda step, scalars: speeds.append(
+        scalars.get("progress/images_per_second")
+      ),
+      evaluate=lambda state: spend(50, {}),
+      save=lambda step, state, scores: spend(30),
+      interrupted=lambda: False,
+      observe=lambda step: None,
+      phases=phases,
+      progress=meter,
+      account=lambda step: {},
+      log_every_steps=1,
+      eval_every_steps=1,
+      save_every_steps=1,
+    )
   # 4 images in each second of training; writes of scores have no speed.
   assert speeds == [4.0, None, 4.0, None]
 

@@ -1,9 +1,10 @@
 """How a script ends: a line of JSON, or a line that says what was wrong."""
 
+import contextlib
 import errno
 import json
-import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -13,11 +14,12 @@ from absl import logging
 
 from van_jax import errors, host_memory, retrying
 from van_jax.cli import config_files, ending, flag_parsing, noise
+from van_jax.parallel import processes
 from van_jax.training import loop
-from van_jax.training.run import interruption
+from van_jax.training.run import interruption, leaving
+from van_jax.training.run.leaving import EXIT_AGAIN, EXIT_ERROR
 
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the same command goes on.
+_LAST_SECONDS = 5.0  # That process 0 stays when all others end.
 
 # What a machine refuses whatever is done, often without naming a file.
 _REFUSALS = (
@@ -37,7 +39,7 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   """
   config_files.make_importable()
   try:
-    with interruption.ends_at_ctrl_c():
+    with interruption.ends_at_once():
       program = flag_parsing.parse(arguments)
   except errors.UserError as error:
     _fail(str(error))
@@ -49,9 +51,10 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   """Prints what a function returns as one line of JSON on stdout.
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
-  line there (its traceback comes with --verbosity=1) and exit status 1; a run
-  that was asked to stop, or whose storage still fails, exits with status 75,
-  and what Ctrl-C ends at once with 130. Anything else is a bug, and keeps its
+  line there (its traceback comes with --verbosity=1) and exit status 1. A run
+  that was asked to stop, has lost another process, or whose storage still fails
+  exits with status 75, and what Ctrl-C ends at once with 130. Anything else is
+  a bug, and keeps its
   traceback. On CPUs malloc keeps its memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
@@ -59,21 +62,24 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
   host_memory.keep_on_cpus()
   ending.bound(EXIT_ERROR)
   try:
-    with interruption.ends_at_ctrl_c():
+    with interruption.ends_at_once():
       result = function()
   except loop.InterruptedRunError as error:
-    logging.warning("%s; the same command goes on from there.", error)
-    ending.bound(EXIT_INTERRUPTED)
-    sys.exit(EXIT_INTERRUPTED)
+    line = f"{error}; the same command goes on from there."
+    if processes.several():
+      _leave_together(line)
+    logging.warning("%s", line)
+    ending.bound(EXIT_AGAIN)
+    sys.exit(EXIT_AGAIN)
   except (errors.UserError, OSError) as error:
     if (line := _line(error)) is None:
       raise
     logging.debug("%s", traceback.format_exc())
     if isinstance(error, errors.PeerError):
-      _leave(line)
+      leaving.leave(f"error: {line}", EXIT_AGAIN)  # JAX would wait for peers.
     if isinstance(error, retrying.StillFailingError):  # It may work again.
-      ending.bound(EXIT_INTERRUPTED)
-      _fail(line, EXIT_INTERRUPTED)
+      ending.bound(EXIT_AGAIN)
+      _fail(line, EXIT_AGAIN)
     _fail(line)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
@@ -98,11 +104,17 @@ def _line(error: errors.UserError | OSError) -> str | None:
   return None
 
 
-def _leave(message: str) -> NoReturn:
-  """Ends this process at once: JAX would wait for those who are missing."""
-  print(f"error: {' '.join(message.split())}", file=sys.stderr, flush=True)
-  sys.stdout.flush()
-  os._exit(EXIT_INTERRUPTED)
+def _leave_together(line: str) -> NoReturn:
+  """Ends this process once all others are about to end as well.
+
+  One may still be compiling when another has stopped, and JAX aborts whoever
+  is left when process 0 is gone: it goes last.
+  """
+  with contextlib.suppress(errors.PeerError):
+    processes.barrier("the end of a run that was asked to stop")
+    if processes.index() == 0:
+      time.sleep(_LAST_SECONDS)
+  leaving.leave(line, EXIT_AGAIN)
 
 
 def _fail(message: str, status: int = EXIT_ERROR) -> NoReturn:

@@ -20,8 +20,11 @@ _POSITIVE = (
   "logging.every_steps",
   "deadlines.start_up_seconds",
   "deadlines.barrier_seconds",
-  "deadlines.save_seconds",
+  "deadlines.compile_seconds",
   "deadlines.restore_seconds",
+  "deadlines.step_seconds",
+  "deadlines.save_seconds",
+  "deadlines.evaluation_seconds",
   "mesh.fsdp",
 )
 _GRADIENT_DTYPES = ("float32", "bfloat16")

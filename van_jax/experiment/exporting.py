@@ -9,6 +9,7 @@ from etils import epath
 from van_jax import bundle as bundle_lib, data, parallel, tasks
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 from van_jax.training.state import TrainState
 
 FOLDER = "bundle"
@@ -40,22 +41,25 @@ def export(
   """
   averaged = config.evaluation.averaged_weights
   variables = parallel.whole_on_first(state.variables(averaged=averaged), mesh)
-  if jax.process_index() != 0:
-    return
-  path = workdir / FOLDER
-  bundle_lib.save_bundle(
-    path,
-    model=model,
-    variables=variables,
-    preprocessing=sections.build(config, "preprocessing"),
-    labels=None if task.classes is None else source.class_names,
-    task=config.task.name,
-    source={
-      "format": "van_jax training run",
-      "config": config.to_dict(),
-      "step": int(state.step),
-      task.best: scores[task.best],
-    },
-    overwrite=True,
-  )
-  logging.info("Bundle written to %s", path)
+  origin = {
+    "format": "van_jax training run",
+    "config": config.to_dict(),
+    "step": int(state.step),
+    task.best: scores[task.best],
+  }
+
+  def write():
+    path = workdir / FOLDER
+    bundle_lib.save_bundle(
+      path,
+      model=model,
+      variables=variables,
+      preprocessing=sections.build(config, "preprocessing"),
+      labels=None if task.classes is None else source.class_names,
+      task=config.task.name,
+      source=origin,
+      overwrite=True,
+    )
+    logging.info("Bundle written to %s", path)
+
+  processes.first_does("writing the bundle", write)

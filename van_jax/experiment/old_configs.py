@@ -54,8 +54,11 @@ ADDED = {
   "deadlines": {},
   "deadlines.start_up_seconds": 300.0,
   "deadlines.barrier_seconds": 600.0,
-  "deadlines.save_seconds": 1200.0,
-  "deadlines.restore_seconds": 1200.0,
+  "deadlines.compile_seconds": 3600.0,
+  "deadlines.restore_seconds": 1800.0,
+  "deadlines.step_seconds": 600.0,
+  "deadlines.save_seconds": 1800.0,
+  "deadlines.evaluation_seconds": 600.0,
   "xla_flags": {},
   "mesh": {"fsdp": 1, "gradient_dtype": "bfloat16"},
 }

@@ -104,8 +104,11 @@ PLAIN_KEYS = {
   "deadlines": (
     "start_up_seconds",
     "barrier_seconds",
-    "save_seconds",
+    "compile_seconds",
     "restore_seconds",
+    "step_seconds",
+    "save_seconds",
+    "evaluation_seconds",
   ),
   "mesh": ("fsdp", "gradient_dtype"),
 }

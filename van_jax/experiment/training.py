@@ -1,9 +1,10 @@
 """A training run, from a config to a bundle."""
 
 import contextlib
+import functools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from van_jax.experiment import (
   changed_arithmetic,
   classes,
   config_check,
+  deadlines,
   exporting,
   misfits,
   out_of_memory,
@@ -33,12 +35,24 @@ from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   class_names,
+  goodput as goodput_lib,
   interruption,
   metrics,
+  peers,
+  phases as phases_lib,
   profiling,
   progress as progress_lib,
   shared_folder,
+  watchdog,
   workdir as workdir_lib,
+)
+from van_jax.training.run.phases import (
+  COMPILE,
+  EVALUATION,
+  EXPORT,
+  RESTORE,
+  SAVE,
+  STEP,
 )
 from van_jax.training.state import TrainState
 
@@ -79,10 +93,39 @@ def train(
     UserError: bad input, before anything is written.
     InterruptedRunError: after SIGTERM or Ctrl-C, with the state saved.
     NonFiniteError, CheckpointError: naming the step, or the folder.
+    PeerError: another process is gone; the same command goes on.
   """
   config_check.check_config(config)
   config_check.check_trainable(config)
   misfits.check_workdir(config, workdir)
+  phases = phases_lib.Phases()
+  with (
+    watchdog.watched(
+      phases, deadlines=deadlines.by_phase(config), workdir=workdir
+    ),
+    peers.losses_named(),
+  ):
+    return _opened(config, workdir, phases, start_over, init_from, distributed)
+
+
+def _opened(
+  config: Config,
+  workdir: str,
+  phases: phases_lib.Phases,
+  start_over: bool,
+  init_from: str,
+  distributed: processes.Group | None,
+) -> Scores:
+  """Does what `train` says, with a config that has been checked.
+
+  Args:
+    config: of the run.
+    workdir: as of `train`.
+    phases: told of each that the run is in.
+    start_over: as of `train`.
+    init_from: as of `train`.
+    distributed: as of `train`.
+  """
   plain = config.to_dict()
   if not start_over:
     ownership.check(workdir, plain)
@@ -114,7 +157,7 @@ def train(
   there = [] if start_over else _agreed_steps(folder)
   first = None
   if not there:
-    with out_of_memory.in_training(config):
+    with phases.phase(COMPILE), out_of_memory.in_training(config):
       first = start.first_state(config, recipe, mesh, origin)
 
   def before_claim():
@@ -136,6 +179,7 @@ def train(
       recipe,
       mesh,
       first,
+      phases,
       is_branch=origin is not None,
       check_ours=check_ours,
     )
@@ -177,6 +221,7 @@ def _train(
   recipe: parts.Recipe,
   mesh: jax.sharding.Mesh,
   first: TrainState | None,
+  phases: phases_lib.Phases,
   *,
   is_branch: bool,
   check_ours: Callable[[], None],
@@ -191,30 +236,44 @@ def _train(
     recipe: what is trained, and how.
     mesh: of the devices.
     first: to start from; None for the last checkpoint's.
+    phases: told of each that the run is in.
     is_branch: whether the run began with the state of another.
     check_ours: raises UserError when another run has the folder by now.
   """
-  evaluate = validation.scorer(config, recipe.model, task, source, mesh)
-  checkpointer = _checkpointer(config, workdir, task)
+  with phases.phase(RESTORE):
+    checkpointer = _checkpointer(config, workdir, task)
   with (
     interruption.watch() as interrupted,  # Until all is on disk.
-    contextlib.closing(checkpointer),
+    _closed(checkpointer, phases),
+    peers.losses_named(),
   ):
     state = first
     if state is None:
-      state = start.last_state(config, recipe, mesh, checkpointer)
+      with phases.phase(RESTORE):
+        state = start.last_state(config, recipe, mesh, checkpointer)
+    evaluate = validation.scorer(
+      config,
+      recipe.model,
+      task,
+      source,
+      mesh,
+      phases=phases,
+      interrupted=interrupted,
+    )
+    goodput = goodput_lib.Goodput(workdir, phases, first_step=int(state.step))
     summary.log(config, recipe, source, state, workdir)
     progress = progress_lib.Progress(
       first_step=int(state.step),
       total_steps=recipe.total_steps,
       batch_size=config.batch_size,
+      phases=phases,
     )
     step = compiling.CompiledStep(
       parts.train_step(
         config, recipe, task, mesh, warm_up_average=not is_branch
       ),
       interrupted=interrupted,
-      paused=progress.paused,
+      paused=functools.partial(phases.phase, COMPILE),
       xla_flags=config.xla_flags.to_dict(),
     )
     batches = parts.train_batches(config, source, int(state.step))
@@ -226,18 +285,45 @@ def _train(
         recipe,
         checkpointer,
         check_ours,
+        goodput,
         train_step=step,
         batches=parallel.prefetch(batches, mesh),
         evaluate=evaluate,
         interrupted=interrupted,
+        phases=phases,
         progress=progress,
       )
-  scores = scores or evaluate(state)
+  if not scores:
+    with phases.phase(EVALUATION):
+      scores = evaluate(state)
   check_ours()
-  exporting.export(
-    config, workdir, recipe.model, state, mesh, task, source, scores
-  )
+  with phases.phase(EXPORT):
+    exporting.export(
+      config, workdir, recipe.model, state, mesh, task, source, scores
+    )
+  goodput.log()
   return scores
+
+
+@contextlib.contextmanager
+def _closed(
+  checkpointer: checkpoint_lib.Checkpointer, phases: phases_lib.Phases
+) -> Iterator[None]:
+  """Closes a checkpointer at the end, with all on disk.
+
+  Unless one of several processes has failed by itself: Orbax would wait for
+  the others, who are elsewhere.
+  """
+  agreed = (loop.InterruptedRunError, loop.NonFiniteError)
+  try:
+    yield
+  except BaseException as error:
+    if not processes.several() or isinstance(error, agreed):
+      with phases.phase(SAVE):
+        checkpointer.close()
+    raise
+  with phases.phase(SAVE):
+    checkpointer.close()
 
 
 def _run(
@@ -247,6 +333,9 @@ def _run(
   recipe: parts.Recipe,
   checkpointer: checkpoint_lib.Checkpointer,
   check_ours: Callable[[], None],
+  goodput: goodput_lib.Goodput,
+  *,
+  phases: phases_lib.Phases,
   **passed: Any,
 ) -> tuple[TrainState, Scores | None]:
   """Runs the loop, with what it writes and how often.
@@ -258,11 +347,14 @@ def _run(
     recipe: of the run.
     checkpointer: of its states.
     check_ours: as of `_train`.
+    goodput: accounts for its time.
+    phases: told of each that the run is in.
     **passed: to `loop.run` as it is.
   """
   first_step = int(state.step)
   unscored = first_step > 0 and checkpointer.scores(first_step) is None
   with (
+    phases.phase(STEP),
     metrics.opened(workdir, last_step=first_step) as writer,
     profiling.trace_window(
       workdir,
@@ -275,6 +367,7 @@ def _run(
       check_ours()
       writer.flush()
       checkpointer.save(step, current, scores)
+      goodput.note(step, saved=True)
 
     return loop.run(
       state,
@@ -283,6 +376,8 @@ def _run(
       save=save,
       add_scores=checkpointer.add_scores if unscored else None,
       observe=observe,
+      phases=phases,
+      account=goodput.report,
       log_every_steps=config.logging.every_steps or _NEVER,
       eval_every_steps=_steps(
         config.evaluation.every_epochs, recipe.epoch_steps

@@ -9,6 +9,8 @@ from van_jax import data, errors, parallel, tasks
 from van_jax.evaluation import evaluator
 from van_jax.experiment import out_of_memory, parts, sections
 from van_jax.experiment.sections import Config
+from van_jax.training import loop
+from van_jax.training.run.phases import COMPILE, EVALUATION, Phases
 from van_jax.training.state import TrainState
 
 Scores = dict[str, Any]
@@ -20,6 +22,9 @@ def scorer(
   task: tasks.Task,
   source: data.Source,
   mesh: jax.sharding.Mesh,
+  *,
+  phases: Phases,
+  interrupted: Callable[[], bool],
 ) -> Callable[[TrainState], Scores]:
   """Returns the function that scores a state.
 
@@ -29,17 +34,35 @@ def scorer(
     task: whose scores are wanted; its best one must be a number.
     source: the data.
     mesh: of the devices.
+    phases: told of compiling, and of each batch.
+    interrupted: asked at each batch whether to stop; the function returned
+      raises InterruptedRunError then.
   """
   preprocessing = sections.build(config, "preprocessing")
   eval_step = parts.eval_step(model, task, mesh)
   batches = parts.eval_batches(config, source, preprocessing)
+  is_compiled = []
+
+  def step(variables, batch):
+    if is_compiled:
+      return eval_step(variables, batch)
+    with phases.phase(COMPILE):  # It is, by its first call.
+      is_compiled.append(True)
+      return eval_step(variables, batch)
+
+  def watched(done):
+    for batch in parallel.prefetch(batches, mesh):
+      phases.beat(EVALUATION)  # The batch before the last has finished.
+      if interrupted():
+        raise loop.InterruptedRunError(done)
+      yield batch
 
   def evaluate(state):
     variables = state.variables(averaged=config.evaluation.averaged_weights)
-    device_batches = parallel.prefetch(batches, mesh)
+    device_batches = watched(int(state.step))
     with out_of_memory.in_evaluation(config):
       scores = parts.summary(
-        evaluator.evaluate(eval_step, variables, device_batches, task.scores)
+        evaluator.evaluate(step, variables, device_batches, task.scores)
       )
     if task.best not in scores:
       raise errors.UserError(

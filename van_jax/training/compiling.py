@@ -64,7 +64,7 @@ class CompiledStep:
     self,
     step: Step,
     *,
-    interrupted: Callable[[int], bool],
+    interrupted: Callable[[], bool],
     paused: Callable[[], contextlib.AbstractContextManager[None]],
     xla_flags: Mapping[str, Any] = types.MappingProxyType({}),
   ):
@@ -95,7 +95,7 @@ class CompiledStep:
       done = int(state.step)
       with self._paused():
         self._compile(state, batch)
-      if self._interrupted(done):
+      if self._interrupted():
         raise loop.InterruptedRunError(done)
     return self._step(state, batch)
 

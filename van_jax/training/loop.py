@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from van_jax import errors
+from van_jax.training.run.phases import EVALUATION, SAVE, Phases
 from van_jax.training.run.progress import Progress
 from van_jax.training.state import TrainState
 
@@ -37,9 +38,11 @@ def run(
   write: Callable[[int, Mapping[str, float]], None],
   evaluate: Callable[[TrainState], Scalars],
   save: Callable[[int, TrainState, Scalars | None], None],
-  interrupted: Callable[[int], bool],
+  interrupted: Callable[[], bool],
   observe: Callable[[int], None],
+  phases: Phases,
   progress: Progress,
+  account: Callable[[int], Mapping[str, float]],
   add_scores: Callable[[int, Scalars], None] | None = None,
   log_every_steps: int,
   eval_every_steps: int,
@@ -56,11 +59,13 @@ def run(
     train_step: `(state, batch) -> (state, metrics)`.
     batches: device batches; the first belongs to step `state.step + 1`.
     write: takes a step and its scalars.
-    evaluate: scores a state.
+    evaluate: scores a state, or raises InterruptedRunError.
     save: takes a step, its state, and its scores if it was evaluated.
     interrupted: asked after each step whether to save and stop.
     observe: told of each step before it starts; the profiler's window.
+    phases: told of saves and evaluations.
     progress: measures speed and time left.
+    account: takes steps done; returns where time went, to be written.
     add_scores: takes a step and the scores that its checkpoint lacks; None
       where `state` comes from no checkpoint, or from one with its scores.
     log_every_steps: steps between two writes of the training metrics.
@@ -78,7 +83,9 @@ def run(
   done = int(state.step)
   if add_scores and done and _due(done, eval_every_steps, total_steps):
     # A run that stops on request leaves its evaluation to the next.
-    scores = _evaluate(done, state, evaluate, write, progress)
+    scores = _evaluate(done, state, evaluate, write, phases)
+    if scores is None:
+      raise InterruptedRunError(done)
     if _due(done, save_every_steps, total_steps):
       add_scores(done, scores)  # As if it had been saved with them.
   for step in range(done + 1, total_steps + 1):
@@ -91,20 +98,21 @@ def run(
       _finite(*unchecked)  # One step behind: the device never waits for it.
     unchecked = (step, metrics)
 
-    stop = interrupted(step)
+    stop = interrupted()
     due_eval = _due(step, eval_every_steps, total_steps)
-    due_save = _due(step, save_every_steps, total_steps) or stop
+    due_save = _due(step, save_every_steps, total_steps)
     due_log = _due(step, log_every_steps, total_steps)
-    if due_eval or due_save or due_log:
+    if due_eval or due_save or due_log or stop:
       scalars = _finite(step, metrics)
       unchecked = None
       if due_log:
-        write(step, {**scalars, **progress.report(step)})
+        write(step, {**scalars, **progress.report(step), **account(step)})
     scores = None
     if due_eval and not stop:
-      scores = _evaluate(step, state, evaluate, write, progress)
-    if due_save:
-      with progress.paused():
+      scores = _evaluate(step, state, evaluate, write, phases)
+      stop = scores is None
+    if due_save or stop:
+      with phases.phase(SAVE):
         save(step, state, scores)
     if stop:
       raise InterruptedRunError(step)
@@ -120,11 +128,17 @@ def _evaluate(
   state: TrainState,
   evaluate: Callable[[TrainState], Scalars],
   write: Callable[[int, Mapping[str, float]], None],
-  progress: Progress,
-) -> Scalars:
-  """Returns the scores of a state, written as `eval/NAME`."""
-  with progress.paused():
-    scores = evaluate(state)
+  phases: Phases,
+) -> Scalars | None:
+  """Returns the scores of a state, written as `eval/NAME`.
+
+  None where it was interrupted: the run that goes on makes up for it.
+  """
+  with phases.phase(EVALUATION):
+    try:
+      scores = evaluate(state)
+    except InterruptedRunError:
+      return None
   write(step, {f"eval/{name}": value for name, value in scores.items()})
   return scores
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from van_jax.training.run import progress
+from van_jax.training.run import phases as phases_lib, progress
 
 
 class Clock:
@@ -28,9 +28,18 @@ def clock():
 
 
 @pytest.fixture
-def meter(clock):
+def phases(clock):
+  """Returns the phases of a run whose start-up took long, and that steps."""
+  phases = phases_lib.Phases(clock)
+  clock.advance(1000)
+  with phases.phase(phases_lib.STEP):
+    yield phases
+
+
+@pytest.fixture
+def meter(phases):
   return progress.Progress(
-    first_step=10, total_steps=50, batch_size=8, clock=clock
+    first_step=10, total_steps=50, batch_size=8, phases=phases
   )
 
 
@@ -56,15 +65,16 @@ def test_a_report_is_of_the_steps_since_the_last(meter, clock):
   assert meter.report(30)["progress/images_per_second"] == 10 * 8 / 2
 
 
-def test_pauses_are_left_out(meter, clock):
+@pytest.mark.parametrize("name", ["save", "evaluation", "compile"])
+def test_other_phases_are_left_out(meter, phases, clock, name):
   clock.advance(4)
-  with meter.paused():
+  with phases.phase(name):
     clock.advance(1000)
   assert meter.report(20)["progress/images_per_second"] == 10 * 8 / 4
 
 
-def test_a_pause_before_a_report_is_not_taken_off_the_next(meter, clock):
-  with meter.paused():
+def test_a_save_before_a_report_is_not_taken_off_the_next(meter, phases, clock):
+  with phases.phase("save"):
     clock.advance(3)
   clock.advance(1)
   meter.report(20)
@@ -135,6 +145,29 @@ def test_following_does_not_wait(meter):
   assert metric.waited_for.wait(30)
   assert not metric.finished.is_set()
   finish(meter, metric)
+
+
+def test_waiting_while_the_device_is_busy_is_time_of_the_step(
+  meter, phases, clock
+):
+  metric = Metric()
+  meter.follow({"loss": metric})
+  with meter.waiting_for_data():
+    clock.advance(3)
+    finish(meter, metric)
+    clock.advance(1)
+  assert phases.seconds() == {"start-up": 1000, "step": 3, "data": 1}
+
+
+def test_a_step_that_the_device_has_finished_is_a_sign_of_life(
+  meter, phases, clock
+):
+  metric = Metric()
+  meter.follow({"loss": metric})
+  clock.advance(7)
+  assert phases.standing().seconds == 7
+  finish(meter, metric)
+  assert phases.standing().seconds == 0
 
 
 def test_a_clock_that_stands_still_gives_finite_numbers(meter):

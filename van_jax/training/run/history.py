@@ -34,8 +34,8 @@ def read_history(workdir: str | os.PathLike[str]) -> dict[str, Series]:
 
     steps, top1 = van_jax.read_history("runs/b0")["eval/top1"]
 
-  Training (`train/...`, `progress/...`) and evaluation (`eval/...`) are
-  measured at different steps, so that each metric has its own.
+  Training (`train/...`, `progress/...`, `goodput/...`) and evaluation
+  (`eval/...`) are measured at different steps, so that each metric has its own.
 
   Args:
     workdir: the run's folder; the run may be going on.

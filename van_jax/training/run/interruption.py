@@ -6,36 +6,31 @@ a thread listens.
 """
 
 import contextlib
+import itertools
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import NoReturn
 
 import jax
 from absl import logging
 from jax.experimental import multihost_utils
 
-EXIT_CTRL_C = 128 + signal.SIGINT  # As shells say it.
+from van_jax.training.run import leaving
 
-_in_script = False  # Whether the process may be ended.
+EXIT_CTRL_C = 128 + signal.SIGINT  # As shells say it.
 
 
 @contextlib.contextmanager
-def ends_at_ctrl_c() -> Iterator[None]:
-  """Lets Ctrl-C end the process at once, with one line and status 130.
+def ends_at_once() -> Iterator[None]:
+  """Lets Ctrl-C and SIGTERM end the process at once, with one line.
 
   For scripts: whatever they do, and `watch` does not take over, can be begun
-  anew.
+  anew. The status is 130 for Ctrl-C, and 75 for SIGTERM.
   """
-  global _in_script
-  before, _in_script = _in_script, True
-  try:
-    with _listening([signal.SIGINT], lambda number: _end()):
-      yield
-  finally:
-    _in_script = before
+  numbers = [signal.SIGINT, signal.SIGTERM]
+  with leaving.script(), _listening(numbers, _end):
+    yield
 
 
 def mute_ctrl_c() -> None:
@@ -48,12 +43,13 @@ def mute_ctrl_c() -> None:
 
 
 @contextlib.contextmanager
-def watch() -> Iterator[Callable[[int], bool]]:
-  """Yields `interrupted(step)`: has SIGTERM or Ctrl-C asked for a stop?
+def watch() -> Iterator[Callable[[], bool]]:
+  """Yields `interrupted()`: has SIGTERM or Ctrl-C asked for a stop?
 
   A second Ctrl-C ends a script at once; outside of scripts, in a notebook, it
   is a KeyboardInterrupt. With several processes jax.distributed owns SIGTERM,
-  and all processes agree on the step after which they stop; Ctrl-C at one of
+  and all processes, which ask equally often, get the same answers: yes from the
+  same question on, whichever of them was told, and at what. Ctrl-C at one of
   them is passed on as that.
   """
   several = jax.process_count() > 1
@@ -63,8 +59,8 @@ def watch() -> Iterator[Callable[[int], bool]]:
     again = signal.SIGINT in received and number == signal.SIGINT
     received.append(number)
     if again:
-      if _in_script:
-        _end()
+      if leaving.in_script():
+        _end(number)
       return
     name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
     more = "; once more to stop at once" if number == signal.SIGINT else ""
@@ -82,17 +78,36 @@ def watch() -> Iterator[Callable[[int], bool]]:
 
   mine = [signal.SIGINT] if several else [signal.SIGINT, signal.SIGTERM]
   with _listening(mine, note, handle):
-    if several:
-      yield multihost_utils.reached_preemption_sync_point
-    else:
-      yield lambda step: bool(received)
+    yield _agreed() if several else lambda: bool(received)
 
 
-def _end() -> NoReturn:
+def _agreed() -> Callable[[], bool]:
+  """Returns the question that all processes get the same answers to.
+
+  JAX answers yes for one count alone, the next that no process has reached
+  when the signal comes; a process that has not asked yet stands at 0 for it.
+  Hence questions are counted, from 1: by the steps of a run that goes on, one
+  before its first step would be past already, and nobody would ever stop.
+  """
+  counts, answered = itertools.count(1), []
+
+  def interrupted():
+    if not answered and multihost_utils.reached_preemption_sync_point(
+      next(counts)
+    ):
+      answered.append(True)
+    return bool(answered)
+
+  return interrupted
+
+
+def _end(number: int) -> None:
   """Ends the process from any thread, without unwinding anything."""
-  sys.stderr.flush()
-  os.write(2, b"stopped by Ctrl-C.\n")
-  os._exit(EXIT_CTRL_C)
+  if number == signal.SIGINT:
+    leaving.leave("stopped by Ctrl-C.", EXIT_CTRL_C)
+  leaving.leave(
+    "stopped by SIGTERM; the same command goes on.", leaving.EXIT_AGAIN
+  )
 
 
 @contextlib.contextmanager

@@ -1,17 +1,18 @@
 """Progress of a run: images a second, time left, share of waiting for data."""
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from typing import Any
 
 import jax
 from absl import logging
 
+from van_jax.training.run.phases import DATA, STEP, Phases
+
 
 class Progress:
-  """Measures a run between two reports, evaluation and saving left out."""
+  """Measures a run between two reports, by the time of its steps alone."""
 
   def __init__(
     self,
@@ -19,26 +20,25 @@ class Progress:
     first_step: int,
     total_steps: int,
     batch_size: int,
-    clock: Callable[[], float] = time.monotonic,
+    phases: Phases,
   ):
-    """Starts the clock.
+    """Measures from here on.
 
     Args:
       first_step: steps done before this run began.
       total_steps: steps done at its end.
       batch_size: images a step, over all devices.
-      clock: returns seconds.
+      phases: of the run; steps and their waiting for data are counted.
     """
     self._total_steps = total_steps
     self._batch_size = batch_size
-    self._clock = clock
+    self._phases = phases
     self._watcher = futures.ThreadPoolExecutor(1, "progress")
     self._finished: futures.Future[float] | None = None
     self._begin(first_step)
 
   def _begin(self, step: int):
-    self._step, self._start = step, self._clock()
-    self._waited = self._paused = 0.0
+    self._step, self._start = step, self._phases.seconds()
 
   def follow(self, metrics: Any) -> None:
     """Watches for the device to finish a step that was just started.
@@ -46,9 +46,12 @@ class Progress:
     Args:
       metrics: arrays that the step computes.
     """
-    self._finished = self._watcher.submit(
-      lambda: (jax.block_until_ready(metrics), self._clock())[1]
-    )
+    self._finished = self._watcher.submit(self._finish, metrics)
+
+  def _finish(self, metrics: Any) -> float:
+    jax.block_until_ready(metrics)
+    self._phases.beat(STEP)
+    return self._phases.now()
 
   @contextlib.contextmanager
   def waiting_for_data(self) -> Iterator[None]:
@@ -57,20 +60,14 @@ class Progress:
     While the device is at the step that is followed, a batch that is late
     costs nothing.
     """
-    start = self._clock()
-    yield
-    stop = self._clock()
+    start = self._phases.now()
+    with self._phases.phase(DATA):
+      yield
+    stop = self._phases.now()
     if self._finished is not None:
       idle_since = self._finished.result() if self._finished.done() else stop
-      start = min(max(start, idle_since), stop)
-    self._waited += stop - start
-
-  @contextlib.contextmanager
-  def paused(self) -> Iterator[None]:
-    """Leaves the time within out of the speed."""
-    start = self._clock()
-    yield
-    self._paused += self._clock() - start
+      busy = min(max(idle_since - start, 0.0), stop - start)
+      self._phases.move(DATA, STEP, busy)
 
   def report(self, step: int) -> dict[str, float]:
     """Logs a line about the steps since the last report.
@@ -82,12 +79,16 @@ class Progress:
       images_per_second, data_wait (fraction of the time in which the device
       had nothing to do for want of data), seconds_left.
     """
-    seconds = max(self._clock() - self._start - self._paused, 1e-9)
+    now = self._phases.seconds()
+    waited, stepped = (
+      now.get(name, 0.0) - self._start.get(name, 0.0) for name in (DATA, STEP)
+    )
+    seconds = max(waited + stepped, 1e-9)
     rate = (step - self._step) / seconds
     left = (self._total_steps - step) / max(rate, 1e-9)
     scalars = {
       "images_per_second": rate * self._batch_size,
-      "data_wait": self._waited / seconds,
+      "data_wait": waited / seconds,
       "seconds_left": left,
     }
     logging.info(

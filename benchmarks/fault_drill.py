@@ -1,0 +1,321 @@
+"""Fault drill: runs that are killed again and again end as if they never were.
+
+  python benchmarks/fault_drill.py --kills=60 --folder=/tmp/drill
+
+Trains a tiny config in one process and in two, first unbroken, then with kills
+at random moments: TERM, KILL or STOP, to one or to all processes, during
+start-up, steps, saves, evaluation and export. After each, the same command is
+given again, as a scheduler would. Whoever is left must end by itself within the
+deadlines of the config; what was stopped is killed then. At the end of each run
+its scores, the checksums of its last state and its metrics, but for timing,
+must be the unbroken run's, bit for bit. Prints JSON; its exit status is 1 where
+something differs or has waited too long.
+
+The kills of a seed are the same; the moments that they meet are the machine's.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from absl import app, flags, logging
+
+ROOT = pathlib.Path(__file__).parent.parent
+_CONFIG = flags.DEFINE_string(
+  "config", str(ROOT / "tests/experiment/tiny.py"), "What is trained."
+)
+_KILLS = flags.DEFINE_integer("kills", 60, "How many.")
+_SEED = flags.DEFINE_integer("seed", 0, "Of the kills.")
+_FOLDER = flags.DEFINE_string("folder", "/tmp/fault_drill", "Emptied first.")
+_MINUTES = flags.DEFINE_float("minutes", 1e9, "No kill after so many.")
+
+DEADLINES = {  # Seconds; short, and long enough for a busy machine.
+  "start_up_seconds": 90,
+  "barrier_seconds": 60,
+  "compile_seconds": 120,
+  "restore_seconds": 60,
+  "step_seconds": 20,
+  "save_seconds": 60,
+  "evaluation_seconds": 60,
+}
+# The longest: JAX's heartbeat, or a phase's deadline and what it takes to say
+# so. A start-up's is the sum of two.
+_PATIENCE = 90 + 60 + 30
+# By which a run that was killed may end: 134 is JAX's own abort, where the
+# process of its coordinator is gone.
+_STATUSES = {0, 75, -signal.SIGABRT, 134}
+# Where a kill comes: what must have been logged, and the most seconds after.
+MOMENTS = {
+  "start-up": (r"", 12.0),
+  "compile": (r"Compiling the training step", 4.0),
+  "step": (r"step \d+/", 0.3),
+  "save": (r"step [248]/|step 10/", 0.2),
+  "evaluation": (r"step 6/", 1.5),
+  "export": (r"step 12/12", 3.0),
+}
+
+
+@dataclasses.dataclass
+class Tally:
+  """What was done, and what came of it."""
+
+  kills: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+  runs: int = 0
+  steps_recomputed: int = 0
+  faults: list[str] = dataclasses.field(default_factory=list)
+
+
+class Attempt:
+  """One start of the command, in one or several processes."""
+
+  def __init__(self, workdir: pathlib.Path, count: int, number: int):
+    self.workdir = workdir
+    self.logs = [
+      workdir.with_name(f"{workdir.name}.{number}.{i}.log")
+      for i in range(count)
+    ]
+    self.processes = _started(workdir, self.logs)
+    self.began = time.monotonic()
+
+  def log(self) -> str:
+    """Returns what process 0 has said so far."""
+    return self.logs[0].read_text(errors="replace")
+
+  def ended(self) -> bool:
+    """Returns whether any process has."""
+    return any(process.poll() is not None for process in self.processes)
+
+  def await_all(self, seconds: float) -> bool:
+    """Returns whether all end by themselves within a time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+      if all(process.poll() is not None for process in self.processes):
+        return True
+      time.sleep(0.05)
+    return False
+
+  def result(self) -> dict[str, Any] | None:
+    """Returns the scores, if it has ended with them."""
+    if any(process.returncode for process in self.processes):
+      return None
+    lines = [line for line in self.log().splitlines() if line[:1] == "{"]
+    return json.loads(lines[-1])
+
+
+def main(_) -> None:
+  """Drills, and prints what came of it."""
+  folder = pathlib.Path(_FOLDER.value)
+  shutil.rmtree(folder, ignore_errors=True)
+  folder.mkdir(parents=True)
+  tally = drill(folder, kills=_KILLS.value, seed=_SEED.value)
+  print(json.dumps(summary(tally), indent=1))
+  sys.exit(bool(tally.faults))
+
+
+def drill(folder: pathlib.Path, *, kills: int, seed: int) -> Tally:
+  """Returns what came of so many kills, over as many runs as they take."""
+  draw, tally = random.Random(seed), Tally()
+  expected = {}
+  for count in (1, 2):
+    attempt = Attempt(folder / f"unbroken-{count}", count, 0)
+    with _killed_at_last(attempt):
+      attempt.await_all(20 * _PATIENCE)
+    if attempt.result() is None:
+      raise RuntimeError(f"{attempt.logs[0]}: the unbroken run failed")
+    expected[count] = outcome(attempt)
+  until = time.monotonic() + 60 * _MINUTES.value
+  while len(tally.kills) < kills and time.monotonic() < until:
+    if tally.faults:
+      break
+    count = 1 + tally.runs % 2
+    _broken_run(folder, count, draw, tally, kills, until, expected[count])
+    tally.runs += 1
+  return tally
+
+
+def _broken_run(
+  folder: pathlib.Path,
+  count: int,
+  draw: random.Random,
+  tally: Tally,
+  kills: int,
+  until: float,
+  expected: dict[str, Any],
+) -> None:
+  """Kills one run again and again until it has ended, and compares it."""
+  workdir = folder / f"run-{tally.runs}"
+  for number in range(10**6):
+    attempt = Attempt(workdir, count, number)
+    with _killed_at_last(attempt):
+      if len(tally.kills) < kills and time.monotonic() < until:
+        _kill_at_a_moment(attempt, draw, tally)
+      if not attempt.await_all(_PATIENCE):
+        tally.faults.append(f"{attempt.logs[0]}: waits over {_PATIENCE} s")
+    for process, log in zip(attempt.processes, attempt.logs, strict=True):
+      if process.returncode not in {*_STATUSES, -signal.SIGKILL}:
+        tally.faults.append(f"{log}: status {process.returncode}")
+    if tally.faults or attempt.result() is not None:
+      break
+  if tally.faults:
+    return
+  if (found := outcome(attempt)) != expected:
+    names = [name for name in expected if found[name] != expected[name]]
+    tally.faults.append(f"{workdir}: other {', '.join(names)}")
+  account = json.loads((workdir / "goodput.json").read_text())
+  tally.steps_recomputed += account["steps_recomputed"]
+
+
+def _kill_at_a_moment(
+  attempt: Attempt, draw: random.Random, tally: Tally
+) -> None:
+  """Sends a signal at a random moment; none where the run ends before."""
+  moment = draw.choice(list(MOMENTS))
+  name = draw.choice(["TERM", "KILL", "STOP"])
+  whom = draw.choice([[0], [len(attempt.processes) - 1], None])
+  pattern, most = MOMENTS[moment]
+  delay = draw.uniform(0, most)
+  matches = draw.randrange(1, 8) if moment == "step" else 1
+  while not attempt.ended():
+    if time.monotonic() - attempt.began > 2 * _PATIENCE:
+      return
+    if len(re.findall(pattern, attempt.log())) >= matches:
+      break
+    time.sleep(0.02)
+  time.sleep(delay)
+  if attempt.ended():
+    return
+  victims = range(len(attempt.processes)) if whom is None else whom
+  sent = time.monotonic()
+  for i in victims:
+    attempt.processes[i].send_signal(getattr(signal, f"SIG{name}"))
+  left = [p for i, p in enumerate(attempt.processes) if i not in victims]
+  if name == "STOP":  # Nobody else can end these.
+    _wait(left or [], _PATIENCE)
+    for i in victims:
+      attempt.processes[i].kill()
+  in_time = attempt.await_all(_PATIENCE)
+  kill = {
+    "processes": len(attempt.processes),
+    "moment": moment,
+    "signal": name,
+    "whom": "all" if whom is None else whom[0],
+    "seconds": round(time.monotonic() - sent, 1),
+    "statuses": [process.poll() for process in attempt.processes],
+  }
+  tally.kills.append(kill)
+  logging.info("%d: %s%s", len(tally.kills), kill, "" if in_time else " LATE")
+
+
+def _wait(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
+  deadline = time.monotonic() + (seconds if processes else 2.0)
+  while time.monotonic() < deadline:
+    if processes and all(p.poll() is not None for p in processes):
+      return
+    time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def _killed_at_last(attempt: Attempt) -> Iterator[None]:
+  try:
+    yield
+  finally:
+    for process in attempt.processes:
+      process.kill()
+      process.wait()
+
+
+def _started(
+  workdir: pathlib.Path, logs: list[pathlib.Path]
+) -> list[subprocess.Popen[bytes]]:
+  """Returns the processes of the command, which log into files."""
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  command = [sys.executable, str(ROOT / "train.py")]
+  command += [f"--config={_CONFIG.value}", f"--workdir={workdir}"]
+  command += [f"--config.data.directory={workdir.parent / 'data'}"]
+  command += [f"--config.compilation_cache={workdir.parent / 'compiled'}"]
+  command += [f"--config.deadlines.{k}={v}" for k, v in DEADLINES.items()]
+  processes = []
+  for i, log in enumerate(logs):
+    several = []
+    if len(logs) > 1:
+      several = ["--distributed", f"--coordinator_address=127.0.0.1:{port}"]
+      several += [f"--num_processes={len(logs)}", f"--process_id={i}"]
+    with log.open("wb") as file:
+      processes.append(
+        subprocess.Popen(
+          [*command, *several],
+          stdout=file,
+          stderr=subprocess.STDOUT,
+          cwd=ROOT,
+          env=os.environ
+          | {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+          },
+        )
+      )
+  return processes
+
+
+def outcome(attempt: Attempt) -> dict[str, Any]:
+  """Returns all of a finished run that must not depend on kills."""
+  folder = attempt.workdir
+  last = max((folder / "checkpoints").glob("[0-9]*"), key=lambda p: int(p.name))
+  rows = [
+    {
+      name: value
+      for name, value in json.loads(line).items()
+      if not name.startswith(("progress/", "goodput/"))
+    }
+    for line in (folder / "metrics.jsonl").read_text().splitlines()
+  ]
+  return {
+    "scores": attempt.result(),
+    "state": (last.name, (last / "fingerprint/metadata").read_text()),
+    "metrics": rows,
+  }
+
+
+def summary(tally: Tally) -> dict[str, Any]:
+  """Returns the figures."""
+
+  def counted(key):
+    return dict(collections.Counter(str(kill[key]) for kill in tally.kills))
+
+  return {
+    "kills_survived": len(tally.kills),
+    "runs_ended_as_unbroken": tally.runs - len(tally.faults),
+    "steps_recomputed": tally.steps_recomputed,
+    "by_signal": counted("signal"),
+    "by_moment": counted("moment"),
+    "by_processes": counted("processes"),
+    "statuses": dict(
+      collections.Counter(
+        str(status) for kill in tally.kills for status in kill["statuses"]
+      )
+    ),
+    "longest_wait_seconds": max(
+      (kill["seconds"] for kill in tally.kills), default=0
+    ),
+    "faults": tally.faults,
+  }
+
+
+if __name__ == "__main__":
+  app.run(main)
