@@ -108,8 +108,10 @@ def test_the_heap_to_come_lies_in_huge_pages(library):
   host_memory.keep_on_cpus()
   (length,) = library.malloc.call_args.args
   first, advised, advice = library.madvise.call_args.args
-  assert first == 2 << 20 and advice == 14
-  assert advised % (2 << 20) == 0 and length - (4 << 20) < advised < length
+  assert first == 2 << 20
+  assert advice == 14
+  assert advised % (2 << 20) == 0
+  assert length - (4 << 20) < advised < length
   library.free.assert_called_once_with(4096)
 
 

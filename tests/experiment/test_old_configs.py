@@ -18,7 +18,7 @@ from van_jax.experiment import (
   changed_arithmetic,
   config_check,
   old_configs,
-  training,
+  running,
 )
 from van_jax.training.recipe import optimizers
 
@@ -101,7 +101,7 @@ def test_an_old_config_passes_the_checks_of_now(name, tmp_path):
 def test_a_run_of_0_1_0_goes_on(
   tiny_config, data_directory, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
+  monkeypatch.setattr(running, "run", lambda *arguments: {})
   (tmp_path / "config.json").write_text(json.dumps(old("digits")))
   config = new("digits", tiny_config)
   config.data.directory = data_directory
@@ -115,7 +115,7 @@ def test_a_run_of_0_1_0_goes_on(
 def test_a_run_of_whole_batches_goes_on_in_groups_and_is_told_once(
   tiny_config, data_directory, tmp_path, monkeypatch, caplog
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
+  monkeypatch.setattr(running, "run", lambda *arguments: {})
   before = old("digits")
   before["mixing"]["mixup_alpha"] = 0.8
   (tmp_path / "config.json").write_text(json.dumps(before))

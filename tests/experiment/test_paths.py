@@ -20,9 +20,9 @@ from van_jax.experiment import (
   misfits,
   parts,
   preview,
+  running,
   scoring,
   start,
-  training,
 )
 from van_jax.experiment.imagenet import suite_data
 from van_jax.interop import convert as conversion
@@ -192,7 +192,7 @@ def test_home_is_filled_in_for_what_is_handed_on(home, monkeypatch, use):
 
 
 def test_home_is_filled_in_for_a_workdir(home, tiny_config, monkeypatch):
-  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
+  monkeypatch.setattr(running, "run", lambda *arguments: {})
   experiment.train(tiny_config(), workdir="~/run")
   assert (home / "run" / workdir_lib.CONFIG).is_file()
 
@@ -267,10 +267,10 @@ def test_a_workdir_that_cannot_be_written_names_the_flag(
 
 @pytest.mark.parametrize("place", ["", "train", "val/cat"])
 def test_a_folder_of_the_data_is_no_workdir(tmp_path, place):
+  splits = {"train_split": "train[:90%]", "eval_split": "val"}
   config = ml_collections.ConfigDict(
-    {"data": {"name": "folder", "directory": str(tmp_path)}}
+    {"data": {"name": "folder", "directory": str(tmp_path), **splits}}
   )
-  config.data.train_split, config.data.eval_split = "train[:90%]", "val"
   misfits.check_workdir(config, str(tmp_path / "runs"))
   with pytest.raises(ValueError, match=r"^workdir=.* a folder of the data"):
     misfits.check_workdir(config, str(tmp_path / place))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from van_jax import experiment
 from van_jax.data.sources import record_split, tfds
-from van_jax.experiment import training
+from van_jax.experiment import running
 from van_jax.training.run import checkpoint, workdir as workdir_lib
 
 KEPT = [8, 10, 12]  # The checkpoints of a finished tiny run.
@@ -183,14 +183,14 @@ def test_a_shuffle_that_cannot_be_leaves_no_run_behind(
 def test_a_run_that_met_a_damaged_image_may_go_on_past_it(
   run_copy, tiny_config, monkeypatch
 ):
-  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
+  monkeypatch.setattr(running, "run", lambda *arguments: {})
   config = tiny_config(**{"data.on_damaged": "skip"})
   experiment.train(config, workdir=str(run_copy))
   assert checkpoint.steps(run_copy / "checkpoints") == KEPT
 
 
 def test_starting_over_sets_the_run_aside(run_copy, tiny_config, monkeypatch):
-  monkeypatch.setattr(training, "_train", lambda *arguments, **_: {})
+  monkeypatch.setattr(running, "run", lambda *arguments: {})
   other = tiny_config(seed=7)
   experiment.train(other, workdir=str(run_copy), start_over=True)
   assert workdir_lib.read_config(run_copy)["seed"] == 7

@@ -13,7 +13,7 @@ from PIL import Image
 
 import van_jax
 from van_jax import experiment, parallel
-from van_jax.experiment import training
+from van_jax.experiment import running, training
 
 STEPS = 12
 
@@ -202,8 +202,8 @@ def test_never_is_at_the_end_alone(never, tiny_config, tmp_path, monkeypatch):
 
   first = types.SimpleNamespace(step=0)
   monkeypatch.setattr(training.start, "first_state", lambda *a: first)
-  monkeypatch.setattr(training.summary, "log", lambda *a: None)
-  monkeypatch.setattr(training.loop, "run", record)
+  monkeypatch.setattr(running.summary, "log", lambda *a: None)
+  monkeypatch.setattr(running.loop, "run", record)
   config = tiny_config(
     **{
       "evaluation.every_epochs": never,

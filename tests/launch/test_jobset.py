@@ -76,7 +76,7 @@ def what_follows(manifest, exit_status):
   )
 
 
-@pytest.mark.parametrize("status", [command.EXIT_INTERRUPTED, 134, 137])
+@pytest.mark.parametrize("status", [command.EXIT_AGAIN, 134, 137])
 def test_it_restarts_after_what_passes(status):
   assert what_follows(create("v5e:16x16"), status) == "RestartJobSet"
 

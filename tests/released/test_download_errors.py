@@ -68,7 +68,7 @@ def test_no_connection_to_the_hub_asks_for_the_name_of_the_file(
 
 
 def test_no_name_at_all_names_what_there_is():
-  with pytest.raises(errors.UserError, match="'' names no weights; .*van_b0"):
+  with pytest.raises(errors.UserError, match=r"'' names no weights; .*van_b0"):
     released.local_file("")
 
 

@@ -98,7 +98,7 @@ def test_the_step_is_compiled_with_its_options():
   step.lower = lambda state, batch: lowered()
   run = compiling.CompiledStep(
     step,
-    interrupted=lambda done: False,
+    interrupted=lambda: False,
     paused=contextlib.nullcontext,
     xla_flags={"xla_foo": 1},
   )

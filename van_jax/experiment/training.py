@@ -1,16 +1,11 @@
 """A training run, from a config to a bundle."""
 
-import contextlib
-import functools
 import json
-import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 from etils import epath
 
-from van_jax import data, errors, parallel, storage, tasks
+from van_jax import errors, storage
 from van_jax.experiment import (
   agreement,
   branching,
@@ -18,47 +13,29 @@ from van_jax.experiment import (
   classes,
   config_check,
   deadlines,
-  exporting,
   misfits,
   out_of_memory,
   ownership,
   parts,
   recipe_task,
+  running,
   sections,
   start,
-  summary,
-  validation,
 )
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
-from van_jax.training import compiling, loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   class_names,
-  goodput as goodput_lib,
-  interruption,
-  metrics,
   peers,
   phases as phases_lib,
-  profiling,
-  progress as progress_lib,
   shared_folder,
   watchdog,
   workdir as workdir_lib,
 )
-from van_jax.training.run.phases import (
-  COMPILE,
-  EVALUATION,
-  EXPORT,
-  RESTORE,
-  SAVE,
-  STEP,
-)
-from van_jax.training.state import TrainState
+from van_jax.training.run.phases import COMPILE
 
 Scores = dict[str, Any]
-
-_NEVER = 1 << 62  # Steps; the last step has everything all the same.
 
 
 def train(
@@ -171,17 +148,19 @@ def _opened(
       "writing the class names",
       lambda: class_names.write(folder, source.class_names),
     )
-    return _train(
-      config,
-      folder,
-      task,
-      source,
-      recipe,
-      mesh,
+    return running.run(
+      running.Run(
+        config=config,
+        workdir=folder,
+        task=task,
+        source=source,
+        recipe=recipe,
+        mesh=mesh,
+        phases=phases,
+        is_branch=origin is not None,
+        check_ours=check_ours,
+      ),
       first,
-      phases,
-      is_branch=origin is not None,
-      check_ours=check_ours,
     )
 
 
@@ -211,200 +190,3 @@ def _check_nobody_came(workdir: epath.Path, there: list[int]) -> None:
       f"looked, and has {now} now: another run was started in it meanwhile. "
       "Run the same command again to go on from there."
     )
-
-
-def _train(
-  config: Config,
-  workdir: epath.Path,
-  task: tasks.Task,
-  source: data.Source,
-  recipe: parts.Recipe,
-  mesh: jax.sharding.Mesh,
-  first: TrainState | None,
-  phases: phases_lib.Phases,
-  *,
-  is_branch: bool,
-  check_ours: Callable[[], None],
-) -> Scores:
-  """Does what `train` says, with input that has been checked.
-
-  Args:
-    config: that has been checked.
-    workdir: that has been claimed.
-    task: of the run.
-    source: its data.
-    recipe: what is trained, and how.
-    mesh: of the devices.
-    first: to start from; None for the last checkpoint's.
-    phases: told of each that the run is in.
-    is_branch: whether the run began with the state of another.
-    check_ours: raises UserError when another run has the folder by now.
-  """
-  with phases.phase(RESTORE):
-    checkpointer = _checkpointer(config, workdir, task)
-  with (
-    interruption.watch() as interrupted,  # Until all is on disk.
-    _closed(checkpointer, phases),
-    peers.losses_named(),
-  ):
-    state = first
-    if state is None:
-      with phases.phase(RESTORE):
-        state = start.last_state(config, recipe, mesh, checkpointer)
-    evaluate = validation.scorer(
-      config,
-      recipe.model,
-      task,
-      source,
-      mesh,
-      phases=phases,
-      interrupted=interrupted,
-    )
-    goodput = goodput_lib.Goodput(workdir, phases, first_step=int(state.step))
-    summary.log(config, recipe, source, state, workdir)
-    progress = progress_lib.Progress(
-      first_step=int(state.step),
-      total_steps=recipe.total_steps,
-      batch_size=config.batch_size,
-      phases=phases,
-    )
-    step = compiling.CompiledStep(
-      parts.train_step(
-        config, recipe, task, mesh, warm_up_average=not is_branch
-      ),
-      interrupted=interrupted,
-      paused=functools.partial(phases.phase, COMPILE),
-      xla_flags=config.xla_flags.to_dict(),
-    )
-    batches = parts.train_batches(config, source, int(state.step))
-    with out_of_memory.in_training(config, lambda: step.memory):
-      state, scores = _run(
-        config,
-        workdir,
-        state,
-        recipe,
-        checkpointer,
-        check_ours,
-        goodput,
-        train_step=step,
-        batches=parallel.prefetch(batches, mesh),
-        evaluate=evaluate,
-        interrupted=interrupted,
-        phases=phases,
-        progress=progress,
-      )
-  if not scores:
-    with phases.phase(EVALUATION):
-      scores = evaluate(state)
-  check_ours()
-  with phases.phase(EXPORT):
-    exporting.export(
-      config, workdir, recipe.model, state, mesh, task, source, scores
-    )
-  goodput.log()
-  return scores
-
-
-@contextlib.contextmanager
-def _closed(
-  checkpointer: checkpoint_lib.Checkpointer, phases: phases_lib.Phases
-) -> Iterator[None]:
-  """Closes a checkpointer at the end, with all on disk.
-
-  Unless one of several processes has failed by itself: Orbax would wait for
-  the others, who are elsewhere.
-  """
-  agreed = (loop.InterruptedRunError, loop.NonFiniteError)
-  try:
-    yield
-  except BaseException as error:
-    if not processes.several() or isinstance(error, agreed):
-      with phases.phase(SAVE):
-        checkpointer.close()
-    raise
-  with phases.phase(SAVE):
-    checkpointer.close()
-
-
-def _run(
-  config: Config,
-  workdir: epath.Path,
-  state: TrainState,
-  recipe: parts.Recipe,
-  checkpointer: checkpoint_lib.Checkpointer,
-  check_ours: Callable[[], None],
-  goodput: goodput_lib.Goodput,
-  *,
-  phases: phases_lib.Phases,
-  **passed: Any,
-) -> tuple[TrainState, Scores | None]:
-  """Runs the loop, with what it writes and how often.
-
-  Args:
-    config: of the run.
-    workdir: its folder.
-    state: to go on from; donated.
-    recipe: of the run.
-    checkpointer: of its states.
-    check_ours: as of `_train`.
-    goodput: accounts for its time.
-    phases: told of each that the run is in.
-    **passed: to `loop.run` as it is.
-  """
-  first_step = int(state.step)
-  unscored = first_step > 0 and checkpointer.scores(first_step) is None
-  with (
-    phases.phase(STEP),
-    metrics.opened(workdir, last_step=first_step) as writer,
-    profiling.trace_window(
-      workdir,
-      first_step=config.logging.profile_first_step,
-      num_steps=config.logging.profile_steps,
-    ) as observe,
-  ):
-
-    def save(step, current, scores):
-      check_ours()
-      writer.flush()
-      checkpointer.save(step, current, scores)
-      goodput.note(step, saved=True)
-
-    return loop.run(
-      state,
-      total_steps=recipe.total_steps,
-      write=writer.write,
-      save=save,
-      add_scores=checkpointer.add_scores if unscored else None,
-      observe=observe,
-      phases=phases,
-      account=goodput.report,
-      log_every_steps=config.logging.every_steps or _NEVER,
-      eval_every_steps=_steps(
-        config.evaluation.every_epochs, recipe.epoch_steps
-      ),
-      save_every_steps=_steps(
-        config.checkpoint.every_epochs, recipe.epoch_steps
-      ),
-      **passed,
-    )
-
-
-def _checkpointer(
-  config: Config, workdir: epath.Path, task: tasks.Task
-) -> checkpoint_lib.Checkpointer:
-  """Returns what keeps the run's states."""
-  return checkpoint_lib.Checkpointer(
-    workdir / workdir_lib.CHECKPOINTS,
-    keep_last=config.checkpoint.keep_last,
-    keep_best=config.checkpoint.keep_best,
-    best=task.best,
-    best_mode=task.best_mode,
-    save_seconds=config.deadlines.save_seconds,
-    restore_seconds=config.deadlines.restore_seconds,
-  )
-
-
-def _steps(epochs: float | None, steps_per_epoch: int) -> int:
-  if epochs is None or epochs == math.inf:
-    return _NEVER
-  return max(round(epochs * steps_per_epoch), 1)

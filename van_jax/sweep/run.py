@@ -69,12 +69,12 @@ def _train_all(members: Sequence[Member], score: str, outcome: Outcome) -> None:
         logging.info("%s is finished, and skipped.", member.name)
         continue
       if runner.stopped is not None:
-        _stop(member, command.EXIT_INTERRUPTED)
+        _stop(member, command.EXIT_AGAIN)
       logging.info("Run %d of %d: %s", number, len(members), member.name)
       status = runner.run(member.command)
       if status == 128 + signal.SIGTERM and runner.stopped:
-        status = command.EXIT_INTERRUPTED  # It was not listening yet.
-      if status == command.EXIT_INTERRUPTED or (runner.stopped and status):
+        status = command.EXIT_AGAIN  # It was not listening yet.
+      if status == command.EXIT_AGAIN or (runner.stopped and status):
         _stop(member, status)
       if status:
         logging.error("%s failed with status %d.", member.name, status)

@@ -58,7 +58,16 @@ def _labels(split):
     f"\n{ROWS}".replace(",", ";"),
     f"file\tlabel\n{ROWS}".replace(",", "\t"),
   ],
-  ids="plain header bom crlf columns quotes semicolons tabs".split(),
+  ids=[
+    "plain",
+    "header",
+    "bom",
+    "crlf",
+    "columns",
+    "quotes",
+    "semicolons",
+    "tabs",
+  ],
 )
 def test_rows_say_files_and_classes(images, text):
   (images.parent / "train.csv").write_bytes(text.encode())
