@@ -42,6 +42,20 @@ def branch(tiny_config, tmp_path):
   return branch
 
 
+def test_all_processes_branch_off_at_the_first_ones_step(
+  monkeypatch, tiny_config, tmp_path
+):
+  # The other run has saved once more when this process looks.
+  config = tiny_config()
+  task = recipe_task.create_task(config)
+  monkeypatch.setattr(branching.old_configs, "read", lambda workdir: config)
+  monkeypatch.setattr(branching.weights, "step_number", lambda *_: 12)
+  monkeypatch.setattr(branching.processes, "broadcast", lambda name, mine: "8")
+  origin = branching.find("other", tmp_path, task=task, start_over=False)
+  assert origin is not None
+  assert origin.step == 8
+
+
 def counts(opt_state, kind):
   """Returns the counts of an optimizer's states of one kind."""
   leaves = jax.tree.leaves(opt_state, is_leaf=lambda x: isinstance(x, kind))

@@ -1,12 +1,25 @@
 """Processes that join and meet, and say in time who is not there."""
 
+import contextlib
+import dataclasses
+import socket
+import threading
+import time
 import types
+from concurrent import futures
 
+import jax
 import pytest
 
 from van_jax import errors
 from van_jax.parallel import processes
-from van_jax.parallel.processes import cluster, listing, runtime
+from van_jax.parallel.processes import (
+  cluster,
+  listing,
+  meeting,
+  roll_call,
+  runtime,
+)
 
 ROLES = "tests/parallel/meetings.py"
 
@@ -219,3 +232,85 @@ def test_what_is_wrong_with_a_place_is_said(monkeypatch, variables, message):
   with pytest.raises(errors.UserError, match=message) as info:
     place_by(monkeypatch, variables)
   assert "\n" not in str(info.value)
+
+
+STRANGERS = [
+  b"GET / HTTP/1.1\r\n",
+  b"\xff\xfe\n",
+  b"[" * 4000 + b"\n",
+  b"x" * 10_000,  # And no end of the line.
+  b'{"index": [], "count": 2, "host": "h"}\n',
+  b'{"index": "1", "count": 3, "host": "h"}\n',
+  b'{"index": 9, "count": 3, "host": "h"}\n',
+  b'{"index": 1, "count": true, "host": "h"}\n',
+]
+
+
+def place_at(port, index):
+  """Returns the place of one of two processes on this host."""
+  return cluster.Place(
+    host="[::1]" if socket.has_dualstack_ipv6() else "127.0.0.1",
+    port=port,
+    count=2,
+    index=index,
+    local_devices=None,
+    source="the test",
+  )
+
+
+def test_strangers_at_the_port_neither_stop_nor_join_a_start(capfd):
+  with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+  deadline = time.monotonic() + 20.0
+  with futures.ThreadPoolExecutor(2) as pool:
+    first = pool.submit(roll_call.answer, place_at(port, 0), deadline, 20.0)
+    for said in STRANGERS:
+      while True:
+        with contextlib.suppress(ConnectionRefusedError):
+          with socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(said)
+          break
+        time.sleep(0.05)
+    assert not first.done()
+    roll_call.ask(place_at(port, 1), deadline, 20.0, "here")
+    first.result()
+  assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+  "said",
+  [
+    b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x7f\xff\xff\xff\n",  # gRPC.
+    b'{"error": "of another kind"}\n',
+    b"",
+  ],
+)
+def test_what_else_listens_at_the_coordinators_port_is_asked_again(said):
+  with socket.socket() as other:
+    other.bind(("127.0.0.1", 0))
+    other.listen()
+    place = dataclasses.replace(
+      place_at(other.getsockname()[1], 1), host="127.0.0.1"
+    )
+
+    def speak():
+      with contextlib.suppress(OSError):
+        while True:
+          line, _ = other.accept()
+          with line:
+            line.recv(4096)
+            line.sendall(said)
+
+    threading.Thread(target=speak, daemon=True).start()
+    with pytest.raises(errors.PeerError, match="ended, or is no van_jax"):
+      roll_call.ask(place, time.monotonic() + 0.5, 0.5, "here")
+    other.shutdown(socket.SHUT_RDWR)
+
+
+def test_who_has_joined_joins_no_second_time(monkeypatch):
+  patience = [600.0]
+  monkeypatch.setattr(meeting, "_patience", patience)
+  monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
+  processes.join(processes.Group(), seconds=1.0, barrier_seconds=7.0)
+  assert patience == [7.0]

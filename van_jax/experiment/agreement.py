@@ -5,6 +5,7 @@ or of this one, computes other updates or waits for others that never come, and
 nothing else would say so.
 """
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -79,7 +80,9 @@ def check(config: Config, **told: Any) -> None:
     (indices, json.loads(processes.read(f"facts/{indices[0]}") or "{}"))
     for indices in groups.values()
   ]
-  processes.barrier("what differs", seconds=_PARTING_SECONDS)
+  # For all to have read it; what is to be said is known whoever is late.
+  with contextlib.suppress(errors.PeerError):
+    processes.barrier("what differs", seconds=_PARTING_SECONDS)
   raise errors.UserError(_difference(facts))
 
 
@@ -114,7 +117,8 @@ def check_weights(variables: Any) -> None:
   if others:
     raise errors.UserError(
       f"{processes.listed(others)} read other weights than process 0 did; name "
-      "the same --checkpoint on every host, and a --step of a run that goes on."
+      "the same --checkpoint, or pretrained_bundle, on every host, and a "
+      "--step of a run that goes on."
     )
 
 

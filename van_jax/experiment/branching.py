@@ -14,6 +14,7 @@ from absl import logging
 from van_jax import errors, storage, tasks
 from van_jax.experiment import old_configs, weights
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 from van_jax.training.run import restoring, workdir as workdir_lib
 from van_jax.training.state import TrainState
 
@@ -44,6 +45,8 @@ def find(
 ) -> Origin | None:
   """Returns where the run in a workdir has branched off, or is to.
 
+  All processes call this; of a new run, the first one's step is everyone's.
+
   Args:
     given: WORKDIR[:STEP|best] of another run; "" for none.
     workdir: of the run that goes on or starts.
@@ -70,10 +73,13 @@ def find(
     return None
   source, step = _parse(given)
   config = old_configs.read(source)  # Raises where there is no run.
+  number = weights.step_number(config, source, step, task)
+  # The other run may save between one process's look and another's.
+  said = processes.broadcast("the step to branch off", str(number))
   return Origin(
     given=given,
     workdir=os.fspath(storage.absolute(source)),
-    step=weights.step_number(config, source, step, task),
+    step=int(said),
   )
 
 

@@ -128,6 +128,11 @@ def evaluate(
       config,
       step=step,
       fold_batch_norm=fold_batch_norm,
+      overridden=dict(overridden or {}),
+      class_map=class_map,
+      trust_class_order=trust_class_order,
+      # They are part of the program that all processes run.
+      answers_to_a_file=files.of_answers,
       **agreement.of_source(source),
     ),
   )

@@ -62,4 +62,5 @@ def export(
     )
     logging.info("Bundle written to %s", path)
 
-  processes.first_does("writing the bundle", write)
+  seconds = config.deadlines.save_seconds  # As long as it may take to write.
+  processes.first_does("writing the bundle", write, seconds=seconds)

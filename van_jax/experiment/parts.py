@@ -71,18 +71,18 @@ def start_devices(
   Args:
     config: of the run.
     distributed: what is known of the other processes; None where there are
-      none.
+      none, or the caller has had JAX join them.
     agree: called before anything is compiled; raises UserError when other
       processes are about something else.
 
   Raises:
     UserError: when the other processes cannot be found, or JAX no device.
   """
-  if distributed is None:
+  if distributed is None and not jax.distributed.is_initialized():
     processes.check_alone()
   else:
     processes.join(
-      distributed,
+      distributed or processes.Group(),
       seconds=config.deadlines.start_up_seconds,
       barrier_seconds=config.deadlines.barrier_seconds,
     )

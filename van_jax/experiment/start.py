@@ -8,7 +8,13 @@ import jax.numpy as jnp
 from absl import logging
 
 from van_jax import bundle as bundle_lib, parallel, released
-from van_jax.experiment import branching, config_check, parts, scoring
+from van_jax.experiment import (
+  agreement,
+  branching,
+  config_check,
+  parts,
+  scoring,
+)
 from van_jax.experiment.sections import Config
 from van_jax.training import randomness
 from van_jax.training.recipe import pretrained
@@ -55,6 +61,8 @@ def first_state(
   if origin is not None:
     return branching.state(origin, config, abstract_state(config, recipe, mesh))
   initial = pretrained_variables(config)
+  if initial is not None:  # Each process has read its own: JAX compares none.
+    agreement.check_weights(initial)
   # Run once, so that compiling is all its cost; LLVM's passes double it.
   on_cpu = jax.default_backend() == "cpu"
   options = {"xla_backend_optimization_level": 0} if on_cpu else None

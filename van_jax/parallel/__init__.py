@@ -5,7 +5,10 @@ from van_jax.parallel.batches import (
   prefetch as prefetch,
   shard_batch as shard_batch,
 )
-from van_jax.parallel.gathering import whole_array as whole_array
+from van_jax.parallel.gathering import (
+  whole_array as whole_array,
+  whole_on_first as whole_on_first,
+)
 from van_jax.parallel.mesh import (
   BATCH_AXES as BATCH_AXES,
   check_platforms as check_platforms,
@@ -17,6 +20,5 @@ from van_jax.parallel.placement import (
   check_fsdp as check_fsdp,
   shard_bytes as shard_bytes,
   state_shardings as state_shardings,
-  whole_on_first as whole_on_first,
   with_shardings as with_shardings,
 )

@@ -1,14 +1,12 @@
-"""Which part of a state each device holds, and how it becomes whole again."""
+"""Which part of a state each device holds."""
 
 import math
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import errors
-from van_jax.parallel.mesh import replicated
 
 _AXIS = "fsdp"
 # Numbers. Smaller arrays are whole on every device: to gather 64 KiB takes
@@ -83,30 +81,6 @@ def check_fsdp(params: Any, mesh: Mesh) -> None:
 def shard_bytes(tree: Any) -> int:
   """Returns the bytes that one device holds of a tree with shardings."""
   return sum(
-    math.prod(x.sharding.shard_shape(x.shape)) * _item_size(x.dtype)
+    math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
     for x in jax.tree.leaves(tree)
   )
-
-
-def _item_size(dtype: Any) -> int:
-  return np.dtype(dtype).itemsize
-
-
-def whole_on_first(tree: Any, mesh: Mesh) -> Any:
-  """Returns a tree's arrays, whole, in the memory of the first process's host.
-
-  All processes call this, and the others get None for each array. One array at
-  a time is gathered, so that nothing else is held twice.
-
-  Args:
-    tree: of arrays on the mesh's devices.
-    mesh: of `create_mesh`.
-  """
-  first = jax.process_index() == 0
-
-  def fetch(x):
-    if not x.is_fully_replicated:
-      x = jax.device_put(x, replicated(mesh))
-    return np.asarray(x) if first else None
-
-  return jax.tree.map(fetch, tree)

@@ -26,7 +26,8 @@ def join(
 ) -> None:
   """Joins the processes that are given, or that the environment tells of.
 
-  To be called once, before JAX touches a device.
+  To be called before JAX touches a device. In a process that has joined
+  already, for an earlier run of a notebook's, it sets `barrier_seconds` alone.
 
   Args:
     given: by hand.
@@ -38,10 +39,12 @@ def join(
       otherwise.
     PeerError: naming who has not come, when the time is over.
   """
+  meeting.be_patient(barrier_seconds)
+  if jax.distributed.is_initialized():
+    return
   deadline = time.monotonic() + seconds
   host = socket.gethostname()
   place = cluster.find(given, seconds=seconds)
-  meeting.be_patient(barrier_seconds)
   logging.info(
     "Process %d of %d on %s, coordinator %s, by %s; waiting up to %.0f s.",
     *(place.index, place.count, host, place.address, place.source, seconds),

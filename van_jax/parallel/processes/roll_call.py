@@ -3,13 +3,13 @@
 JAX's own service answers nobody before all have come, and where one does not
 it ends the others with a page of C++ that names three at most. So process 0
 first listens itself, at the same port: each process says who it is, and hears
-when all are there, or why nobody goes on.
+when all are there, or why nobody goes on. Lines of JSON are all that is said;
+of whoever says anything else, here or there, nothing is believed.
 """
 
 import contextlib
 import dataclasses
 import json
-import select
 import socket
 import socketserver
 import threading
@@ -22,6 +22,10 @@ from van_jax.parallel.processes import cluster, listing
 _LOOK_SECONDS = 0.2
 _TELLING_SECONDS = 5.0  # For the others to have been told.
 _LINE_BYTES = 4096  # Of a process that says who it is; strangers say anything.
+_ANSWER_BYTES = 1 << 16  # Of process 0's answer, likewise.
+
+# The keys of what process 0 may say.
+_ANSWERS = ({"go"}, {"error", "again"})
 
 
 def answer(place: cluster.Place, deadline: float, seconds: float) -> None:
@@ -70,7 +74,7 @@ def ask(
   while True:
     left = max(deadline - time.monotonic(), 1.0)
     try:
-      told = _exchange(place, mine, left, 2 * seconds)
+      told = _exchange(place, mine, left, seconds + 2 * _TELLING_SECONDS)
     except OSError as error:
       if time.monotonic() + _LOOK_SECONDS > deadline:
         raise _unreachable(place, seconds, error) from error
@@ -86,28 +90,52 @@ def _exchange(
 ) -> dict[str, Any]:
   """Returns what process 0 says in the end.
 
+  Args:
+    place: of this process.
+    mine: who it is.
+    left: seconds to connect in.
+    patience: seconds that process 0 has to answer: it may have come last, and
+      waits as long as it would have from the beginning.
+
   Raises:
     OSError: when there is none, or it ended meanwhile.
   """
-  with socket.create_connection((place.host, place.port), left) as connection:
+  address = (place.host.strip("[]"), place.port)  # As of [::1]:8476.
+  with socket.create_connection(address, left) as connection:
     connection.sendall(json.dumps(mine).encode() + b"\n")
-    connection.settimeout(left + patience)
-    with connection.makefile() as lines:
-      line = lines.readline()
-    with contextlib.suppress(ValueError):
+    connection.settimeout(patience)
+    # Bytes: JAX's service of an earlier run, which may still be ending at this
+    # port, speaks HTTP/2.
+    with connection.makefile("rb") as lines:
+      try:
+        line = lines.readline(_ANSWER_BYTES)
+      except TimeoutError:
+        reason = f"it took the call, and said nothing for {patience:.0f} s"
+        raise ConnectionAbortedError(0, reason) from None
+    with contextlib.suppress(ValueError, RecursionError):
       told = json.loads(line)
-      if isinstance(told, dict):
+      if isinstance(told, dict) and told.keys() in _ANSWERS:
         return told
     raise ConnectionAbortedError(0, "it ended, or is no van_jax")
 
 
 @dataclasses.dataclass
 class _Caller:
-  """Who is on a line: the process, and whether it has been told the end."""
+  """Who is on a line, as it says."""
 
   index: int
   count: int
   host: str
+
+
+def _caller(said: bytes) -> _Caller | None:
+  """Returns who says so; None of a stranger, or a probe of the port."""
+  with contextlib.suppress(ValueError, TypeError, RecursionError):
+    caller = _Caller(**json.loads(said))
+    kinds = (type(caller.index), type(caller.count), type(caller.host))
+    if kinds == (int, int, str) and 0 <= caller.index < caller.count:
+      return caller
+  return None
 
 
 class _Call:
@@ -179,20 +207,33 @@ class _Listener(socketserver.StreamRequestHandler):
   def handle(self):
     call: _Call = self.server.call  # type: ignore[attr-defined]
     try:
-      caller = _Caller(**json.loads(self.rfile.readline(_LINE_BYTES)))
-    except (OSError, ValueError, TypeError):
-      return  # A stranger, or a probe of the port.
+      caller = _caller(self.rfile.readline(_LINE_BYTES))
+    except OSError:
+      return
+    if caller is None:
+      return
     if refusal := call.come(caller):
       self._say(refusal)
       return
     try:
       while not call.ended.is_set():
-        ready, _, _ = select.select([self.connection], [], [], _LOOK_SECONDS)
-        if ready:
-          return  # It has nothing more to say: it hung up.
+        if self._hung_up():
+          return
       self._say(call.failure)
     finally:
       call.go(caller)
+
+  def _hung_up(self) -> bool:
+    """Waits a moment for a caller, which has nothing more to say, to go."""
+    # Not by `select`, which takes no more than 1,024 files.
+    self.connection.settimeout(_LOOK_SECONDS)
+    try:
+      self.connection.recv(1)
+    except TimeoutError:
+      return False
+    except OSError:
+      return True
+    return True
 
   def _say(self, failure: errors.UserError | None):
     told: dict[str, Any] = {"go": True}

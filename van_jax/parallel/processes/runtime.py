@@ -86,12 +86,12 @@ def wait(name: str, seconds: float) -> None:
 
 
 def unreachable(error: Exception) -> errors.PeerError:
-  """Returns what to say when the store does not answer."""
+  """Returns what to say when the store does not answer, or a barrier fails."""
   reason = str(error).partition("\n")[0].rstrip(".")
   return errors.PeerError(
-    "process 0, through which all processes speak, does not answer "
-    f"({reason}): see its log; the same command, started again on all hosts, "
-    "goes on."
+    "process 0, through which all processes speak, does not answer, or another "
+    f"one has ended ({reason}): see their logs; the same command, started "
+    "again on all hosts, goes on."
   )
 
 
