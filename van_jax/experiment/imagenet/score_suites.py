@@ -77,6 +77,8 @@ def evaluate(
       suite=names,
       step=step,
       fold_batch_norm=fold_batch_norm,
+      overridden=dict(overridden),
+      trust_class_order=trust_class_order,
       images={
         part.name: part.split.size for each in opened.values() for part in each
       },

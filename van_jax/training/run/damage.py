@@ -1,5 +1,7 @@
 """Damage that keeps a folder of checkpoints from being opened: set aside."""
 
+import json
+
 from absl import logging
 from etils import epath
 
@@ -28,9 +30,7 @@ def clear(directory: epath.Path, steps: list[int]) -> None:
     directory: holds one folder a checkpoint, named by its step.
     steps: of its checkpoints.
   """
-  found = {step: _scores_damage(directory / str(step)) for step in steps}
-  broken = [step for step in steps if not _is_described(directory / str(step))]
-  processes.barrier("looked for damage")
+  found, broken = _looked(directory, steps)
   for step in broken:
     aside = set_aside(directory, str(step), f"damaged-{step}")
     logging.warning(
@@ -48,6 +48,27 @@ def clear(directory: epath.Path, steps: list[int]) -> None:
       logging.warning(
         "%s They are set aside as %s; going on without them.", damage, aside
       )
+
+
+def _looked(
+  directory: epath.Path, steps: list[int]
+) -> tuple[dict[int, str], list[int]]:
+  """Returns what is wrong with scores, by step, and the steps not described.
+
+  The first process looks for all: a network file system may show another host
+  an older folder, and all of them rename together.
+  """
+  mine = ""
+  if processes.index() == 0:
+    there = {step: directory / str(step) for step in steps}
+    mine = json.dumps(
+      [
+        [[step, _scores_damage(path)] for step, path in there.items()],
+        [step for step, path in there.items() if not _is_described(path)],
+      ]
+    )
+  scores, broken = json.loads(processes.broadcast("damage", mine))
+  return dict(scores), broken
 
 
 def steps_aside(directory: epath.Path) -> list[int]:
