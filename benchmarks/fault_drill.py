@@ -57,8 +57,7 @@ DEADLINES = {  # Seconds; short, and long enough for a busy machine.
 _PATIENCE = 90 + 60 + 30
 _LONGEST = 1800.0  # That a run to its end may take on a busy machine.
 # By which what was killed or left alone may end: SIGABRT is JAX's, where the
-# process of its coordinator is gone; SIGTERM's own comes to who is still
-# importing.
+# process of its coordinator is gone; SIGTERM comes before the first imports.
 _STATUSES = {0, 75, -signal.SIGABRT, -signal.SIGKILL, -signal.SIGTERM}
 # Where a kill comes: what must have been logged, and the most seconds after.
 MOMENTS = {
