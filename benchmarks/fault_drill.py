@@ -17,6 +17,7 @@ The kills of a seed are the same; the moments that they meet are the machine's.
 import collections
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -28,7 +29,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from absl import app, flags, logging
@@ -54,9 +55,10 @@ DEADLINES = {  # Seconds; short, and long enough for a busy machine.
 # The longest: JAX's heartbeat, or a phase's deadline and what it takes to say
 # so. A start-up's is the sum of two.
 _PATIENCE = 90 + 60 + 30
-# By which a run that was killed may end: 134 is JAX's own abort, where the
-# process of its coordinator is gone.
-_STATUSES = {0, 75, -signal.SIGABRT, 134}
+_LONGEST = 1800.0  # That a run to its end may take on a busy machine.
+# By which what was killed or left alone may end: SIGABRT is JAX's, where the
+# process of its coordinator is gone; SIGTERM comes before the first imports.
+_STATUSES = {0, 75, -signal.SIGABRT, -signal.SIGKILL, -signal.SIGTERM}
 # Where a kill comes: what must have been logged, and the most seconds after.
 MOMENTS = {
   "start-up": (r"", 12.0),
@@ -74,6 +76,7 @@ class Tally:
 
   kills: list[dict[str, Any]] = dataclasses.field(default_factory=list)
   runs: int = 0
+  equal: int = 0
   steps_recomputed: int = 0
   faults: list[str] = dataclasses.field(default_factory=list)
 
@@ -98,14 +101,17 @@ class Attempt:
     """Returns whether any process has."""
     return any(process.poll() is not None for process in self.processes)
 
-  def await_all(self, seconds: float) -> bool:
-    """Returns whether all end by themselves within a time."""
+  def await_all(
+    self, seconds: float, which: Sequence[int] | None = None
+  ) -> bool:
+    """Returns whether all of these, or all, end by themselves within a time."""
+    indices = range(len(self.processes)) if which is None else which
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-      if all(process.poll() is not None for process in self.processes):
-        return True
+    while any(self.processes[i].poll() is None for i in indices):
+      if time.monotonic() > deadline:
+        return False
       time.sleep(0.05)
-    return False
+    return True
 
   def result(self) -> dict[str, Any] | None:
     """Returns the scores, if it has ended with them."""
@@ -117,7 +123,8 @@ class Attempt:
 
 def main(_) -> None:
   """Drills, and prints what came of it."""
-  folder = pathlib.Path(_FOLDER.value)
+  logging.set_verbosity(logging.INFO)
+  folder = pathlib.Path(_FOLDER.value).absolute()
   shutil.rmtree(folder, ignore_errors=True)
   folder.mkdir(parents=True)
   tally = drill(folder, kills=_KILLS.value, seed=_SEED.value)
@@ -132,7 +139,7 @@ def drill(folder: pathlib.Path, *, kills: int, seed: int) -> Tally:
   for count in (1, 2):
     attempt = Attempt(folder / f"unbroken-{count}", count, 0)
     with _killed_at_last(attempt):
-      attempt.await_all(20 * _PATIENCE)
+      attempt.await_all(_LONGEST)
     if attempt.result() is None:
       raise RuntimeError(f"{attempt.logs[0]}: the unbroken run failed")
     expected[count] = outcome(attempt)
@@ -157,31 +164,38 @@ def _broken_run(
 ) -> None:
   """Kills one run again and again until it has ended, and compares it."""
   workdir = folder / f"run-{tally.runs}"
-  for number in range(10**6):
-    attempt = Attempt(workdir, count, number)
+  for number in itertools.count():
+    attempt, kill = Attempt(workdir, count, number), None
     with _killed_at_last(attempt):
       if len(tally.kills) < kills and time.monotonic() < until:
-        _kill_at_a_moment(attempt, draw, tally)
-      if not attempt.await_all(_PATIENCE):
-        tally.faults.append(f"{attempt.logs[0]}: waits over {_PATIENCE} s")
+        kill = _kill_at_a_moment(attempt, draw, tally)
+      # One that nobody kills trains to its end.
+      if not attempt.await_all(_LONGEST if kill is None else 0):
+        tally.faults.append(f"{attempt.logs[0]}: does not end")
     for process, log in zip(attempt.processes, attempt.logs, strict=True):
-      if process.returncode not in {*_STATUSES, -signal.SIGKILL}:
+      if process.returncode not in (_STATUSES if kill else {0}):
         tally.faults.append(f"{log}: status {process.returncode}")
-    if tally.faults or attempt.result() is not None:
+    if tally.faults:
+      return
+    if attempt.result() is not None:
       break
-  if tally.faults:
-    return
   if (found := outcome(attempt)) != expected:
     names = [name for name in expected if found[name] != expected[name]]
     tally.faults.append(f"{workdir}: other {', '.join(names)}")
+    return
+  tally.equal += 1
   account = json.loads((workdir / "goodput.json").read_text())
   tally.steps_recomputed += account["steps_recomputed"]
 
 
 def _kill_at_a_moment(
   attempt: Attempt, draw: random.Random, tally: Tally
-) -> None:
-  """Sends a signal at a random moment; none where the run ends before."""
+) -> dict[str, Any] | None:
+  """Sends a signal at a random moment, and waits for what comes of it.
+
+  Returns:
+    What was done and how it ended; None where the run ended before.
+  """
   moment = draw.choice(list(MOMENTS))
   name = draw.choice(["TERM", "KILL", "STOP"])
   whom = draw.choice([[0], [len(attempt.processes) - 1], None])
@@ -189,42 +203,41 @@ def _kill_at_a_moment(
   delay = draw.uniform(0, most)
   matches = draw.randrange(1, 8) if moment == "step" else 1
   while not attempt.ended():
-    if time.monotonic() - attempt.began > 2 * _PATIENCE:
-      return
+    if time.monotonic() - attempt.began > _LONGEST:
+      return None
     if len(re.findall(pattern, attempt.log())) >= matches:
       break
     time.sleep(0.02)
   time.sleep(delay)
   if attempt.ended():
-    return
-  victims = range(len(attempt.processes)) if whom is None else whom
+    return None
+  numbers = range(len(attempt.processes))
+  victims = list(numbers) if whom is None else whom
   sent = time.monotonic()
   for i in victims:
     attempt.processes[i].send_signal(getattr(signal, f"SIG{name}"))
-  left = [p for i, p in enumerate(attempt.processes) if i not in victims]
-  if name == "STOP":  # Nobody else can end these.
-    _wait(left or [], _PATIENCE)
+  # What is stopped ends nothing; whoever is left has to, without it.
+  others = [i for i in numbers if name != "STOP" or i not in victims]
+  is_in_time = attempt.await_all(_PATIENCE, others)
+  seconds = time.monotonic() - sent
+  if name == "STOP":
+    time.sleep(0 if others else 1)
     for i in victims:
       attempt.processes[i].kill()
-  in_time = attempt.await_all(_PATIENCE)
+      attempt.processes[i].wait()
   kill = {
     "processes": len(attempt.processes),
     "moment": moment,
     "signal": name,
     "whom": "all" if whom is None else whom[0],
-    "seconds": round(time.monotonic() - sent, 1),
+    "seconds": round(seconds, 1),
     "statuses": [process.poll() for process in attempt.processes],
   }
   tally.kills.append(kill)
-  logging.info("%d: %s%s", len(tally.kills), kill, "" if in_time else " LATE")
-
-
-def _wait(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
-  deadline = time.monotonic() + (seconds if processes else 2.0)
-  while time.monotonic() < deadline:
-    if processes and all(p.poll() is not None for p in processes):
-      return
-    time.sleep(0.05)
+  logging.info("%d: %s", len(tally.kills), kill)
+  if not is_in_time:
+    tally.faults.append(f"{attempt.logs[0]}: waits over {_PATIENCE} s")
+  return kill
 
 
 @contextlib.contextmanager
@@ -276,7 +289,9 @@ def _started(
 def outcome(attempt: Attempt) -> dict[str, Any]:
   """Returns all of a finished run that must not depend on kills."""
   folder = attempt.workdir
-  last = max((folder / "checkpoints").glob("[0-9]*"), key=lambda p: int(p.name))
+  found = (folder / "checkpoints").iterdir()
+  steps = [path for path in found if path.name.isdecimal()]
+  last = max(steps, key=lambda path: int(path.name))
   rows = [
     {
       name: value
@@ -300,7 +315,8 @@ def summary(tally: Tally) -> dict[str, Any]:
 
   return {
     "kills_survived": len(tally.kills),
-    "runs_ended_as_unbroken": tally.runs - len(tally.faults),
+    "runs": tally.runs,
+    "runs_ended_as_unbroken": tally.equal,
     "steps_recomputed": tally.steps_recomputed,
     "by_signal": counted("signal"),
     "by_moment": counted("moment"),

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-DEADLINES = ("--config.deadlines.step_seconds=60",)
+SHORT = ("--config.deadlines.step_seconds=60",)
+PATIENCE = 120  # Seconds; of a busy machine.
 
 
 class Pair:
@@ -34,14 +35,14 @@ class Pair:
             "--num_processes=2",
             f"--process_id={i}",
             f"--workdir={workdir}",
-            *DEADLINES,
+            *SHORT,
             log=file,
           )
         )
 
   def send(self, number, pattern):
     """Sends the second process a signal once it has logged something."""
-    until = time.monotonic() + 400
+    until = time.monotonic() + PATIENCE
     while not re.search(pattern, self.logs[1].read_text()):
       assert self.processes[1].poll() is None, self.logs[1].read_text()
       assert time.monotonic() < until
@@ -52,7 +53,7 @@ class Pair:
     """Returns what each process said and its status, once both have ended."""
     try:
       for process in self.processes:
-        process.communicate(timeout=400)
+        process.communicate(timeout=PATIENCE)
     finally:
       for process in self.processes:
         process.kill()

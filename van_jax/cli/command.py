@@ -44,6 +44,7 @@ def parse_flags(arguments: Sequence[str]) -> list[str]:
   except errors.UserError as error:
     _fail(str(error))
   interruption.mute_ctrl_c()
+  interruption.end_on_sigterm()
   return program
 
 

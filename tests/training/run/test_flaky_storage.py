@@ -12,9 +12,9 @@ import pytest
 from absl import logging as absl_logging
 from jax.sharding import Mesh
 
-from van_jax import retrying
+from van_jax import errors, retrying
 from van_jax.retrying import calls as retry_calls
-from van_jax.training.run import checkpoint, history, restoring
+from van_jax.training.run import attempts, checkpoint, history, restoring
 
 STUMBLED = ValueError("UNKNOWN: [OS error 5: EIO Input/output error]")
 
@@ -128,6 +128,32 @@ def test_a_save_that_fails_for_good_keeps_what_there_is(tmp_path, monkeypatch):
   assert "are kept: steps [1]" in str(raised.value)
   monkeypatch.undo()
   restored(tmp_path, 1)
+
+
+def test_a_peer_that_is_lost_in_a_save_is_no_full_disk(tmp_path, monkeypatch):
+  """It would end with status 1, which nobody starts again."""
+  fail_writes(monkeypatch, times=1, error=errors.PeerError("process 1 is gone"))
+  with (
+    pytest.raises(errors.PeerError, match="process 1 is gone"),
+    two.open_checkpoints(tmp_path) as checkpointer,
+  ):
+    checkpointer.save(1, two.make_state(1, mesh()))
+
+
+def test_others_are_waited_for_as_long_as_a_save_may_take(
+  tmp_path, monkeypatch
+):
+  waits = []
+
+  def gather(name, value, *, seconds):
+    waits.append(seconds)
+    return [value]
+
+  monkeypatch.setattr(attempts.processes, "gather", gather)
+  with two.open_checkpoints(tmp_path, save_seconds=60) as checkpointer:
+    checkpointer.save(1, two.make_state(1, mesh()))
+    checkpointer.save(2, two.make_state(2, mesh()))
+  assert waits == [60, 60, 60]  # Two saves, and what was left of the first.
 
 
 def test_a_restore_is_tried_again(tmp_path, monkeypatch, warnings):

@@ -1,9 +1,11 @@
 """Where a run's time went, over processes that were killed."""
 
 import json
+import shutil
 
 import pytest
 
+from van_jax import storage
 from van_jax.training.run import goodput, phases as phases_lib
 
 
@@ -110,11 +112,18 @@ def test_a_damaged_account_is_begun_anew(tmp_path, content):
 
 
 def test_a_full_disk_is_no_reason_to_stop(first, tmp_path, monkeypatch):
-  def refuse(path):
+  def refuse(path, text):
     raise OSError(28, "No space left on device")
 
-  monkeypatch.setattr(goodput.storage, "replacing", refuse)
+  kind = type(storage.absolute(tmp_path))
+  monkeypatch.setattr(kind, "write_text", refuse)
   assert first.goodput.report(8)["goodput/seconds"] == 19
+
+
+def test_a_folder_that_was_removed_is_not_made_again(first, tmp_path):
+  shutil.rmtree(tmp_path)
+  first.goodput.report(8)
+  assert not tmp_path.exists()
 
 
 def test_the_last_line_says_where_time_went(first, caplog):

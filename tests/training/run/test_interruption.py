@@ -103,3 +103,22 @@ def test_ctrl_c_ends_a_script_that_is_compiling_in_a_line(what):
   if what == "train":
     assert "Ctrl-C: saving after this step" in lines[-2]
   assert len(lines) == (2 if what == "train" else 1)
+
+
+def test_sigterm_while_modules_are_imported_can_be_started_again():
+  script = (
+    "import os, signal, time\n"
+    "from van_jax.training.run import interruption\n"
+    "interruption.end_on_sigterm()\n"
+    "os.kill(os.getpid(), signal.SIGTERM)\n"
+    "time.sleep(60)\n"
+  )
+  process = subprocess.run(
+    [sys.executable, "-c", script],
+    stderr=subprocess.PIPE,
+    text=True,
+    timeout=60,
+    check=False,
+  )
+  assert process.returncode == 75
+  assert "the same command goes on" in process.stderr

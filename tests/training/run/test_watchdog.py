@@ -1,5 +1,6 @@
 """Phases that take too long: who is ended, who is not, and what is said."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -153,6 +154,17 @@ def test_a_folder_that_is_not_there_is_not_made(run, clock, tmp_path):
     clock[0] += 21
     dog.look()
   assert not tmp_path.exists()
+
+
+def test_outside_of_scripts_the_kernels_timer_is_left_alone(run, tmp_path):
+  phases, _ = run
+  signal.setitimer(signal.ITIMER_REAL, 600)  # Somebody else's.
+  try:
+    with watchdog.watched(phases, deadlines=DEADLINES, workdir=tmp_path):
+      pass
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 500
+  finally:
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def test_a_process_that_was_halted_is_given_that_time(run, clock, monkeypatch):

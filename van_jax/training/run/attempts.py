@@ -26,6 +26,7 @@ def together(
   what: str,
   *,
   seconds: float,
+  wait_seconds: float | None = None,
   before_again: Callable[[], None] = lambda: None,
 ) -> Result:
   """Returns what a function returns here, once it has in all processes.
@@ -36,21 +37,24 @@ def together(
     do: called by all processes of the run; may be called many times.
     what: it does, for the log: "Reading PATH".
     seconds: that it is tried for.
+    wait_seconds: for the others, from when the first one has ended; None for
+      twice as long, as one may begin when another has all but given up.
     before_again: called by all processes before each but the first call.
 
   Raises:
     StillFailingError: when the storage of one fails for longer.
     OtherProcessError: when only another's call failed, for good.
+    PeerError: when another does not come.
     Exception: what the call of this process raised.
   """
   patience = retrying.Patience(what, seconds)
+  wait_seconds = 2 * seconds if wait_seconds is None else wait_seconds
   while True:
     result, error = _called(do)
-    # The worst counts; one may have begun when another has all but given up.
     ends = processes.gather(
-      "attempt", str(_end(error, patience)), seconds=2 * seconds
+      "attempt", str(_end(error, patience)), seconds=wait_seconds
     )
-    worst = max(map(int, ends))
+    worst = max(map(int, ends))  # It counts.
     if worst == _DONE:
       return result  # pyright: ignore[reportReturnType]
     error = error or OtherProcessError(

@@ -1,12 +1,13 @@
 """Checkpoints of a run: asynchronous, atomic, the last few and the best."""
 
+import contextlib
 import dataclasses
 import errno
 import functools
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orbax.checkpoint as ocp
@@ -19,6 +20,7 @@ from van_jax.parallel import processes
 from van_jax.training.run import (
   checksum,
   damage,
+  peers,
   restoring,
   saving,
   scores as scores_lib,
@@ -58,9 +60,9 @@ class Checkpointer:
       keep_best: best-scored checkpoints kept besides, 0 or more.
       best: name of the score that they are kept by.
       best_mode: "max" if a higher one is better, "min" if a lower one is.
-      save_seconds: that a save may take, processes wait for each other in it,
-        and it is tried again while the storage fails.
-      restore_seconds: that reading is tried for while the storage fails.
+      save_seconds: that a save may take, and processes wait for each other in
+        it; while the storage fails it is tried for half of them.
+      restore_seconds: the same of reading one.
 
     Raises:
       UserError: when a count is too small.
@@ -107,6 +109,7 @@ class Checkpointer:
     Raises:
       CheckpointError: when this or the save before it could not be written,
         on a full disk for example. Finished checkpoints are untouched.
+      PeerError: when another process is gone.
     """
     self._check_still_there()
     parts = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
@@ -117,10 +120,8 @@ class Checkpointer:
       state=ocp.args.StandardSave(state),
       fingerprint=ocp.args.JsonSave(sums),
     )
-    try:
+    with self._failures_named():
       self._saver.save(step, items, scores)
-    except Exception as error:  # Orbax passes on what the file system raised.
-      raise self._unwritable(error) from error
 
   def scores(self, step: int) -> Mapping[str, float] | None:
     """Returns the scores that a checkpoint was saved with, None if without."""
@@ -143,10 +144,8 @@ class Checkpointer:
     Raises:
       CheckpointError: when one could not be written.
     """
-    try:
+    with self._failures_named():
       self._saver.finish()
-    except Exception as error:
-      raise self._unwritable(error) from error
 
   def close(self):
     """Waits until every save is on disk, and lets go of the folder.
@@ -158,10 +157,8 @@ class Checkpointer:
       self._saver.let_go()
       return
     self.wait()
-    try:
+    with self._failures_named():
       self._saver.manager.close()
-    except Exception as error:
-      raise self._unwritable(error) from error
 
   def _check_still_there(self):
     """Raises CheckpointError where somebody has removed the folder.
@@ -178,14 +175,25 @@ class Checkpointer:
       "its checkpoints are gone; run the same command to start anew."
     )
 
+  @contextlib.contextmanager
+  def _failures_named(self) -> Iterator[None]:
+    """Turns what a save raises into a CheckpointError, but a peer's loss."""
+    try:
+      yield
+    except Exception as error:  # Orbax passes on what the file system raised.
+      self._failed = True
+      if peers.is_loss(error):
+        raise
+      raise self._unwritable(error) from error
+
   def _unwritable(self, error: Exception) -> CheckpointError:
-    self._failed = True
     there = steps(self._directory)
     missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
     if not there and any(word in str(error) for word in missing):
       return self._removed()  # In the midst of a save, which makes parts anew.
-    passing = isinstance(error, retrying.StillFailingError)
-    cause = error.__cause__ if passing and error.__cause__ else error
+    given_up = isinstance(error, retrying.StillFailingError)
+    passing = given_up or retrying.is_passing(error)
+    cause = error.__cause__ if given_up and error.__cause__ else error
     reason = storage.lack_of_space(error) or retrying.first_line(cause)
     return (StillUnwritableError if passing else CheckpointError)(
       f"A checkpoint could not be written to {self._directory}: {reason}. "
@@ -211,7 +219,7 @@ class Checkpointer:
     for step in reversed(steps(self._directory)):
       try:
         return restoring.restore(
-          self._directory, step, like, seconds=self._restore_seconds
+          self._directory, step, like, seconds=self._restore_seconds / 2
         )
       except CheckpointError as error:
         logging.warning(

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from van_jax import storage
+from van_jax import errors, storage
 from van_jax.training.run import phases as phases_lib
 from van_jax.training.run.progress import format_duration
 
@@ -103,9 +103,11 @@ class Goodput:
       "saved": self._saved,
     }
     try:
+      if not self._path.parent.is_dir():
+        return  # Somebody has removed the run; it is not made anew.
       with storage.replacing(self._path) as draft:
         draft.write_text(json.dumps(account, indent=1) + "\n")
-    except OSError as error:  # An account is no reason to stop a run.
+    except (OSError, errors.UserError) as error:  # No reason to stop a run.
       logging.warning("%s cannot be written: %s.", self._path, error)
 
   def seconds(self) -> dict[str, float]:

@@ -42,6 +42,16 @@ def mute_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
+def end_on_sigterm() -> None:
+  """Lets SIGTERM end the process with status 75, until another takes over.
+
+  While modules are imported the system's own answer would be a status that no
+  scheduler takes for one to start again.
+  """
+  if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    signal.signal(signal.SIGTERM, lambda number, frame: _end(number))
+
+
 @contextlib.contextmanager
 def watch() -> Iterator[Callable[[], bool]]:
   """Yields `interrupted()`: has SIGTERM or Ctrl-C asked for a stop?

@@ -33,7 +33,7 @@ def losses_named() -> Iterator[None]:
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
-    if not processes.several() or not is_loss(error):
+    if not is_loss(error):
       raise
     reason = str(error).strip().partition("\n")[0][:200].rstrip(". ")
     raise errors.PeerError(
@@ -45,4 +45,6 @@ def losses_named() -> Iterator[None]:
 
 def is_loss(error: Exception) -> bool:
   """Returns whether an error is what the loss of a peer looks like."""
-  return _LOST.search(str(error)) is not None
+  if not isinstance(error, jax.errors.JaxRuntimeError):
+    return isinstance(error, errors.PeerError)
+  return processes.several() and _LOST.search(str(error)) is not None

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from van_jax import errors, retrying, storage
-from van_jax.training.run import attempts, checksum, fingerprint
+from van_jax.training.run import attempts, checksum, fingerprint, peers
 from van_jax.training.state import TrainState
 
 SECONDS = 1200.0  # That storage may fail for while a checkpoint is read.
@@ -170,12 +170,12 @@ def _reader(
 def _damage_named(path: epath.Path) -> Iterator[None]:
   """Turns any of a dozen errors, by what is damaged, into a CheckpointError.
 
-  But not those of storage that fails for a while.
+  But not those of storage that fails for a while, or of a lost peer.
   """
   try:
     yield
   except Exception as error:
-    if retrying.is_passing(error):
+    if retrying.is_passing(error) or peers.is_loss(error):
       raise
     what = f"{type(error).__name__}: {retrying.first_line(error)}"
     raise CheckpointError(f"Checkpoint {path} is damaged: {what}.") from error

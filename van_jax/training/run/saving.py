@@ -15,7 +15,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 from van_jax import retrying
 from van_jax.training.run import attempts
 
-SECONDS = 1200.0  # For a save, or while the storage fails.
+SECONDS = 1200.0  # For a save, tries and all.
 _LONGEST_SECONDS = 1e6  # Orbax counts in whole ones, and adds them to dates.
 _CLOSE_SECONDS = 20  # For Orbax to end its threads, after a failed save.
 
@@ -42,7 +42,8 @@ class Saver:
       directory: of the checkpoints; all processes of the run open it.
       policy: which of them are kept.
       rank: gives better scores a higher number.
-      seconds: that a save may take, and that it is tried for.
+      seconds: that a save may take; it is tried again for half of them, so
+        that it has given up, and said why, before it is taken for a hang.
     """
     self._directory, self._policy, self._rank = directory, policy, rank
     self._seconds = seconds
@@ -127,7 +128,10 @@ class Saver:
     before = self._begun[0]
     try:
       attempts.together(
-        self.manager.wait_until_finished, f"Saving step {before}", seconds=0
+        self.manager.wait_until_finished,
+        f"Saving step {before}",
+        seconds=0,  # The next one is its second try.
+        wait_seconds=self._seconds,
       )
     except retrying.StillFailingError as error:
       reason = retrying.first_line(error.__cause__ or error)
@@ -158,7 +162,10 @@ class Saver:
       self._renew()
 
     attempts.together(
-      start, f"Saving step {step}", seconds=self._seconds, before_again=renew
+      start,
+      f"Saving step {step}",
+      seconds=self._seconds / 2,
+      before_again=renew,
     )
 
   def _is_held(self) -> bool:

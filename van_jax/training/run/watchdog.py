@@ -17,7 +17,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from absl import logging
 from etils import epath
@@ -30,6 +30,8 @@ from van_jax.training.run.phases import COMPILE, DATA, STEP, Phases, Standing
 _LOOK_SECONDS = 1.0
 _HALTED_SECONDS = 5.0  # A look that is so late: the whole process was halted.
 _TELL_SECONDS = 5.0  # For what is told to be written and read.
+_COLLECT_SECONDS = 10.0  # For the others to answer, and that to be logged.
+_STOP_SECONDS = 10.0  # For the watch to end; it may be asking process 0.
 _SLOW = 10  # Times the fastest step: as slow as that may a step be.
 _SPARE_SECONDS = 30.0  # Of the kernel's timer after the deadline.
 
@@ -61,6 +63,7 @@ class Watchdog:
     # JAX aborts a process that speaks to the others before it has joined them,
     # which is a part of the start-up.
     self._joined = False
+    self._is_timed = False  # By the kernel's timer, too.
 
   def allowed(self, standing: Standing) -> float | None:
     """Returns the seconds that the innermost phase may take; None: any.
@@ -84,7 +87,8 @@ class Watchdog:
     self._joined |= len(standing.names) > 1
     allowed = self.allowed(standing)
     over = allowed is not None and standing.seconds > allowed
-    if leaving.in_script():
+    if leaving.in_script() and not self._stopped.is_set():
+      self._is_timed = True
       left = None if allowed is None else max(allowed - standing.seconds, 0.0)
       _set_timer(left)
     if over and standing.names != self._reported:
@@ -105,9 +109,12 @@ class Watchdog:
         self._phases.forgive(late)
       self.look()
 
-  def stop(self) -> None:
-    """Lets `watch` return."""
+  def stop(self, thread: threading.Thread) -> None:
+    """Ends the watch, and waits for its thread, which may hang itself."""
     self._stopped.set()
+    thread.join(_STOP_SECONDS)
+    if self._is_timed:  # Or it is the timer of somebody else.
+      _set_timer(None)
 
   def _end(self, standing: Standing, allowed: float) -> None:
     """Says where the run hangs, and ends a script."""
@@ -120,9 +127,9 @@ class Watchdog:
     faulthandler.dump_traceback(2, all_threads=True)
     path = self._workdir / hangs.file_name(processes.index())
     tell = [lambda: hangs.tell(line)] if self._joined else []
-    _in_time(lambda: _write_stacks(path, line), *tell)
+    _in_time(_TELL_SECONDS, lambda: _write_stacks(path, line), *tell)
     if self._joined:
-      self._others.look(standing)
+      _in_time(_COLLECT_SECONDS, lambda: self._others.look(standing))
     if leaving.in_script():
       leaving.leave(
         f"{line}. All stacks are above and in {path}; ended with status "
@@ -155,9 +162,7 @@ def watched(
   try:
     yield
   finally:
-    dog.stop()
-    thread.join()
-    _set_timer(None)
+    dog.stop(thread)
 
 
 def _set_timer(seconds: float | None) -> None:
@@ -188,13 +193,13 @@ def _write_stacks(path: epath.Path, line: str) -> None:
     path.write_text(f"{line}\n\n{file.read().decode(errors='replace')}")
 
 
-def _in_time(*functions) -> None:
+def _in_time(seconds: float, *functions: Callable[[], None]) -> None:
   """Calls functions that may hang themselves, and waits for them a while."""
   threads = [
     threading.Thread(target=function, daemon=True) for function in functions
   ]
   for thread in threads:
     thread.start()
-  until = time.monotonic() + _TELL_SECONDS
+  until = time.monotonic() + seconds
   for thread in threads:
     thread.join(max(until - time.monotonic(), 0.0))
