@@ -11,6 +11,7 @@ _LOOK_SECONDS = 60
 _ASK_SECONDS = 600  # Before a slice is asked for again.
 _COMING = ("CREATING", "STARTING", "REPAIRING", "RESTARTING")
 _GONE = ("ABSENT", "PREEMPTED", "TERMINATED", "STOPPED")
+_PAID = "it is paid for until `delete`."
 _HOST_LOST = 255  # What Docker says of a container whose host was restarted.
 
 
@@ -75,15 +76,15 @@ def keep(
     _say(f"{vms.name} is {state}, workers: {_counted(found)}; next: {step}.")
     if step in ("done", "fail"):
       vms.follow()  # The log's end: scores, or the error.
-      _say("it is paid for until `delete`.")
+      _say(_PAID)
       return int(step == "fail")
     if starts > max_restarts:
-      _say(f"given up after {max_restarts} restarts.")
+      _say(f"given up after {max_restarts} restarts; {_PAID}")
       return 1
     if _begin(vms, train, state=state):
       starts += 1
     elif not starts:
-      _say("nothing was started; the reason is above.")
+      _say(f"nothing was started; the reason is above. If it is there, {_PAID}")
       return 1
     else:
       sleep(_ASK_SECONDS)
