@@ -67,9 +67,11 @@ def keep(
       _say(str(error))  # The network, or gcloud's own; it passes.
       sleep(_LOOK_SECONDS)
       continue
-    looked = True
+    first, looked = not looked, True
     found = vms.statuses() if state == "READY" else []
     step = decide(state, found)
+    if first and step in ("done", "fail"):
+      step = "run"  # They ended before this command, which may be another.
     if step == "wait":
       sleep(_LOOK_SECONDS)
       continue
