@@ -12,13 +12,15 @@ CONSTRAINTS ?= constraints.txt
 # others JAX would look for TPUs whenever it starts.
 LIBTPU := $(VENV)/libtpu
 
-.PHONY: train test test-tpu check clean
+.PHONY: train test libtpu test-tpu check clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+libtpu: $(LIBTPU)/.installed
 
 test-tpu: $(VENV)/.test $(LIBTPU)/.installed
 	PYTHONPATH=$(abspath $(LIBTPU)) $(BIN)/python -m pytest -n auto --dist worksteal -m tpu

@@ -51,7 +51,7 @@ def main(_) -> None:
   """Runs the config; its scores are the last line, one line of JSON."""
   from van_jax import experiment
 
-  if _DRY_RUN.value:
+  if _DRY_RUN.value is not None:
     _dry_run()
     return
   command.run(

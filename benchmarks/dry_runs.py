@@ -29,6 +29,7 @@ _HEAD = (
   "MB a chip | collectives, MB a step | images/s, estimate | fits |"
 )
 _MB = 1e6
+_PATIENCE = 4 * 3600.0  # Seconds, for B6 on few cores.
 _DOES_NOT_FIT = 1  # Exit status of a dry run; an error has it too.
 
 
@@ -126,6 +127,7 @@ def dry_run(run: Run) -> dict[str, Any] | None:
       f"--config.batch_size={run.batch_size}",
       f"--config.schedule.learning_rate={rate}",
       "--config.model.dtype=bfloat16",
+      f"--config.deadlines.compile_seconds={_PATIENCE}",
     ],
     stdout=subprocess.PIPE,
     text=True,

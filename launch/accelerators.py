@@ -46,8 +46,8 @@ TPUS = {
   "tpu7x": Tpu("tpu7x", ("1x1x1", *_DEEP), 9216),
 }
 GPUS = {  # Label of GKE's nodes, cloud.google.com/gke-accelerator.
-  "a100": "nvidia-tesla-a100",
-  "a100-80gb": "nvidia-a100-80gb",
+  "a100": "nvidia-a100-80gb",
+  "a100-40gb": "nvidia-tesla-a100",
   "b200": "nvidia-b200",
   "h100": "nvidia-h100-80gb",
   "h100-mega": "nvidia-h100-mega-80gb",

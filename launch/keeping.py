@@ -11,6 +11,7 @@ _LOOK_SECONDS = 60
 _ASK_SECONDS = 600  # Before a slice is asked for again.
 _COMING = ("CREATING", "STARTING", "REPAIRING", "RESTARTING")
 _GONE = ("ABSENT", "PREEMPTED", "TERMINATED", "STOPPED")
+_PAID = "it is paid for until `delete`."
 _HOST_LOST = 255  # What Docker says of a container whose host was restarted.
 
 
@@ -66,24 +67,26 @@ def keep(
       _say(str(error))  # The network, or gcloud's own; it passes.
       sleep(_LOOK_SECONDS)
       continue
-    looked = True
+    first, looked = not looked, True
     found = vms.statuses() if state == "READY" else []
     step = decide(state, found)
+    if first and step in ("done", "fail"):
+      step = "run"  # They ended before this command, which may be another.
     if step == "wait":
       sleep(_LOOK_SECONDS)
       continue
     _say(f"{vms.name} is {state}, workers: {_counted(found)}; next: {step}.")
     if step in ("done", "fail"):
       vms.follow()  # The log's end: scores, or the error.
-      _say("it is paid for until `delete`.")
+      _say(_PAID)
       return int(step == "fail")
     if starts > max_restarts:
-      _say(f"given up after {max_restarts} restarts.")
+      _say(f"given up after {max_restarts} restarts; {_PAID}")
       return 1
     if _begin(vms, train, state=state):
       starts += 1
     elif not starts:
-      _say("nothing was started; the reason is above.")
+      _say(f"nothing was started; the reason is above. If it is there, {_PAID}")
       return 1
     else:
       sleep(_ASK_SECONDS)

@@ -209,5 +209,5 @@ def test_a_damaged_image_is_named_in_one_line(source, tmp_path, capsys):
   assert info.value.code == 1
   said = capsys.readouterr().err.splitlines()[-1]
   assert said.startswith(f"error: {path} is damaged")
-  assert "replace or remove it" in said
+  assert "replace it in the data set that is copied" in said
   assert not list(tf.io.gfile.glob(f"{tmp_path}/copy/*/*/*incomplete"))

@@ -211,6 +211,13 @@ def test_an_error_that_comes_again_ends_it_and_shows_the_log():
   assert vms.done[-1] == "follow"
 
 
+def test_what_ended_before_does_not_end_this_command():
+  vms = Slice(FAILED, DONE)
+  assert keep(vms) == 0
+  assert vms.done == ["install", "run", "follow"]
+  assert keep(Slice(DONE, FAILED)) == 1
+
+
 def test_busy_vms_are_made_anew():
   vms = Slice(("READY", [("absent", 0)]), DONE, busy=1)
   assert keep(vms) == 0

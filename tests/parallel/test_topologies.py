@@ -1,9 +1,11 @@
 """Accelerators by the names that people say, and the names that are none."""
 
 import math
+import re
 
 import pytest
 
+from launch import accelerators
 from van_jax import errors
 from van_jax.parallel import absent, graphics_cards, topologies
 
@@ -24,6 +26,7 @@ from van_jax.parallel import absent, graphics_cards, topologies
     ("h100:8", "h100:8", 8, 8),
     ("2xh100-80gb:8", "2xh100:8", 16, 16),
     ("a100-40gb:4", "a100-40gb:4", 4, 4),
+    ("h100-mega:8", "h100:8", 8, 8),
     ("cpu:8", "cpu:8", 8, 8),
   ],
 )
@@ -65,6 +68,28 @@ def test_shapes_of_cubes_are_those_of_the_documents():
   assert max(map(math.prod, found)) == 6144
   cubes = [shape for shape in found if math.prod(shape) >= 64]
   assert all(a <= b <= c and a % 4 == 0 for a, b, c in cubes)
+
+
+def test_what_is_launched_is_what_a_dry_run_compiles_for():
+  assert accelerators.TPUS.keys() == topologies.TPUS.keys()
+  for kind, row in topologies.TPUS.items():
+    assert accelerators.TPUS[kind].shapes == row.shapes
+    assert accelerators.TPUS[kind].most == (row.most or 0)
+    for shape in topologies.shapes(kind):
+      name = f"2x{kind}:{'x'.join(map(str, shape))}"
+      rented, compiled = accelerators.parse(name), topologies.parse(name)
+      assert rented.slices == compiled.slices == 2
+      assert rented.hosts * rented.chips == math.prod(compiled.shape)
+      assert rented.chips == compiled.chips_a_host, name
+
+
+@pytest.mark.parametrize("kind", accelerators.GPUS)
+def test_cards_that_are_launched_have_a_dry_run_of_as_much_memory(kind):
+  found = topologies.parse(f"2x{kind}:8")
+  assert found.devices == 16
+  if size := re.search(r"(\d+)gb", accelerators.GPUS[kind]):
+    memory = graphics_cards.CARDS[found.kind].memory / 1e9
+    assert memory == pytest.approx(int(size[1]), rel=0.1)  # Some is reserved.
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,8 @@ def _examples(
     lambda done: split.sequence(start + done * _BATCH, stop),
     split,
     _BATCH,
-    remedy="replace or remove it in the data set that is copied",
+    remedy="replace it in the data set that is copied; without it that is "
+    "another set, whose copy begins anew",
   ):
     columns = (batch["image"], batch["label"], batch["index"])
     yield from zip(*columns, strict=True)

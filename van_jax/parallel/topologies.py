@@ -27,7 +27,7 @@ _CUBE = 4  # Chips a side; larger slices are made of whole ones.
 _MOST_GPUS_A_HOST = 16
 _MOST_CPU_DEVICES = 1024
 _NAME = re.compile(
-  r"(?:(?P<slices>\d+)x(?=[a-z]))?(?P<kind>[a-z]\w*?(?:-\d+gb)?)"
+  r"(?:(?P<slices>\d+)x(?=[a-z]))?(?P<kind>[a-z]\w*?(?:-(?:\d+gb|mega))?)"
   r"(?:(?P<mark>[:-])(?P<size>\d+(?:x\d+)*))?"
 )
 
@@ -65,6 +65,7 @@ _ALSO_CALLED = {
   "v7x": "tpu7x",
   "ironwood": "tpu7x",
   "h100-80gb": "h100",
+  "h100-mega": "h100",
   "h200-141gb": "h200",
   "a100-80gb": "a100",
 }
@@ -191,7 +192,8 @@ def _tpu(kind: str, shape: tuple[int, ...], slices: int) -> Topology:
     shape=shape,
     slices=slices,
     devices=slices * chips * TPUS[kind].devices,
-    chips_a_host=min(chips, 4),
+    # One machine has all eight chips of a 2x4; larger slices have four a host.
+    chips_a_host=chips if shape == (2, 4) else min(chips, 4),
   )
 
 

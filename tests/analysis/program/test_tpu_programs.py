@@ -1,7 +1,7 @@
 """Programs by the TPU compiler, without a TPU: one slice, two, a kernel's.
 
 libtpu is no dependency of the tests, as it weighs 680 MB: without it they are
-skipped. `pip install libtpu` makes them run.
+skipped. `make test-tpu` brings it.
 """
 
 import importlib.util
@@ -92,10 +92,13 @@ def programs(tmp_path_factory):
   return json.loads(finished.stdout.splitlines()[-1])
 
 
-pytestmark = pytest.mark.skipif(
-  importlib.util.find_spec("libtpu") is None,
-  reason="needs the TPU compiler: pip install libtpu (680 MB)",
-)
+pytestmark = [
+  pytest.mark.tpu,
+  pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="needs the TPU compiler: make test-tpu (680 MB)",
+  ),
+]
 
 
 def by_link(figures):

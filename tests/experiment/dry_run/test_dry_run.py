@@ -138,6 +138,46 @@ def test_the_largest_batch_is_printed_as_a_flag(fake, tiny_config, capsys):
   assert "--config.batch_size=240 " in capsys.readouterr().out
 
 
+def test_without_a_refusal_no_largest_batch_is_looked_for(fake, tiny_config):
+  with pytest.raises(errors.UserError, match="--largest_batch needs"):
+    experiment.dry_run(tiny_config(), target="h100:8", largest_batch=True)
+  assert not fake
+
+
+def test_the_config_says_how_long_a_compilation_may_take(
+  fake, tiny_config, monkeypatch
+):
+  given, ask = [], asking.ask
+
+  def timed(request, *, seconds, title):
+    given.append(seconds)
+    return ask(request, seconds=seconds, title=title)
+
+  monkeypatch.setattr(asking, "ask", timed)
+  config = tiny_config(**{"batch_size": 32, "deadlines.compile_seconds": 42.0})
+  experiment.dry_run(config, target="v5e:4x4")
+  assert given == [42.0]
+
+
+def test_an_evaluation_step_that_alone_does_not_fit_is_named(
+  fake, tiny_config, monkeypatch, capsys
+):
+  ask = asking.ask
+
+  def refuses(request, **how):
+    answer = ask(request, **how)
+    step = dataclasses.replace(answer.training, figures={"fits": False})
+    return dataclasses.replace(answer, evaluation=step)
+
+  monkeypatch.setattr(asking, "ask", refuses)
+  config = tiny_config(**{"batch_size": 32, "evaluation.batch_size": 32})
+  assert not experiment.dry_run(config, target="v5e:4x4")["fits"]
+  assert capsys.readouterr().out.splitlines()[0] == (
+    "DOES NOT FIT: van_b0 with batch_size=32 on v5e:4x4: the evaluation step, "
+    "and only that; lower evaluation.batch_size=32."
+  )
+
+
 @pytest.mark.parametrize(
   ("changes", "said"),
   [

@@ -215,7 +215,9 @@ def main() -> None:
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # What libraries print.
   request = pickle.load(sys.stdin.buffer)
   threading.Thread(target=_end_with_who_asked, daemon=True).start()
-  os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(_SCHEDULES.name)
+  given = os.environ.get("LIBTPU_INIT_ARGS", "")  # The run has them as well.
+  written = schedule.libtpu_arguments(_SCHEDULES.name)
+  os.environ["LIBTPU_INIT_ARGS"] = f"{given} {written}".strip()
   try:
     said = {"answer": dataclasses.asdict(answer(request))}
   except errors.UserError as error:

@@ -24,8 +24,13 @@ def verdict(config: Config, topology: Topology, answer: Answer) -> list[str]:
   """Returns the first lines: whether the run fits."""
   size = config.batch_size
   where = f"{config.model.name} with batch_size={size} on {topology.name}"
-  if not fits(answer):
+  if not answer.training.fits:
     return [f"DOES NOT FIT: {where}."]
+  if not fits(answer):
+    return [
+      f"DOES NOT FIT: {where}: the evaluation step, and only that; lower "
+      f"evaluation.batch_size={config.evaluation.batch_size}."
+    ]
   if answer.available_bytes is not None:
     return [f"FITS: {where}, by the compiler."]
   needs = answer.training.figures["memory_bytes"]

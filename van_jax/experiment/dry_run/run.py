@@ -21,9 +21,6 @@ from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
 from van_jax.experiment.sections import Config
 from van_jax.parallel import absent, topologies
 
-_COMPILE_SECONDS = "deadlines.compile_seconds"
-_PATIENCE = 7200.0  # Seconds, of a config without that key.
-
 
 def dry_run(
   config: Config, *, target: str, largest_batch: bool = False
@@ -53,6 +50,11 @@ def dry_run(
   absent.check_compiler(topology)
   trials = _Trials(config, topology, examples_lib.find(config))
   trials.check()
+  if largest_batch and topology.platform != "tpu":
+    raise errors.UserError(
+      "--largest_batch needs a compiler that refuses what does not fit, as "
+      f"that of TPUs; that for {topology.kind} refuses nothing."
+    )
   answer = trials.compile({}, evaluation=True)
   print(*report.verdict(config, topology, answer), "", sep="\n", flush=True)
   print(*report.plan(config, topology, trials.examples, answer), sep="\n")
@@ -101,9 +103,6 @@ class _Trials:
     config = copy.deepcopy(self.config.to_dict())
     for key, value in changes.items():
       dotted_keys.put(config, key, value)
-    seconds = _PATIENCE
-    if dotted_keys.has(self.config, _COMPILE_SECONDS):
-      seconds = dotted_keys.get(self.config, _COMPILE_SECONDS)
     request = Request(
       config=config,
       topology=self.topology.name,
@@ -114,6 +113,7 @@ class _Trials:
     title = (
       f"Compiling {config['model']['name']} for {self.topology.name}{with_what}"
     )
+    seconds = self.config.deadlines.compile_seconds
     return asking.ask(request, seconds=seconds, title=title)
 
   def remedies(self, refused: Answer) -> list[dict[str, Any]]:
@@ -147,11 +147,6 @@ class _Trials:
 
   def largest_batch(self, first: Answer) -> dict[str, Any]:
     """Prints and returns the largest batch that the compiler takes."""
-    if first.available_bytes is None:
-      raise errors.UserError(
-        f"--largest_batch needs a compiler that refuses what does not fit, as "
-        f"that of TPUs; that for {self.topology.kind} refuses nothing."
-      )
     unit = remedies.unit(self.config, self.topology)
     known = self.config.batch_size // unit
     if self.examples.num_train is None:
