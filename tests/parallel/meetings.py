@@ -1,4 +1,4 @@
-"""Roles for test_processes.py: what each process does."""
+"""Roles for test_process_groups.py: what each process does."""
 
 import socket
 import time
