@@ -78,7 +78,8 @@ def test_what_does_not_fit_is_refused_by_the_compiler():
     "DOES NOT FIT: van_b0 with batch_size=131072"
   )
   training = found["training"]
-  assert training["required_bytes"] > training["available_bytes"]
+  # XLA recomputes until little is over, and says both with two digits.
+  assert training["required_bytes"] >= training["available_bytes"] > 0
   assert found["remedies"]
   flags = [remedy["flags"] for remedy in found["remedies"]]
   assert flags[0].startswith("--config.accumulation_steps=")

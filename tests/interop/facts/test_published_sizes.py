@@ -52,9 +52,7 @@ def write_realistic(name, path):
     ("van_b0", 224),
     ("van_b1", 64),
     ("van_b2", 64),
-    ("van_b3", 64),
     ("van_b4", 64),
-    ("van_b5", 64),
   ],
 )
 def test_logits_are_pytorchs(name, size, tmp_path):
