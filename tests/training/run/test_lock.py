@@ -24,7 +24,7 @@ def test_a_lease_that_is_renewed_refuses_and_a_silent_one_does_not(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(lock, "_BEAT_SECONDS", 0.02)
-  monkeypatch.setattr(lock, "_PATIENCE_SECONDS", 0.3)
+  monkeypatch.setattr(lock, "_PATIENCE_SECONDS", 1.5)
   folder = storage.absolute(tmp_path)
   with (
     lock._leased(folder),
@@ -35,6 +35,17 @@ def test_a_lease_that_is_renewed_refuses_and_a_silent_one_does_not(
   (folder / lock.NAME).write_text('{"nonce": "of a dead one"}')
   with lock._leased(folder):
     pass
+
+
+def test_a_lease_that_is_being_written_is_not_nobodys(tmp_path, monkeypatch):
+  folder = storage.absolute(tmp_path)
+  path = folder / lock.NAME
+  path.write_text("")  # Cut off where its writer stands.
+  monkeypatch.setattr(
+    lock.threading.Event, "wait", lambda self, timeout: path.write_text("{}")
+  )
+  with pytest.raises(errors.UserError, match="by another process"):
+    lock._wait_for_silence(folder, path)
 
 
 def test_a_folder_that_cannot_be_locked_is_refused_in_every_process(tmp_path):

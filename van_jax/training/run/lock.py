@@ -147,12 +147,17 @@ def _leased(folder: epath.Path) -> Iterator[Callable[[], bool]]:
 
 
 def _wait_for_silence(folder: epath.Path, path: epath.Path) -> None:
-  """Raises UserError when a lease is renewed; no clock is compared."""
-  before = _read(path)
-  if not before:
+  """Raises UserError when a lease is renewed; no clock is compared.
+
+  Contents are compared, not owners: one that cannot be read as an owner, as
+  it is being written, is no sign that nobody holds the lease.
+  """
+  before = _content(path)
+  if before is None:
     return
-  if before.get("host") == socket.gethostname() and not storage.is_running(
-    before.get("pid", 0)
+  owner = _owner_in(before)
+  if owner.get("host") == socket.gethostname() and not storage.is_running(
+    owner.get("pid", 0)
   ):
     return
   logging.info(
@@ -161,8 +166,9 @@ def _wait_for_silence(folder: epath.Path, path: epath.Path) -> None:
     _PATIENCE_SECONDS,
   )
   threading.Event().wait(_PATIENCE_SECONDS)
-  if (now := _read(path)) and now != before:
-    raise _refusal(folder, now)
+  now = _content(path)
+  if now is not None and now != before:
+    raise _refusal(folder, _owner_in(now))
 
 
 def _owner() -> dict[str, Any]:
@@ -175,10 +181,24 @@ def _owner() -> dict[str, Any]:
 
 
 def _read(path: epath.Path) -> dict[str, Any]:
-  """Returns who says to hold a lock; nothing where nobody does."""
+  """Returns who says to hold a lock; nothing where that cannot be read."""
   try:
-    owner = json.loads(path.read_text())
-  except (OSError, ValueError):
+    return _owner_in(_content(path) or b"")
+  except OSError:
+    return {}
+
+
+def _content(path: epath.Path) -> bytes | None:
+  try:
+    return path.read_bytes()
+  except FileNotFoundError:
+    return None
+
+
+def _owner_in(content: bytes) -> dict[str, Any]:
+  try:
+    owner = json.loads(content)
+  except ValueError:
     return {}
   return owner if isinstance(owner, dict) else {}
 
