@@ -52,11 +52,4 @@ def cycles(
       for n in ((size, size), (1, 1))
     ]
   tpu_compiler.compile_for(topology, run, *arguments)
-  loops = schedule.loops_of(kind, tpu_compiler.SCHEDULES)
-  trips = turns(plan, kind)
-  if [depth for depth, _ in loops] != [depth for depth, _ in trips]:
-    raise ValueError(
-      f"The loops of {plan}, {loops}, are not those written in the kernel, "
-      f"{trips}; the compiler unrolled some: count them anew."
-    )
-  return sum(n * b for (_, n), (_, b) in zip(trips, loops, strict=True))
+  return schedule.kernel_cycles(kind, turns(plan, kind), tpu_compiler.SCHEDULES)

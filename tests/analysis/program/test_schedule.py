@@ -68,6 +68,34 @@ def test_a_kernel_counts_its_loops_by_the_turns_that_it_tells(folder):
   assert schedule.cycles(fragments.module(call), folder) == 4 * 3 + 10 * 2
 
 
+def test_a_kernel_whose_grid_has_one_step_has_no_loop_of_it(folder):
+  """The loops inside are then a level up, and so is what is around them."""
+  (folder / "12-depthwise.1-01-final_bundles.txt").write_text(
+    KERNEL.replace(": >", ": ")
+  )
+  call = CALL.format(n=1, loops="[[1,1],[2,10]]")
+  assert schedule.cycles(fragments.module(call), folder) == 3 + 10 * 2
+
+
+# How libtpu copies a last block that the end of the map cuts off.
+COPIES = """
+   0x5 LB: >> { %v1 = vld [vmem:[%s1]]  ;;  %s2 = sadd.s32 1, %s1 }
+   0x6   : >> { %2 = vst [vmem:[%s2]] /*vst_source=*/%v1 }
+   0x7   : > { %s5 = smov 0 }
+"""
+
+
+def test_a_kernel_s_copies_of_a_cut_off_block_are_left_out(folder):
+  call = CALL.format(n=1, loops="[[1,4],[2,10]]")
+  # The grid's loop has a bundle more.
+  expected = 4 * 4 + 10 * 2
+  computing = KERNEL.replace("sadd.s32 1, %s1", "%v3 = vmul.f32 %v1, %v2", 1)
+  (folder / "12-depthwise.1-01-final_bundles.txt").write_text(
+    computing + COPIES
+  )
+  assert schedule.cycles(fragments.module(call), folder) == expected
+
+
 @pytest.mark.parametrize(
   "line",
   [

@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import re
+from collections.abc import Sequence
 
 from van_jax.analysis.program import hlo
 
@@ -16,6 +17,7 @@ _FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
 _BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
 _STAGES = 2  # Turns in which a pipelined loop does not compute, at most.
 _TURNS = re.compile(r'"loops":"(\[[\d,\[\]]*\])"')
+_VECTOR = re.compile(r" = (v[a-z]\w*)")
 _EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
 
 
@@ -41,8 +43,8 @@ def operations(
 
   That is the bundles of its loop times the blocks that it runs over. Of
   operations that are alike but for names the compiler schedules one only;
-  copies that run beside the others and Pallas kernels (see `loops_of`) are left
-  out.
+  copies that run beside the others and Pallas kernels (see `kernel_cycles`)
+  are left out.
 
   Args:
     module: the program compiled last.
@@ -103,15 +105,7 @@ def _kernels(module, folder):
     turns = _TURNS.search(instruction.rest)
     if turns is None or kind not in written:
       raise ValueError(f"the kernel {name} has no schedule, or does not tell")
-    bundles = loops_of(written[kind], folder)
-    turns = json.loads(turns[1])
-    if [depth for depth, _ in bundles] != [depth for depth, _ in turns]:
-      raise ValueError(
-        f"the loops of the kernel {name}, {bundles}, are not those that it "
-        f"tells of, {turns}: the compiler unrolled some."
-      )
-    pairs = zip(turns, bundles, strict=True)
-    found[name] = sum(n * b for (_, n), (_, b) in pairs)
+    found[name] = kernel_cycles(written[kind], json.loads(turns[1]), folder)
   return found
 
 
@@ -190,36 +184,83 @@ def _numbers(name, text):
   return tuple(int(n) for n in re.findall(r"\d+", match[1])) if match else ()
 
 
-def loops_of(kernel: str, folder: str | pathlib.Path) -> list[tuple[int, int]]:
-  """Returns (depth, bundles) of each loop of the kernel compiled last.
+class _Loop:
+  """A loop of a kernel's schedule.
 
-  The grid's loop comes first, at depth 1; a loop's bundles do not count those
-  of the loops inside. Predicated regions count as taken.
+  Attributes:
+    depth: loops around it, and itself.
+    bundles: of a turn, but for those of the loops inside.
+  """
+
+  def __init__(self, depth: int):
+    self.depth, self.bundles, self._vectors = depth, 0, set()
+
+  @property
+  def copies(self) -> bool:
+    """Whether all that its vector units do is to load and to store."""
+    return {"vld", "vst"} <= self._vectors <= {"vld", "vst", "vphi"}
+
+  def add(self, line: str) -> None:
+    """Counts a bundle."""
+    self.bundles += 1
+    self._vectors.update(_VECTOR.findall(line))
+
+
+def kernel_cycles(
+  kernel: str, turns: Sequence[tuple[int, int]], folder: str | pathlib.Path
+) -> int:
+  """Returns the cycles of a call of the Pallas kernel compiled last.
+
+  Predicated regions count as taken. Where the kernel's last block is cut off
+  by the end of the map, the compiler copies it in loops of its own, as long as
+  the block turns out to be: they are left out.
 
   Args:
-    kernel: name of the Pallas kernel; without a number, of the only such one.
+    kernel: its name; without a number, of the only such one.
+    turns: (depth, turns in a call) of each loop that the kernel has, the
+      grid's first, at depth 1.
     folder: of `libtpu_arguments`.
+
+  Raises:
+    ValueError: if the schedule has other loops.
   """
+  # A grid of one step is no loop.
+  loops = _loops(kernel, folder, grid_depth=int(turns[0][1] > 1))
+  depths = [depth for depth, _ in turns]
+  if len(loops) > len(depths):
+    loops = [loop for loop in loops if not loop.copies]
+  if [loop.depth for loop in loops] != depths:
+    scheduled = [(loop.depth, loop.bundles) for loop in loops]
+    raise ValueError(
+      f"the loops of the kernel {kernel}, {scheduled}, are not those that it "
+      f"tells of, {turns}: the compiler unrolled some."
+    )
+  pairs = zip(turns, loops, strict=True)
+  return sum(n * loop.bundles for (_, n), loop in pairs)
+
+
+def _loops(kernel, folder, *, grid_depth):
+  """Returns the loops of a kernel: the grid's, and those inside, in order."""
   (file,) = (
     path
     for name, path in _files(folder)
     if kernel in (name, re.sub(r"\.\d+$", "", name))
   )
-  loops, opened, between = [[1, 0]], [0], 0
+  loops, opened, between = [_Loop(1)], [0], 0
   for line in file.read_text().splitlines():
     match = _BUNDLE.match(line)
     if match is None:
       continue
-    label, depth = match[1], len(match[2])
+    label, depth = match[1], len(match[2]) + 1 - grid_depth
     if depth == 0:  # Glue; it belongs to the loop around what follows.
       between += 1
       continue
     starts = label == "LB" and depth > 1
     del opened[depth - starts :]
-    loops[opened[-1]][1] += between
+    loops[opened[-1]].bundles += between
     between = 0
     if starts:
       opened.append(len(loops))
-      loops.append([depth, 0])
-    loops[opened[-1]][1] += 1
-  return [(depth, bundles) for depth, bundles in loops]
+      loops.append(_Loop(depth))
+    loops[opened[-1]].add(line)
+  return loops
