@@ -13,13 +13,14 @@ OPERATION = """
    0x3   : > { %9 = sbr.rel (!%p1) target = $region1 }
    0x4   :  { %10 = vsyncadd }
 """
-# A grid's loop of three bundles, and a loop of two within.
+# A grid's loop of three bundles and four turns, two more to fetch and to store,
+# and a loop of two within.
 KERNEL = """
    0x0   : > { %s1 = smov 0 }
    0x1 LB: >> { %s2 = sadd.s32 1, %s1 }
    0x2   : >> { %9 = sbr.rel (!%p1) target = $region1 }
    0x3   : > { %s3 = smov 0 }
-   0x4   : > { %s4 = smov 0 }
+   0x4   : > { %p4 = scmp.ge.s32.totalorder %s4, 6 /* loop exit test */ }
 """
 FUSION = (
   "%fusion{n} = f32[40]{{0}} fusion(%p), kind=kLoop, calls=%fused, "
@@ -77,11 +78,16 @@ def test_a_kernel_whose_grid_has_one_step_has_no_loop_of_it(folder):
   assert schedule.cycles(fragments.module(call), folder) == 3 + 10 * 2
 
 
+def test_of_a_grid_shared_by_two_cores_each_takes_half(folder):
+  call = CALL.format(n=1, loops="[[1,8],[2,20]]")
+  assert schedule.cycles(fragments.module(call), folder) == 4 * 3 + 10 * 2
+
+
 # How libtpu copies a last block that the end of the map cuts off.
 COPIES = """
    0x5 LB: >> { %v1 = vld [vmem:[%s1]]  ;;  %s2 = sadd.s32 1, %s1 }
    0x6   : >> { %2 = vst [vmem:[%s2]] /*vst_source=*/%v1 }
-   0x7   : > { %s5 = smov 0 }
+   0x7   : > { %p4 = scmp.ge.s32.totalorder %s4, 6 /* loop exit test */ }
 """
 
 

@@ -15,10 +15,11 @@ from van_jax.analysis.program import hlo
 
 _FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
 _BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
-_STAGES = 2  # Turns in which a pipelined loop does not compute, at most.
+_STAGES = 2  # Turns in which a pipelined loop does not compute.
 _TURNS = re.compile(r'"loops":"(\[[\d,\[\]]*\])"')
 _VECTOR = re.compile(r" = (v[a-z]\w*)")
 _EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
+_GRID_EXIT = re.compile(rf"(?m)^\s*0x[0-9a-f]+\s+[A-Z ]*: > .*{_EXIT.pattern}")
 
 
 def libtpu_arguments(folder: str | pathlib.Path) -> str:
@@ -224,30 +225,38 @@ def kernel_cycles(
   Raises:
     ValueError: if the schedule has other loops.
   """
-  # A grid of one step is no loop.
-  loops = _loops(kernel, folder, grid_depth=int(turns[0][1] > 1))
-  depths = [depth for depth, _ in turns]
-  if len(loops) > len(depths):
-    loops = [loop for loop in loops if not loop.copies]
-  if [loop.depth for loop in loops] != depths:
-    scheduled = [(loop.depth, loop.bundles) for loop in loops]
-    raise ValueError(
-      f"the loops of the kernel {kernel}, {scheduled}, are not those that it "
-      f"tells of, {turns}: the compiler unrolled some."
-    )
-  pairs = zip(turns, loops, strict=True)
-  return sum(n * loop.bundles for (_, n), loop in pairs)
+  text, depths = _text(kernel, folder), [depth for depth, _ in turns]
+  exits = _GRID_EXIT.findall(text)
+  # Of a chip's two cores each takes half; what is one step is no loop.
+  readings = [(int(test) - _STAGES, 1) for test in exits[-1:]] + [(1, 0)]
+  for steps, grid_depth in readings:
+    loops = _loops(text, grid_depth=grid_depth)
+    if len(loops) > len(depths):
+      loops = [loop for loop in loops if not loop.copies]
+    if [loop.depth for loop in loops] == depths:
+      pairs = zip(turns, loops, strict=True)
+      cycles_of_all = sum(n * loop.bundles for (_, n), loop in pairs)
+      return round(cycles_of_all * steps / turns[0][1])
+  scheduled = [(loop.depth, loop.bundles) for loop in _loops(text)]
+  raise ValueError(
+    f"the loops of the kernel {kernel}, {scheduled}, are not those that it "
+    f"tells of, {turns}: the compiler unrolled some."
+  )
 
 
-def _loops(kernel, folder, *, grid_depth):
-  """Returns the loops of a kernel: the grid's, and those inside, in order."""
+def _text(kernel, folder):
   (file,) = (
     path
     for name, path in _files(folder)
     if kernel in (name, re.sub(r"\.\d+$", "", name))
   )
+  return file.read_text()
+
+
+def _loops(text, grid_depth=1):
+  """Returns the loops of a kernel: the grid's, and those inside, in order."""
   loops, opened, between = [_Loop(1)], [0], 0
-  for line in file.read_text().splitlines():
+  for line in text.splitlines():
     match = _BUNDLE.match(line)
     if match is None:
       continue
