@@ -16,10 +16,10 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import dumps
 
 _DUMP = tempfile.TemporaryDirectory()
-os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(_DUMP.name)
+os.environ["LIBTPU_INIT_ARGS"] = dumps.libtpu_arguments(_DUMP.name)
 SCHEDULES = pathlib.Path(_DUMP.name)  # Of the program compiled last.
 
 

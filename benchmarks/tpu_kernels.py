@@ -8,7 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import kernel_schedule
 from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
 from van_jax.ops.tpu.kernel_gradient import kernel_sums
@@ -52,4 +52,4 @@ def cycles(
       for n in ((size, size), (1, 1))
     ]
   tpu_compiler.compile_for(topology, run, *arguments)
-  return schedule.kernel_cycles(kind, turns(plan, kind), tpu_compiler.SCHEDULES)
+  return kernel_schedule.cycles(kind, turns(plan, kind), tpu_compiler.SCHEDULES)

@@ -16,10 +16,10 @@ import pytest
 PROGRAM = """
 import json, os, pathlib, sys
 from van_jax.analysis import program
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import dumps
 
 folder = pathlib.Path(sys.argv[1])
-os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(folder)
+os.environ["LIBTPU_INIT_ARGS"] = dumps.libtpu_arguments(folder)
 
 import jax, jax.numpy as jnp, numpy as np
 from jax.experimental import topologies

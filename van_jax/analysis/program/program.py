@@ -94,7 +94,7 @@ def read(
     mesh_shape: sizes by axis, major to minor, or the mesh.
     slices: of equal size, major in the mesh; 1 for one.
     schedule_folder: where libtpu was told to write its schedules, see
-      `schedule.libtpu_arguments`, and wrote this program's last.
+      `dumps.libtpu_arguments`, and wrote this program's last.
   """
   if isinstance(mesh_shape, jax.sharding.Mesh):
     mesh_shape = mesh_shape.shape

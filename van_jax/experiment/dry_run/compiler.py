@@ -24,7 +24,7 @@ import numpy as np
 
 from van_jax import errors, ops, parallel
 from van_jax.analysis import program as program_lib
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import dumps
 from van_jax.experiment import parts, recipe_task, start
 from van_jax.experiment.dry_run.examples import Parts
 from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
@@ -216,7 +216,7 @@ def main() -> None:
   request = pickle.load(sys.stdin.buffer)
   threading.Thread(target=_end_with_who_asked, daemon=True).start()
   given = os.environ.get("LIBTPU_INIT_ARGS", "")  # The run has them as well.
-  written = schedule.libtpu_arguments(_SCHEDULES.name)
+  written = dumps.libtpu_arguments(_SCHEDULES.name)
   os.environ["LIBTPU_INIT_ARGS"] = f"{given} {written}".strip()
   try:
     said = {"answer": dataclasses.asdict(answer(request))}
