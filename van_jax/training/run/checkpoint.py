@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -130,12 +129,10 @@ class Checkpointer:
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
 
-    def write():
-      item = self._directory / str(step) / scores_lib.ITEM
-      with storage.replacing(item / scores_lib.ITEM) as draft:
-        draft.write_text(json.dumps(dict(scores)))
-
-    processes.first_does("scores of a checkpoint", write)
+    processes.first_does(
+      "scores of a checkpoint",
+      lambda: scores_lib.add(self._directory / str(step), scores),
+    )
     self._saver.manager.reload()
 
   def wait(self):

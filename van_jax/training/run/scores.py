@@ -25,6 +25,30 @@ def checksum(scores: Mapping[str, float]) -> int:
   return zlib.crc32(json.dumps(dict(scores), sort_keys=True).encode())
 
 
+def add(checkpoint: epath.Path, scores: Mapping[str, float]) -> None:
+  """Gives a finished checkpoint the scores that it was saved without.
+
+  Their checksum comes last: without it they are taken as they are.
+
+  Args:
+    checkpoint: its folder.
+    scores: of its state.
+  """
+  _write(checkpoint / ITEM / ITEM, dict(scores))
+  path = checkpoint / _FINGERPRINT
+  try:
+    sums = storage.read_json(path)
+  except (OSError, ValueError):
+    return  # As in `_saved_checksum`.
+  if isinstance(sums, dict):
+    _write(path, sums | {CHECKSUM: checksum(scores)})
+
+
+def _write(path: epath.Path, content: Any) -> None:
+  with storage.replacing(path) as draft:
+    draft.write_text(json.dumps(content))
+
+
 def read(checkpoint: epath.Path) -> Scores | None:
   """Returns a checkpoint's scores, None if it was saved without.
 
