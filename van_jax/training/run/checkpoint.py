@@ -128,7 +128,6 @@ class Checkpointer:
 
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
-
     processes.first_does(
       "scores of a checkpoint",
       lambda: scores_lib.add(self._directory / str(step), scores),
