@@ -48,8 +48,9 @@ def check_writable(
 ) -> None:
   """Raises UserError where a file or a folder cannot be made at `path`.
 
-  It is tried, where the nearest folder that is there lies, and nothing is left
-  behind. Remote paths pass: they are tried by writing alone.
+  It is tried, where the nearest folder that is there lies, again while the
+  storage fails, and nothing is left behind. Remote paths pass: they are tried
+  by writing alone.
 
   Args:
     path: as the user gave it.
@@ -63,8 +64,10 @@ def check_writable(
   while not os.path.lexists(nearest):
     nearest = nearest.parent
   try:
-    with tempfile.TemporaryFile(dir=nearest):
-      pass
+    retrying.call(
+      lambda: tempfile.TemporaryFile(dir=nearest).close(),
+      f"A file in {nearest}",
+    )
   except OSError as error:
     reason = error.strerror or error
     raise errors.UserError(

@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 from absl import logging
 from etils import epath
 
@@ -40,36 +39,33 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
     workdir: the run's folder; made if it is not there.
 
   Raises:
-    UserError: in all processes, when another run has it.
+    UserError: in all processes, when another run has it; StillFailingError, or
+      one whose cause passes, when the storage fails.
   """
   folder = storage.absolute(workdir)
-  lock = contextlib.ExitStack()
-  refusal, is_ours = "", _always
-  if jax.process_index() == 0:
+  is_ours: list[Callable[[], bool]] = [_always]
+
+  def take():
     try:
       folder.mkdir(parents=True, exist_ok=True)
       held_by = _leased if storage.is_remote(folder) else _locked
-      is_ours = lock.enter_context(held_by(folder))
-    except errors.UserError as error:
-      refusal = str(error)
-    except OSError as error:  # Or the other processes would wait for ever.
-      refusal = (
+      is_ours[:] = [lock.enter_context(held_by(folder))]
+    except OSError as error:
+      raise errors.UserError(
         f"workdir={workdir} cannot be locked: {error.strerror or error}; mend "
         "that, or name another folder."
-      )
-  # An object store's lock is waited for.
-  if refusal := processes.broadcast("the workdir's lock", refusal):
-    raise errors.UserError(refusal)
+      ) from error
 
   def check():
-    ours = "ours" if is_ours() else ""
+    ours = "ours" if is_ours[0]() else ""
     if not processes.broadcast("whose workdir it is", ours):
       raise errors.UserError(
         f"workdir={workdir} was taken over by another run while this one was "
         "halted, or its folder removed; this one stops, and writes no more."
       )
 
-  with lock:
+  with contextlib.ExitStack() as lock:
+    processes.first_does("locking the workdir", take)
     yield check
 
 
@@ -83,7 +79,7 @@ def _locked(folder: epath.Path) -> Iterator[Callable[[], bool]]:
   import fcntl  # POSIX has it.
 
   path = folder / NAME
-  with open(path, "a+b") as file:
+  with path.open("ab") as file:  # Tried again while the storage fails.
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import errors, storage
+from van_jax import errors, retrying, storage
 
 ITEM = "metrics"  # Orbax's name of them, folder and file.
 CHECKSUM = "scores_crc32"  # In the checkpoint's fingerprint.
@@ -57,6 +57,7 @@ def read(checkpoint: epath.Path) -> Scores | None:
 
   Raises:
     DamagedScoresError: when they cannot be read, or are others.
+    OSError: when the storage fails.
   """
   path = checkpoint / ITEM / ITEM
   if not (checkpoint / ITEM).exists():
@@ -64,6 +65,8 @@ def read(checkpoint: epath.Path) -> Scores | None:
   try:
     scores = storage.read_json(path)
   except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     raise DamagedScoresError(
       _damage(path, f"it is not JSON: {error}")
     ) from error
@@ -90,6 +93,8 @@ def _saved_checksum(checkpoint: epath.Path, default: int) -> Any:
   """Returns what was saved; the default of old or damaged fingerprints."""
   try:
     saved = storage.read_json(checkpoint / _FINGERPRINT)
-  except (OSError, ValueError):
+  except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     return default  # Whoever restores the state will find that.
   return saved.get(CHECKSUM, default) if isinstance(saved, dict) else default
