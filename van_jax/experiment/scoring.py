@@ -1,5 +1,7 @@
 """What all scoring of weights shares: loading, checking, preprocessing."""
 
+import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,16 +15,40 @@ from van_jax import (
   errors,
   imports,
   models,
+  parallel,
   storage,
 )
 from van_jax.experiment import agreement, recipe_task, sections, weights
 from van_jax.experiment.sections import Config
 
 
+def create_mesh(config: Config) -> jax.sharding.Mesh:
+  """Returns the mesh to score on: as the config says, if these devices can.
+
+  Weights that were trained on many devices are scored on few, too.
+  """
+  given = config.mesh.fsdp
+  for fsdp in range(given, 0, -1):
+    with contextlib.suppress(errors.UserError):
+      mesh = parallel.create_mesh(fsdp=fsdp)
+      if fsdp != given:
+        logging.info(
+          "mesh.fsdp=%d becomes %d, for the devices that are here.", given, fsdp
+        )
+      return mesh
+  raise AssertionError("1 divides all")
+
+
 def load(
-  config: Config, checkpoint: str, step: str, fold_batch_norm: bool
+  config: Config,
+  checkpoint: str,
+  step: str,
+  fold_batch_norm: bool,
+  mesh: jax.sharding.Mesh,
 ) -> bundle_lib.Bundle:
-  """Returns the weights to score, once the config suits them.
+  """Returns the weights to score on a mesh, once the config suits them.
+
+  They lie there as in training.
 
   Raises:
     UserError: when they do not.
@@ -40,7 +66,9 @@ def load(
   )
   _check_same_model(config, checkpoint, bundle.model)
   agreement.check_weights(bundle.variables)
-  return bundle
+  return dataclasses.replace(
+    bundle, variables=parallel.placed(bundle.variables, mesh)
+  )
 
 
 def suit_devices(config: Config) -> None:

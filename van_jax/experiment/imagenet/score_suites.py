@@ -85,10 +85,11 @@ def evaluate(
     ),
   )
   scoring.suit_devices(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
+  mesh = scoring.create_mesh(config)
+  bundle = scoring.load(config, checkpoint, step, fold_batch_norm, mesh)
   if not trust_class_order:
     _check_labels(bundle.labels)
-  run = _runner(config, bundle, overridden)
+  run = _runner(config, bundle, mesh, overridden)
   full = {name: _scored(name, passes, run) for name, passes in opened.items()}
   if jax.process_index() == 0:
     logging.info("Scores:\n%s", suite_table.render(full))
@@ -117,12 +118,19 @@ def _check_labels(labels: Sequence[str] | None) -> None:
 
 
 def _runner(
-  config: Config, bundle: Bundle, overridden: Mapping[str, Any]
+  config: Config,
+  bundle: Bundle,
+  mesh: jax.sharding.Mesh,
+  overridden: Mapping[str, Any],
 ) -> Callable[[Part], Scores]:
-  """Returns the function that scores the weights on one part."""
-  mesh = parallel.create_mesh()
-  variables = jax.device_put(bundle.variables, parallel.replicated(mesh))
+  """Returns the function that scores the weights on one part.
 
+  Args:
+    config: as of `evaluate`.
+    bundle: the weights, on the mesh.
+    mesh: of the devices.
+    overridden: as of `evaluate`.
+  """
   # Both now: an override that cannot work is no error after hours.
   own = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
   stored = as_stored(own, overridden)
@@ -148,7 +156,10 @@ def _runner(
 
     batches = _batches(config, part, stored if part.suite.cropped else own)
     return evaluator.evaluate(
-      eval_step, variables, parallel.prefetch(batches, mesh), accuracy.scores
+      eval_step,
+      bundle.variables,
+      parallel.prefetch(batches, mesh),
+      accuracy.scores,
     )
 
   return run
