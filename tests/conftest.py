@@ -56,7 +56,7 @@ def play():
       [*command, *arguments],
       capture_output=True,
       text=True,
-      timeout=100,
+      timeout=300,
       cwd=root,
       env=os.environ | {"XLA_FLAGS": ""},  # One device a process.
     )

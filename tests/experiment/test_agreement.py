@@ -88,7 +88,7 @@ def refused(start, tmp_path_factory):
     for i in range(3)
   ]
   try:
-    outputs = [process.communicate(timeout=100) for process in started]
+    outputs = [process.communicate(timeout=300) for process in started]
   finally:
     for process in started:
       process.kill()

@@ -383,7 +383,7 @@ def test_a_disk_that_refuses_keeps_the_finished_checkpoints(folder):
     [sys.executable, "-c", _FULL_DISK, str(folder), here],
     capture_output=True,
     text=True,
-    timeout=100,
+    timeout=300,
   )
   assert f"could not be written to {folder}" in process.stdout, process.stderr
   assert "Finished checkpoints are kept: steps [1, 2, 3]" in process.stdout

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from van_jax.parallel import processes
 
 NAME = ".lock"
 _BEAT_SECONDS = 20.0  # Between two signs of life in an object store.
+_END_SECONDS = 20.0  # For the last one to be written.
 _PATIENCE_SECONDS = 70.0  # Without any, their writer is dead.
 
 
@@ -137,7 +139,7 @@ def _leased(folder: epath.Path) -> Iterator[Callable[[], bool]]:
     yield is_ours
   finally:
     stopped.set()
-    beating.join(_BEAT_SECONDS)
+    beating.join(_END_SECONDS)
     if _read(path).get("nonce") == owner["nonce"]:
       path.unlink(missing_ok=True)
 
@@ -161,7 +163,7 @@ def _wait_for_silence(folder: epath.Path, path: epath.Path) -> None:
     path,
     _PATIENCE_SECONDS,
   )
-  threading.Event().wait(_PATIENCE_SECONDS)
+  time.sleep(_PATIENCE_SECONDS)
   now = _content(path)
   if now is not None and now != before:
     raise _refusal(folder, _owner_in(now))
