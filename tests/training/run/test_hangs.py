@@ -48,6 +48,10 @@ class Group:
     found = self.store.items()
     return {k.removeprefix(start): v for k, v in found if k.startswith(start)}
 
+  def listed(self, indices):
+    """Returns processes in words."""
+    return listing.listed(indices)
+
   def sleep(self, seconds):
     """Lets time pass."""
     self.now += seconds
@@ -59,7 +63,6 @@ def join(monkeypatch):
 
   def join(me):
     group = Group(me)
-    group.listed = listing.listed
     clock = types.SimpleNamespace(
       monotonic=lambda: group.now, sleep=group.sleep
     )
