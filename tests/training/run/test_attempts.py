@@ -29,7 +29,7 @@ def attempt(monkeypatch):
       "gather",
       lambda name, value, *, seconds: [value, str(other)],
     )
-    return attempts.together(do, "Reading x", seconds=0)
+    return attempts.together(do, "Reading x", seconds=100)
 
   return attempt
 
