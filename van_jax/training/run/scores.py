@@ -38,7 +38,9 @@ def add(checkpoint: epath.Path, scores: Mapping[str, float]) -> None:
   path = checkpoint / _FINGERPRINT
   try:
     sums = storage.read_json(path)
-  except (OSError, ValueError):
+  except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     return  # As in `_saved_checksum`.
   if isinstance(sums, dict):
     _write(path, sums | {CHECKSUM: checksum(scores)})
