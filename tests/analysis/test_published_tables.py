@@ -1,8 +1,9 @@
 """Counts against every figure of VAN's tables that needs no training.
 
 Tables are those of arXiv:2202.09741 as Computational Visual Media 9 (2023)
-prints it. Its Table 5 gives B6 38.4 GFLOPs where Table 8 has 38.9; that counts
-38.9085, and so no 38.4 is tested.
+prints it. Two figures there are not what counting gives: Table 5's 38.4 GFLOPs
+of B6, which Table 8 has as 38.9, and Table 7's 44.8 M for B3 without layer
+scales, which is B3's with them.
 """
 
 import decimal
@@ -133,6 +134,10 @@ PRINTED_ABLATIONS = [
 ]
 
 
+# Row: millions of parameters that counting gives in place of the printed ones.
+COUNTED = {"van_b3_w_o_ls": "44.7"}
+
+
 @functools.cache
 def counted_ablation(name):
   """Returns the parameters and FLOPs of a row's network."""
@@ -159,7 +164,8 @@ def test_layer_scales_are_two_a_block_and_no_flops():
 def test_ablations_equal_tables_3_6_and_7(name):
   row = models.ABLATIONS[name]
   params, flops = counted_ablation(name)
-  assert rounded(params / 1e6, row.params) == row.params
+  millions = COUNTED.get(name, row.params)
+  assert rounded(params / 1e6, millions) == millions
   assert printed(flops, decimals_of(row.flops)) == row.flops
 
 

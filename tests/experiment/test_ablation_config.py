@@ -54,6 +54,15 @@ def test_all_but_the_network_is_the_scales_recipe(
   assert config.to_dict() == base.to_dict()
 
 
+def test_a_config_leaves_the_dilation_to_lka(ablation):
+  config = ablation.get_config("van_b0,digits")
+  # As by --config.model.attention.kernel_size=28, and so on.
+  config.model.attention.update({"kernel_size": 28, "dilation": None})
+  config_check.check_config(config.lock())
+  model = models.create_model(**config.model)
+  assert model.attention == models.create_ablation("k28_d4").attention
+
+
 @pytest.mark.parametrize(
   ("argument", "message"),
   [
