@@ -62,9 +62,11 @@ _TABLE_7 = {
 _LSKA = {7: 2, 11: 2, 23: 3, 35: 3, 41: 3, 53: 3}
 
 ABLATIONS = {
-  name: Ablation(source, "van_b0", {"name": "lka"} | fields, True, *printed)
+  name: Ablation(
+    source, "van_b0", {"name": "lka", **fields}, True, params, flops, top1
+  )
   for source, rows in (("Table 3", _TABLE_3), ("Table 6", _TABLE_6))
-  for name, (*printed, fields) in rows.items()
+  for name, (params, flops, top1, fields) in rows.items()
 }
 ABLATIONS |= {
   f"{name}{end}": Ablation(
