@@ -69,8 +69,8 @@ def normalised(pixels: np.ndarray) -> np.ndarray:
 
 
 def logits_of(bundle: van_jax.Bundle, pixels: np.ndarray) -> np.ndarray:
-  """Returns the logits by the model itself: not folded, our own kernels."""
-  model: Any = bundle.model
+  """Returns the logits by the model itself, with its BatchNorm."""
+  model: Any = bundle.model.clone(implementation="xla")
   run = jax.jit(lambda v, x: model.apply(v, x, train=False))
   return np.asarray(run(bundle.variables, normalised(pixels)))
 
