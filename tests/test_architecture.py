@@ -67,7 +67,7 @@ PRIVATE = ("ops/cpu", "ops/tpu")
 # Library: the only files that import it; a folder is a room.
 DOORS = {
   "numba": ("data/images/pixels", "ops/cpu"),
-  "tensorflow": ("data",),
+  "tensorflow": ("data", "deployment/saved_model.py"),
   "tensorflow_datasets": ("data",),
   "jax2onnx": ("deployment/onnx_model.py",),
   "onnx": ("deployment/onnx_model.py",),

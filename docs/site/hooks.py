@@ -11,7 +11,7 @@ _ROOT = pathlib.Path(__file__).parents[2]
 _BROUGHT = {"index.md": "README.md", "changelog.md": "CHANGELOG.md"}
 # What notebooks' pages would load from other hosts.
 _FOREIGN = re.compile(
-  r"<script[^>]*\bsrc=\"https?://[^>]*>\s*</script>"
+  r"<script[^>]*\bsrc=\"(?:\"|https?://)[^>]*>\s*</script>"
   r"|<script type=\"module\">(?:(?!</script>).)*https?://"
   r"(?:(?!</script>).)*</script>",
   re.DOTALL,
@@ -39,13 +39,15 @@ def on_files(files: Files, config: Any) -> Files:
     files.append(File.generated(config, page, content=in_site(text)))
   for path in notebooks():
     name = f"notebooks/{path.name}"
-    files.append(File.generated(config, name, abs_src_path=str(path)))
+    directory_urls = config.use_directory_urls
+    files.append(File(name, str(_ROOT), config.site_dir, directory_urls))
   return files
 
 
 def on_page_content(html: str, **_: Any) -> str:
-  """Takes out scripts of other hosts."""
-  return _FOREIGN.sub("", html)
+  """Takes out scripts of other hosts, and turns notebooks' links to pages."""
+  html = _FOREIGN.sub("", html)
+  return re.sub(r"href=\"\.\./docs/(\w+)\.md", r'href="../\1.html', html)
 
 
 def on_post_build(config: Any) -> None:
