@@ -80,8 +80,12 @@ def logits(b0, pixels):
   return logits_of(b0, pixels)
 
 
+def read(path: pathlib.Path) -> export.Exported:
+  return export.deserialize(bytearray(path.read_bytes()))
+
+
 def load_stablehlo(folder: pathlib.Path) -> Any:
-  program = export.deserialize((folder / "model.stablehlo").read_bytes())
+  program = read(folder / "model.stablehlo")
   assert set(program.platforms) == {"cpu", "tpu", "cuda"}
   return program.call
 
@@ -110,7 +114,7 @@ LOAD = {
 
 def assert_close(ours: Any, theirs: np.ndarray) -> None:
   """Asserts equality to rounding: some hundred layers of float32, folded."""
-  spread = np.std(theirs)
+  spread = float(np.std(theirs))
   assert spread > 0.01  # Or all would be equal.
   np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * spread)
 
@@ -153,9 +157,7 @@ def test_the_folder_says_how_the_program_is_fed(tiny, tmp_path):
     "export.json",
   }
   described = json.loads((tmp_path / "tiny/export.json").read_text())
-  program = export.deserialize(
-    (tmp_path / "tiny" / described["file"]).read_bytes()
-  )
+  program = read(tmp_path / "tiny" / described["file"])
   (images,), (outputs,) = program.in_avals, program.out_avals
   assert str(images.shape) == "(batch, 64, 64, 3)"
   assert described["input"]["shape"] == ["batch", *images.shape[1:]]

@@ -53,7 +53,7 @@ def _call(exported: export.Exported, arguments: list[Any]) -> Any:
   from tensorflow.compiler.tf2xla.python import xla
 
   (logits,) = exported.out_avals
-  (result,) = xla.call_module(
+  results: Any = xla.call_module(
     [arguments[i] for i in exported.module_kept_var_idx],
     version=exported.calling_convention_version,
     module=_older(exported.mlir_module_serialized),
@@ -62,7 +62,7 @@ def _call(exported: export.Exported, arguments: list[Any]) -> Any:
     platforms=[name.upper() for name in exported.platforms],
     use_shardy_partitioner=True,
   )
-  return result
+  return results[0]
 
 
 def _older(module: bytes) -> bytes:
