@@ -12,7 +12,7 @@ CONSTRAINTS ?= constraints.txt
 # others JAX would look for TPUs whenever it starts.
 LIBTPU := $(VENV)/libtpu
 
-.PHONY: train test libtpu test-tpu check clean
+.PHONY: train test libtpu test-tpu check docs clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits
@@ -30,6 +30,11 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+# Into build/site; a warning, or a page that would load anything from another
+# host, is an error. Material's banner about MkDocs 2 is left out.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 clean:
 	rm -rf $(VENV) build *.egg-info
 
@@ -45,6 +50,10 @@ $(VENV)/.train: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[test]"
+	touch $@ $(VENV)/.train
+
+$(VENV)/.docs: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e ".[docs]"
 	touch $@ $(VENV)/.train
 
 $(LIBTPU)/.installed: $(CONSTRAINTS) | $(VENV)/.test

@@ -28,10 +28,12 @@ FLOORS = {
   "tasks": 2,
   "interop": 3,
   "analysis": 3,
+  "deployment": 3,
   "released": 4,
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.
+  "export": 6,  # A command, which may export a training run.
   "sweep": 6,  # Starts train.py, once a run.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
@@ -65,8 +67,10 @@ PRIVATE = ("ops/cpu", "ops/tpu")
 # Library: the only files that import it; a folder is a room.
 DOORS = {
   "numba": ("data/images/pixels", "ops/cpu"),
-  "tensorflow": ("data",),
+  "tensorflow": ("data", "deployment/saved_model.py"),
   "tensorflow_datasets": ("data",),
+  "jax2onnx": ("deployment/onnx_model.py",),
+  "onnx": ("deployment/onnx_model.py",),
   "orbax": (
     "training/run/checkpoint.py",
     "training/run/restoring.py",

@@ -229,6 +229,13 @@ def test_what_is_written_for_a_remote_place_is_copied_there(bucket, folder):
   assert not draft.exists()
 
 
+def test_folders_within_are_copied_to_a_remote_place(bucket):
+  with storage.local_draft(os.fspath(bucket / "new")) as draft:
+    (draft / "inner").mkdir(parents=True)
+    write(draft / "inner" / "file", "text", folder=False)
+  assert read(bucket / "new" / "inner" / "file", folder=False) == "text"
+
+
 def test_a_disk_that_is_full_is_one_line_and_leaves_what_was_there(here):
   write(here / "scores.json", "old", folder=False)
 

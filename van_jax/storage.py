@@ -113,12 +113,7 @@ def local_draft(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
   with tempfile.TemporaryDirectory(prefix="van_jax_") as folder:
     draft = pathlib.Path(folder) / path.name
     yield draft
-    if draft.is_dir():
-      path.mkdir()
-      for file in draft.iterdir():
-        epath.Path(file).copy(path / file.name)
-    else:
-      epath.Path(draft).copy(path)
+    _copy(epath.Path(draft), path)
 
 
 @contextlib.contextmanager
@@ -244,6 +239,15 @@ def _move(draft: epath.Path, path: epath.Path) -> None:
     replaced.rename(path)
     raise
   _remove(replaced)
+
+
+def _copy(source: epath.Path, target: epath.Path) -> None:
+  if not source.is_dir():
+    source.copy(target)
+    return
+  target.mkdir()
+  for part in source.iterdir():
+    _copy(part, target / part.name)
 
 
 def _remove(path: epath.Path) -> None:

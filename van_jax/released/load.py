@@ -32,7 +32,7 @@ def load_pretrained(
 
   Args:
     name: of `list_pretrained()`, such as "van_b0" or "van_b0.official"; or the
-      address of a file, "https://..." or "hf://OWNER/NAME[@REVISION][/FILE]".
+      address of a file, `https://...` or `hf://OWNER/NAME[@REVISION][/FILE]`.
     cache_dir: where files and bundles are kept; None for what VAN_JAX_CACHE
       names, or ~/.cache/van_jax.
     **options: as for `load_bundle`.

@@ -1,0 +1,81 @@
+"""Writes a bundle as a program: a folder, all of it or nothing."""
+
+import os
+
+from etils import epath
+
+from van_jax import bundle as bundle_lib, errors, imports, storage
+from van_jax.deployment import description, program as program_lib
+from van_jax.deployment.formats import FORMATS
+
+
+def export_bundle(
+  bundle: bundle_lib.Bundle,
+  path: str | os.PathLike[str],
+  *,
+  to: str,
+  preprocessing: str = program_lib.INCLUDED,
+  fold_batch_norm: bool = True,
+  overwrite: bool = False,
+) -> None:
+  """Writes a bundle as a program that others run, for any batch size.
+
+  The folder has the program and `export.json`, which says what goes in and
+  comes out, the preprocessing, and the labels. Resizing and cropping are the
+  caller's: `van_jax.data.preprocess_image` does them, and any library that
+  resizes as Pillow does.
+
+  Args:
+    bundle: the weights; their preprocessing says the size of the images.
+    path: the folder to make.
+    to: "stablehlo", "savedmodel" or "onnx".
+    preprocessing: "included" takes pixels, uint8 of 0 to 255, [B, H, W, 3];
+      "none" takes normalised images, float32.
+    fold_batch_norm: leave its passes out, equal to rounding.
+    overwrite: replace an export that is there.
+
+  Raises:
+    UserError: if `to` or `preprocessing` is none of these, what makes the
+      format is not installed, or `path` is there and may not be replaced.
+  """
+  check(path, to=to, overwrite=overwrite)
+  chosen = FORMATS[to]
+  program = program_lib.create_program(
+    bundle, preprocessing=preprocessing, fold_batch_norm=fold_batch_norm
+  )
+  fields = description.describe(
+    bundle, program, to=to, file=chosen.file, libraries=chosen.libraries
+  )
+  with storage.replacing(path) as draft, storage.local_draft(draft) as local:
+    local.mkdir()
+    chosen.write(program, local)
+    (local / description.NAME).write_text(
+      description.text(fields), encoding="utf-8"
+    )
+
+
+def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
+  """Raises UserError unless an export may be written at `path`."""
+  if to not in FORMATS:
+    raise errors.UserError(
+      f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
+    )
+  FORMATS[to].check()
+  storage.check_writable(path, "output")
+  path = storage.absolute(path)
+  if not path.exists() or _is_empty_folder(path):
+    return
+  if not overwrite:
+    raise errors.UserError(
+      f"{path} exists already; choose another folder, or replace it with "
+      "--overwrite (overwrite=True in Python)."
+    )
+  if not (path / description.NAME).exists():  # Never delete what is not ours.
+    raise errors.UserError(
+      f"{path} is not an exported bundle: it has no {description.NAME}, so it "
+      "is not overwritten; choose another folder, or remove it by hand."
+    )
+
+
+def _is_empty_folder(path: epath.Path) -> bool:
+  return path.is_dir() and not any(path.iterdir())
