@@ -36,6 +36,8 @@ FLOORS = {
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
+  # Another: the page that it writes is made of what lies lower.
+  "analysis/report/__main__": 6,
   # Another, which names models by their shapes.
   "ops/check": 2,
 }
@@ -45,6 +47,7 @@ INNER_FLOORS = {
   "ops/cpu": 0,
   "ops/tpu": 0,
   "analysis/program": 0,
+  "analysis/report": 0,
   "data/images": 0,
   "data/sources": 0,
   "data/augment": 1,
@@ -106,8 +109,8 @@ def parts_of(path):
 
 def room(parts):
   """Returns the room of a module's path, a file's own if it has one."""
-  own = "/".join(parts[:2])
-  return own if own in FLOORS else parts[0]
+  own = ("/".join(parts[:length]) for length in (3, 2))
+  return next((name for name in own if name in FLOORS), parts[0])
 
 
 def ours(path):

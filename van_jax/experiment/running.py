@@ -31,6 +31,7 @@ from van_jax.training.run import (
   phases as phases_lib,
   profiling,
   progress as progress_lib,
+  starts,
   workdir as workdir_lib,
 )
 from van_jax.training.run.phases import (
@@ -86,6 +87,7 @@ def run(own: Run, first: TrainState | None) -> Scores:
   with phases.phase(RESTORE):
     checkpointer = _checkpointer(own)
   with (
+    starts.recorded(own.workdir),
     interruption.watch() as interrupted,  # Until all is on disk.
     _closed(checkpointer, phases),
     peers.losses_named(),

@@ -1,0 +1,88 @@
+"""An axis of a chart: where a value lies, and which values are marked."""
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+_NARROW = 10.0  # A logarithmic axis helps where values span more.
+_MARGIN = 0.04  # Of a linear axis' length, on either side.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Axis:
+  """A range of values.
+
+  Attributes:
+    low: the value at 0.
+    high: the value at 1; above `low`.
+    log: whether equal ratios are equally long; then `low` is above 0.
+  """
+
+  low: float
+  high: float
+  log: bool = False
+
+  def place(self, value: float) -> float:
+    """Returns where a value lies: `low` at 0, `high` at 1."""
+    if self.log:
+      return math.log(value / self.low) / math.log(self.high / self.low)
+    return (value - self.low) / (self.high - self.low)
+
+  def ticks(self) -> list[float]:
+    """Returns round values within the range, ascending: two to seven."""
+    return _log_ticks(self) if self.log else _linear_ticks(self)
+
+
+def of_steps(steps: Iterable[int]) -> Axis:
+  """Returns the axis of steps: from the first to the last."""
+  found = list(steps)
+  low, high = (min(found), max(found)) if found else (0, 1)
+  return Axis(low=low, high=high if high > low else low + 1)
+
+
+def of_values(values: Iterable[float], *, may_be_log: bool = False) -> Axis:
+  """Returns the axis of finite values, with a margin on either side.
+
+  Args:
+    values: of all lines.
+    may_be_log: whether it is logarithmic where all are above 0 and span a
+      factor of ten.
+  """
+  found = [value for value in values if math.isfinite(value)]
+  low, high = (min(found), max(found)) if found else (0.0, 1.0)
+  if may_be_log and low > 0 and high / low >= _NARROW:
+    margin = (high / low) ** _MARGIN
+    return Axis(low=low / margin, high=high * margin, log=True)
+  length = high - low
+  if length <= 1e-9 * max(abs(low), abs(high)):  # One value, to rounding.
+    length = abs(high) or 1.0
+  margin = _MARGIN * length
+  return Axis(low=low - margin, high=high + margin)
+
+
+def label(value: float) -> str:
+  """Returns a tick's value in few letters: 0.05, 12k, 1e-06."""
+  if value and abs(value) >= 1e6:
+    return f"{value / 1e6:.4g}M"
+  if abs(value) >= 1e4:
+    return f"{value / 1e3:.4g}k"
+  return f"{value:.4g}"
+
+
+def _linear_ticks(axis: Axis) -> list[float]:
+  rough = (axis.high - axis.low) / 5
+  power = 10.0 ** math.floor(math.log10(rough))
+  step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * 0.999)
+  first = math.ceil(axis.low / step - 1e-9)
+  last = math.floor(axis.high / step + 1e-9)
+  return [round(n * step, 12) for n in range(first, last + 1)]
+
+
+def _log_ticks(axis: Axis) -> list[float]:
+  first = math.floor(math.log10(axis.low))
+  last = math.ceil(math.log10(axis.high))
+  decades = last - first
+  of_each = (1, 2, 5) if decades <= 2 else (1,)
+  every = max(1, math.ceil(decades / 6))
+  values = [n * 10.0**p for p in range(first, last + 1, every) for n in of_each]
+  return [value for value in values if axis.low <= value <= axis.high]
