@@ -1,6 +1,7 @@
 """A report of a real run: its weights scored, its command, its refusals."""
 
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -148,6 +149,17 @@ def test_a_single_run_is_compared_with_default_py(finished, tmp_path):
   text = output.read_text()
   assert "<code>batch_size</code></th><td><code>1024</code></td>" in text
   assert "<code>preprocessing.crop_pct</code>" not in text  # As the default.
+
+
+def test_runs_of_version_1_have_a_page(root, tmp_path):
+  with tarfile.open(root / "tests/fixtures/v1/finished.tar.xz") as archive:
+    archive.extractall(tmp_path, filter="data")
+  output = tmp_path / "page.html"
+  workdir = tmp_path / "finished"
+  experiment.write_report([workdir], output=str(output), images=0)
+  text = output.read_text()
+  assert "It came to its end, step 12" in text
+  assert "metrics.jsonl cannot be read" in text  # They had none.
 
 
 def test_a_run_keeps_a_record_of_its_processes(finished):

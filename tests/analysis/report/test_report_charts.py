@@ -68,7 +68,9 @@ def test_ticks_are_few_ascending_and_within(low, high, log):
   assert len({axes.label(tick) for tick in ticks}) == len(ticks)
 
 
-@pytest.mark.parametrize("values", [[], [math.nan], [0, 0], [5, 5], [1e-300]])
+@pytest.mark.parametrize(
+  "values", [[], [math.nan], [0, 0], [5, 5], [1e-300], [1e308, -1e308]]
+)
 def test_any_values_have_an_axis(values):
   axis = axes.of_values(values, may_be_log=True)
   assert axis.low < axis.high

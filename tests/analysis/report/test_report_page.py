@@ -271,6 +271,11 @@ def empty_metrics(workdir):
   (workdir / history.NAME).write_text("")
 
 
+def numbers_too_large(workdir):
+  line = {"step": 1, "train/loss": 10**400}
+  (workdir / history.NAME).write_text(json.dumps(line))
+
+
 def no_metrics(workdir):
   (workdir / history.NAME).unlink()
 
@@ -306,6 +311,7 @@ def words_for_numbers(workdir):
   ("damage", "said"),
   [
     (empty_metrics, "Nothing has been measured yet."),
+    (numbers_too_large, "too large"),
     (no_metrics, "metrics.jsonl cannot be read"),
     (half_a_line, "step 10"),
     (damaged_config, "config.json is damaged"),

@@ -4,7 +4,8 @@ import dataclasses
 import math
 from collections.abc import Iterable
 
-_NARROW = 10.0  # A logarithmic axis helps where values span more.
+_WIDE = 10.0  # A logarithmic axis helps where values span as much.
+_HUGE = 1e200  # Beyond it sums overflow; a damaged file may have any number.
 _MARGIN = 0.04  # Of a linear axis' length, on either side.
 
 
@@ -25,7 +26,8 @@ class Axis:
   def place(self, value: float) -> float:
     """Returns where a value lies: `low` at 0, `high` at 1."""
     if self.log:
-      return math.log(value / self.low) / math.log(self.high / self.low)
+      low = math.log(self.low)
+      return (math.log(value) - low) / (math.log(self.high) - low)
     return (value - self.low) / (self.high - self.low)
 
   def ticks(self) -> list[float]:
@@ -48,11 +50,15 @@ def of_values(values: Iterable[float], *, may_be_log: bool = False) -> Axis:
     may_be_log: whether it is logarithmic where all are above 0 and span a
       factor of ten.
   """
-  found = [value for value in values if math.isfinite(value)]
+  found = [
+    min(max(value, -_HUGE), _HUGE) for value in values if math.isfinite(value)
+  ]
   low, high = (min(found), max(found)) if found else (0.0, 1.0)
-  if may_be_log and low > 0 and high / low >= _NARROW:
-    margin = (high / low) ** _MARGIN
-    return Axis(low=low / margin, high=high * margin, log=True)
+  if may_be_log and low > 1 / _HUGE:
+    span = math.log(high) - math.log(low)
+    if span >= math.log(_WIDE):
+      margin = math.exp(_MARGIN * span)
+      return Axis(low=low / margin, high=high * margin, log=True)
   length = high - low
   if length <= 1e-9 * max(abs(low), abs(high)):  # One value, to rounding.
     length = abs(high) or 1.0

@@ -14,6 +14,7 @@ import numpy as np
 from van_jax.analysis.report import axes, palette
 from van_jax.analysis.report.axes import Axis
 from van_jax.analysis.report.markup import Markup, element, script_json
+from van_jax.analysis.report.tables import table
 
 SIDE = 1000  # Of the drawing, in its own units.
 POINTS = 300  # The most a line is drawn by, but for its ends.
@@ -214,29 +215,16 @@ def _table(title: str, lines: Sequence[Line]) -> Markup:
     dict(zip(line.steps.tolist(), line.values.tolist(), strict=True))
     for line in lines
   ]
-  head = [element("th", "step", scope="col")]
-  head += [element("th", line.name, scope="col") for line in lines]
   rows = [
-    element(
-      "tr",
-      element("th", f"{step:,}", scope="row"),
-      *(
-        element("td", f"{of[step]:.5g}" if step in of else "") for of in values
-      ),
-    )
+    [f"{step:,}", *(f"{of[step]:.5g}" if step in of else "" for of in values)]
     for step in chosen
   ]
   return element(
     "details",
     element("summary", f"{title} as a table"),
-    element(
-      "div",
-      element(
-        "table",
-        element("thead", element("tr", *head)),
-        element("tbody", *rows),
-      ),
-      class_="wide",
-      tabindex="0",
+    table(
+      ["step", *(line.name for line in lines)],
+      rows,
+      caption=f"{title}, at {len(rows)} steps",
     ),
   )

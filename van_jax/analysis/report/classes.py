@@ -15,9 +15,11 @@ from van_jax.analysis.report.markup import Markup, element, joined
 from van_jax.analysis.report.runs import Run
 from van_jax.analysis.report.tables import table
 from van_jax.evaluation import answers as answers_lib
+from van_jax.evaluation.answers import Answers
 
 _MATRIX = 20  # Classes, at most, of a matrix that one can read.
 _PAIRS = 20
+_LOWEST = 1000  # Classes, at most, whose accuracies are listed.
 
 
 def section(runs: Sequence[Run], examined: Sequence[Examined]) -> Markup:
@@ -38,7 +40,6 @@ def section(runs: Sequence[Run], examined: Sequence[Examined]) -> Markup:
 def _of_run(number: int, run: Run, found: Examined, *, alone: bool) -> Markup:
   answers = found.answers
   assert answers is not None
-  matrix = answers_lib.confusion(answers, len(found.names))
   labelled = int((answers.labels >= 0).sum())
   right = int(is_right(answers)[answers.labels >= 0].sum())
   share = numbers.percent(right / labelled, 2) if labelled else "-"
@@ -51,13 +52,14 @@ def _of_run(number: int, run: Run, found: Examined, *, alone: bool) -> Markup:
       f"{right:,} of {labelled:,} images right. {found.origin}",
       class_="note",
     ),
-    draw(matrix, found.names),
+    draw(answers, found.names),
     open=alone or number == 0,
   )
 
 
-def _matrix(matrix: np.ndarray, names: Sequence[str]) -> Markup:
+def _matrix(answers: Answers, names: Sequence[str]) -> Markup:
   """Returns the whole matrix; a cell is as dark as its share of its line."""
+  matrix = answers_lib.confusion(answers, len(names))
   totals = matrix.sum(axis=1)
   rows = []
   for true, name in enumerate(names):
@@ -78,9 +80,9 @@ def _matrix(matrix: np.ndarray, names: Sequence[str]) -> Markup:
   )
 
 
-def _pairs(matrix: np.ndarray, names: Sequence[str]) -> Markup:
+def _pairs(answers: Answers, names: Sequence[str]) -> Markup:
   """Returns the pairs of classes that are mistaken most often."""
-  totals = matrix.sum(axis=1)
+  totals = np.bincount(answers.labels[answers.labels >= 0])
   rows = [
     [
       names[true],
@@ -88,7 +90,7 @@ def _pairs(matrix: np.ndarray, names: Sequence[str]) -> Markup:
       f"{count:,}",
       numbers.percent(count / totals[true]),
     ]
-    for true, other, count in most_confused(matrix, _PAIRS)
+    for true, other, count in most_confused(answers, _PAIRS)
   ]
   if not rows:
     return element("p", "No class was taken for another.")
@@ -122,14 +124,16 @@ def _accuracy(
   order = np.argsort(np.nan_to_num(columns[0], nan=2.0), kind="stable")
   rows = [
     [names[i], *(_share(column[i]) for column in columns)]
-    for i in order.tolist()
+    for i in order[:_LOWEST].tolist()
   ]
   head = [legend.mark(number, run.name) for number, run, _ in group]
   return element(
     "details",
     element("summary", f"Accuracy of each of {len(names):,} classes"),
     table(
-      ["class", *head], rows, caption="Accuracy by class, the lowest first"
+      ["class", *head],
+      rows,
+      caption=f"Accuracy by class, the lowest first: {len(rows):,} of them",
     ),
     open=len(names) <= _MATRIX,
   )

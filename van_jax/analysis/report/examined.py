@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from van_jax.evaluation.answers import Answers
+from van_jax.evaluation.answers import NO_ANSWER, Answers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,19 +82,17 @@ def class_accuracy(answers: Answers, num_classes: int) -> np.ndarray:
   return np.where(count, hits / np.maximum(count, 1), np.nan)
 
 
-def most_confused(matrix: np.ndarray, count: int) -> list[tuple[int, int, int]]:
+def most_confused(answers: Answers, count: int) -> list[tuple[int, int, int]]:
   """Returns (true, predicted, images) of the pairs mistaken most often.
 
   Args:
-    matrix: [K, K] int64, rows are true classes.
+    answers: to all images.
     count: of pairs, at most; those never mistaken are left out.
   """
-  mistakes = matrix.copy()
-  np.fill_diagonal(mistakes, 0)
-  order = np.argsort(-mistakes, axis=None, kind="stable")[:count]
-  pairs = zip(*np.unravel_index(order, matrix.shape), strict=True)
-  return [
-    (int(true), int(other), int(mistakes[true, other]))
-    for true, other in pairs
-    if mistakes[true, other]
-  ]
+  true, predicted = answers.labels, answers.classes[:, 0]
+  wrong = (true >= 0) & (predicted != NO_ANSWER) & ~is_right(answers)
+  # No matrix: of 21,841 classes it would take 4 GB.
+  pairs = np.stack([true[wrong], predicted[wrong]], axis=1)
+  found, images = np.unique(pairs, axis=0, return_counts=True)
+  order = np.argsort(-images, kind="stable")[:count]
+  return [(*found[i].tolist(), int(images[i])) for i in order]

@@ -21,7 +21,7 @@ def section(runs: Sequence[Run], examined: Sequence[Examined]) -> Markup:
   missing = [
     element("p", f"{run.name}: {found.missing}", class_="note")
     for run, found in zip(runs, examined, strict=True)
-    if found.missing and not found.pictures
+    if found.answers is not None and not found.pictures
   ]
   return joined(*parts, *missing)
 

@@ -10,7 +10,7 @@ class Markup(str):
   """Text that is HTML, and is put into a page as it is."""
 
 
-def element(name: str, *children: Any, **attributes: Any) -> Markup:
+def element(name: str, /, *children: Any, **attributes: Any) -> Markup:
   """Returns an element.
 
     element("td", "a < b", class_="key")  # <td class="key">a &lt; b</td>

@@ -1,5 +1,6 @@
 """The head of the page: what came of the runs, in figures and one table."""
 
+import math
 from collections.abc import Sequence
 
 from van_jax.analysis.report import account, endings, legend, numbers, scores
@@ -75,7 +76,7 @@ def _of_several(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
   for name in scores.names(runs)[:3]:
     pairs = [(scores.score(run, name), run) for run in runs]
     found = [(score.best, run) for score, run in pairs if score is not None]
-    finite = [(best, run) for best, run in found if best == best]
+    finite = [(best, run) for best, run in found if not math.isnan(best)]
     if not finite:
       continue
     low = scores.lower_is_better(finite[0][1], name)

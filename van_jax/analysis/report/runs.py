@@ -71,7 +71,8 @@ class Run:
 
     Progress says how many are left: its seconds times its steps a second.
     """
-    at_end = self.bundle["source"].get("step") if self.bundle else None
+    source = self.bundle["source"] if self.bundle else None
+    at_end = source.get("step") if isinstance(source, Mapping) else None
     if isinstance(at_end, int) and at_end >= self.last_step:
       return at_end
     left, rate = (
@@ -120,7 +121,7 @@ def _read(name: str, path: Any) -> Run:
   ) -> Found:
     try:
       return function(place)
-    except (errors.UserError, OSError, ValueError) as error:
+    except (errors.UserError, OSError, ValueError, OverflowError) as error:
       problems.append(" ".join(str(error).split()))
       return other
 
