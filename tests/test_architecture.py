@@ -36,10 +36,10 @@ FLOORS = {
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
-  # Another: the page that it writes is made of what lies lower.
-  "analysis/report/__main__": 6,
   # Another, which names models by their shapes.
   "ops/check": 2,
+  # Another: the page that it writes is made of what lies lower.
+  "analysis/report/__main__": 6,
 }
 
 # Rooms within a room, the same way: siblings of one height never meet.
@@ -47,8 +47,8 @@ INNER_FLOORS = {
   "ops/cpu": 0,
   "ops/tpu": 0,
   "analysis/program": 0,
-  "analysis/report": 0,
   "data/images": 0,
+  "analysis/report": 0,
   "data/sources": 0,
   "data/augment": 1,
   "data/pipeline": 2,

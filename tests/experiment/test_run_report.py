@@ -8,12 +8,16 @@ import pytest
 
 from van_jax import analysis, errors, experiment
 from van_jax.analysis.report import __main__ as command, read
+from van_jax.evaluation import answer_files
 from van_jax.experiment import examining
 
 
-@pytest.fixture
-def plain_maps(monkeypatch):
-  """Gives maps that cost nothing, and keeps what they were asked about."""
+@pytest.fixture(scope="module")
+def examined(finished):
+  """Returns what is found of a run, and what its maps were asked about.
+
+  The maps are of nothing, and cost nothing.
+  """
   asked = []
 
   def grad_cam(model, variables, images, *, classes, stage):
@@ -21,32 +25,47 @@ def plain_maps(monkeypatch):
     return np.zeros(images.shape[:3], np.float32)
 
   def attention_maps(model, variables, images):
-    blocks = {f"stage{n}/block0": 2 ** (4 - n) for n in range(1, 5)}
+    sides = {f"stage{n}/block0": 2 ** (4 - n) for n in range(1, 5)}
     return {
-      name: np.zeros([len(images), size, size], np.float32)
-      for name, size in blocks.items()
+      name: np.zeros([len(images), side, side], np.float32)
+      for name, side in sides.items()
     }
 
-  monkeypatch.setattr(analysis, "grad_cam", grad_cam, raising=False)
-  monkeypatch.setattr(analysis, "attention_maps", attention_maps, raising=False)
-  return asked
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(analysis, "grad_cam", grad_cam, raising=False)
+    patch.setattr(analysis, "attention_maps", attention_maps, raising=False)
+    (run,) = read([finished[0]])
+    found = examining.examine(run, examining.Request(images=4))
+  return found, asked
 
 
-def test_answers_are_those_of_the_run_s_weights(finished, plain_maps):
-  workdir, scores = finished
-  (run,) = read([workdir])
-  found = examining.examine(run, examining.Request(images=4))
+@pytest.fixture
+def with_predictions(run_copy, examined):
+  """Returns a workdir with the answers as eval.py --predictions writes them."""
+  found, _ = examined
+  path = run_copy / examining.PREDICTIONS
+  answer_files.write_predictions(str(path), found.answers, found.names, str)
+  return run_copy
+
+
+def test_answers_are_those_of_the_run_s_weights(finished, examined):
+  found, _ = examined
   assert found.missing == ""
-  assert found.answers is not None
-  right = found.answers.labels == found.answers.classes[:, 0]
-  assert right.sum() / 42 == pytest.approx(scores["top1"])
   assert len(found.answers.labels) == 42
-  assert "step 12" in found.origin
   assert len(found.names) == 10
-  ((images, classes, stage),) = plain_maps
+  right = found.answers.labels == found.answers.classes[:, 0]
+  assert right.sum() / 42 == pytest.approx(finished[1]["top1"])
+  assert "step 12" in found.origin
+
+
+def test_maps_are_of_the_answers_to_what_the_network_sees(examined):
+  found, ((images, classes, stage),) = examined
   chosen = [picture.index for picture in found.pictures]
-  np.testing.assert_array_equal(classes, found.answers.classes[chosen, 0])
   assert len(chosen) == 4
+  np.testing.assert_array_equal(classes, found.answers.classes[chosen, 0])
+  pixels = np.stack([picture.image for picture in found.pictures])
+  # The config's mean and std are 0.5 and 0.5.
+  np.testing.assert_allclose(images, (pixels / 255 - 0.5) / 0.5, atol=1e-6)
   assert images.shape == (4, 32, 32, 3)
   assert stage == 2  # The deepest of 4 x 4 cells or more.
   assert [*found.pictures[0].maps] == [
@@ -55,29 +74,15 @@ def test_answers_are_those_of_the_run_s_weights(finished, plain_maps):
   ]
 
 
-def test_pictures_are_what_the_network_sees(finished, plain_maps):
-  workdir, _ = finished
-  (run,) = read([workdir])
-  found = examining.examine(run, examining.Request(images=2))
-  ((images, *_),) = plain_maps
-  pixels = np.stack([picture.image for picture in found.pictures])
-  # The config's mean and std are 0.5 and 0.5.
-  np.testing.assert_allclose(images, (pixels / 255 - 0.5) / 0.5, atol=1e-6)
-
-
-def test_predictions_in_the_workdir_are_read(run_copy, finished, plain_maps):
-  path = run_copy / examining.PREDICTIONS
-  experiment.evaluate(checkpoint=str(run_copy), predictions=str(path))
-  (scored,), (run,) = read([finished[0]]), read([run_copy])
+def test_predictions_in_the_workdir_are_read(with_predictions, examined):
+  scored, _ = examined
+  (run,) = read([with_predictions])
   found = examining.examine(run, examining.Request(images=0))
-  assert found.answers is not None
-  scored = examining.examine(scored, examining.Request(images=2)).answers
-  assert scored is not None
-  np.testing.assert_array_equal(found.answers.labels, scored.labels)
-  np.testing.assert_array_equal(found.answers.classes, scored.classes)
+  np.testing.assert_array_equal(found.answers.labels, scored.answers.labels)
+  np.testing.assert_array_equal(found.answers.classes, scored.answers.classes)
   # Six digits are written.
   np.testing.assert_allclose(
-    found.answers.probabilities, scored.probabilities, rtol=1e-5
+    found.answers.probabilities, scored.answers.probabilities, rtol=1e-5
   )
 
 
@@ -188,8 +193,11 @@ def test_the_command_ends_in_a_line(tmp_path, capsys):
 @pytest.mark.skipif(
   not hasattr(analysis, "grad_cam"), reason="needs the maps of analysis"
 )
-def test_maps_of_a_real_run_are_in_the_page(finished, tmp_path):
+def test_maps_of_a_real_run_are_in_the_page(with_predictions, tmp_path):
   output = tmp_path / "page.html"
-  told = experiment.write_report([finished[0]], output=str(output), images=4)
+  told = experiment.write_report(
+    [with_predictions], output=str(output), images=4
+  )
   assert told["scored"] == 1
+  # Four images, and two maps over each.
   assert output.read_text().count('src="data:image/png') == 12
