@@ -33,13 +33,21 @@ def test_scores_are_the_best_and_last_of_the_history(make_workdir, make_page):
   series = history.read_history(workdir)["eval/top1"]
   best = series.values.argmax()
   _, page = make_page(workdir)
-  assert page.row("run", f"{100 * series.values[best]:.2f} %") == [
+  assert page.row("top1") == [
+    f"{100 * series.values[best]:.2f} %",
     str(series.steps[best]),
     f"{100 * series.values[-1]:.2f} %",
     "10",
   ]
   # Of losses the lowest: 4 / step.
-  assert page.row("run", "0.4") == ["10", "0.4", "10"]
+  assert page.row("loss") == ["0.4", "10", "0.4", "10"]
+
+
+def test_scores_of_several_runs_are_beside_one_another(make_workdir, make_page):
+  workdirs = [make_workdir("a", steps=4), make_workdir("b", steps=6)]
+  _, page = make_page(*workdirs)
+  assert page.row("a", "1") == ["4", "1", "4"]  # Of the loss, 4 / step.
+  assert page.row("b", "0.66667") == ["6", "0.66667", "6"]
   assert "loss (lower is better)" in page.text
 
 
@@ -258,7 +266,7 @@ def test_losses_that_are_no_numbers_are_told(make_workdir, make_page):
   _, page = make_page(workdir)
   assert "Not finite: run at step 3 (nan), 1 in all." in page.text
   best = 100 * math.sin(2) ** 2
-  assert page.row("run", f"{best:.2f} %") == ["2", "nan", "3"]
+  assert page.row("top1") == [f"{best:.2f} %", "2", "nan", "3"]
 
 
 def test_one_step_is_enough(make_workdir, make_page):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 
 _WIDE = 10.0  # A logarithmic axis helps where values span as much.
+_FINE_DECADES = 2.3  # Up to it 2 and 5 of each decade are marked as well.
 _HUGE = 1e200  # Beyond it sums overflow; a damaged file may have any number.
 _MARGIN = 0.04  # Of a linear axis' length, on either side.
 
@@ -76,7 +77,7 @@ def label(value: float) -> str:
 
 
 def _linear_ticks(axis: Axis) -> list[float]:
-  rough = (axis.high - axis.low) / 5
+  rough = (axis.high - axis.low) / 6
   power = 10.0 ** math.floor(math.log10(rough))
   step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough * 0.999)
   first = math.ceil(axis.low / step - 1e-9)
@@ -85,10 +86,9 @@ def _linear_ticks(axis: Axis) -> list[float]:
 
 
 def _log_ticks(axis: Axis) -> list[float]:
-  first = math.floor(math.log10(axis.low))
-  last = math.ceil(math.log10(axis.high))
-  decades = last - first
-  of_each = (1, 2, 5) if decades <= 2 else (1,)
-  every = max(1, math.ceil(decades / 6))
-  values = [n * 10.0**p for p in range(first, last + 1, every) for n in of_each]
+  low, high = math.log10(axis.low), math.log10(axis.high)
+  of_each = (1, 2, 5) if high - low <= _FINE_DECADES else (1,)
+  every = math.ceil((high - low) / 6)
+  powers = range(math.floor(low), math.ceil(high) + 1, every)
+  values = [n * 10.0**power for power in powers for n in of_each]
   return [value for value in values if axis.low <= value <= axis.high]

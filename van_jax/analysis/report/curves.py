@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from van_jax.analysis.report import charts, legend, scores
+from van_jax.analysis.report import charts, legend, numbers, scores
 from van_jax.analysis.report.markup import Markup, element, joined
 from van_jax.analysis.report.runs import Run
 
@@ -45,12 +45,15 @@ def grid(drawn: Sequence[Markup | None]) -> Markup:
 
 def chart(runs: Sequence[Run], name: str, title: str) -> Markup | None:
   """Returns the chart of a metric; None where no run has measured it."""
-  lines = [
-    charts.Line(number, run.name, *run.history[name])
-    for number, run in enumerate(runs)
-    if name in run.history and len(run.history[name].steps)
-  ]
+  scale = 100 if numbers.is_fraction(name) else 1
+  lines = []
+  for number, run in enumerate(runs):
+    series = run.history.get(name)
+    if series is not None and len(series.steps):
+      values = scale * series.values
+      lines.append(charts.Line(number, run.name, series.steps, values))
   if not lines:
     return None
   may_be_log = name.rpartition("/")[2] in _LOGARITHMIC
-  return charts.chart(title, lines, may_be_log=may_be_log)
+  unit = " (%)" if scale == 100 else ""
+  return charts.chart(f"{title}{unit}", lines, may_be_log=may_be_log)

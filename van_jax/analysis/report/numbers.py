@@ -4,7 +4,16 @@ import datetime
 import math
 from typing import Any
 
-_FRACTIONS = ("top1", "top5", "mean_per_class_accuracy")
+_FRACTIONS = ("top1", "top5", "mean_per_class_accuracy", "data_wait")
+
+
+def is_fraction(name: str) -> bool:
+  """Returns whether a metric is written in percent.
+
+  Args:
+    name: of the metric, with or without "eval/" or the like before it.
+  """
+  return name.rpartition("/")[2] in _FRACTIONS
 
 
 def score(name: str, value: float | None) -> str:
@@ -16,7 +25,7 @@ def score(name: str, value: float | None) -> str:
   """
   if value is None:
     return "-"
-  if name.rpartition("/")[2] in _FRACTIONS and math.isfinite(value):
+  if is_fraction(name) and math.isfinite(value):
     return percent(value, 2)
   return f"{value:.5g}"
 

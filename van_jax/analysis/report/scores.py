@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from van_jax.analysis.report import numbers
+from van_jax.analysis.report import legend, numbers
 from van_jax.analysis.report.markup import Markup, element, joined
 from van_jax.analysis.report.runs import Run
 from van_jax.analysis.report.tables import table
 
 _PREFIX = "eval/"
 _NO_SCORE = ("eval/count",)  # How many images there were.
+_HEAD = ["best", "at step", "last", "at step"]
 _BETTER_LOW = ("loss", "error", "perplexity")
 
 
@@ -63,27 +64,32 @@ def section(runs: Sequence[Run]) -> Markup:
   shown = names(runs)
   if not shown:
     return element("p", "No run has been evaluated yet.")
+  if len(runs) == 1:
+    rows = [
+      [name.removeprefix(_PREFIX), *_cells(runs[0], name)] for name in shown
+    ]
+    return table(["score", *_HEAD], rows, caption="Scores of the evaluations")
   return joined(*(_table(runs, name) for name in shown))
 
 
 def _table(runs: Sequence[Run], name: str) -> Markup:
-  rows = []
-  for run in runs:
-    found = score(run, name)
-    if found is None:
-      rows.append([run.name, "-", "-", "-", "-"])
-      continue
-    rows.append(
-      [
-        run.name,
-        numbers.score(name, found.best),
-        f"{found.best_step:,}",
-        numbers.score(name, found.last),
-        f"{found.last_step:,}",
-      ]
-    )
+  rows = [
+    [legend.mark(number, run.name), *_cells(run, name)]
+    for number, run in enumerate(runs)
+  ]
   ways = {lower_is_better(run, name) for run in runs}
   way = "lower is better" if ways == {True} else "higher is better"
   title = name.removeprefix(_PREFIX)
-  head = ["run", "best", "at step", "last", "at step"]
-  return table(head, rows, caption=f"{title} ({way})")
+  return table(["run", *_HEAD], rows, caption=f"{title} ({way})")
+
+
+def _cells(run: Run, name: str) -> list[str]:
+  found = score(run, name)
+  if found is None:
+    return ["-"] * len(_HEAD)
+  return [
+    numbers.score(name, found.best),
+    f"{found.best_step:,}",
+    numbers.score(name, found.last),
+    f"{found.last_step:,}",
+  ]

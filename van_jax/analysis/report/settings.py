@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from van_jax.analysis.report import legend
 from van_jax.analysis.report.markup import Markup, element, joined
 from van_jax.analysis.report.runs import Run
 from van_jax.analysis.report.tables import table
@@ -41,16 +42,27 @@ def section(runs: Sequence[Run], default: Mapping[str, Any]) -> Markup:
     what, head = "what differs from configs/default.py", ["default", "run"]
   else:
     found = differences([run.config for run in readable])
-    what, head = "keys that differ", [run.name for run in readable]
+    what = "keys that differ"
+    head = [
+      legend.mark(number, run.name)
+      for number, run in enumerate(runs)
+      if run.config
+    ]
   shared = len(_flat(readable[0].config)) - len(found)
   if not found:
     return element("p", f"The same in all {shared} keys.")
-  rows = [
+  lines = [
     [element("code", key), *(element("code", value) for value in values)]
     for key, values in found.items()
   ]
+  lines = [["key", *head], *lines]
+  if len(runs) > 1 and len(head) >= len(
+    lines
+  ):  # More runs than keys: a line a run.
+    lines = [list(column) for column in zip(*lines, strict=True)]
+    lines[0][0] = "run"
   return joined(
-    table(["key", *head], rows, caption=f"Config: {what}"),
+    table(lines[0], lines[1:], caption=f"Config: {what}"),
     element(
       "p", f"All other keys ({max(shared, 0)}) are the same.", class_="note"
     ),
