@@ -7,9 +7,12 @@ evaluation split for confusions and pictures; --images=0 leaves that out.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from van_jax.cli import command, config_files
+from absl import app
+
+from van_jax.cli import command
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
   """Writes the page; what was written is the last line, one line of JSON."""
   flags = _parser().parse_args(argv)
-  config_files.make_importable()
 
   def write():
     from van_jax import experiment
@@ -66,4 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-  main()
+  # absl's part is the log; it knows no arguments without a name.
+  app.run(
+    lambda _: main(sys.argv[1:]),
+    argv=sys.argv[:1],
+    flags_parser=command.parse_flags,
+  )

@@ -49,9 +49,10 @@ def chart(
     note: a sentence below.
   """
   thinned = [thin(line) for line in lines]
-  x = axes.of_steps(int(step) for line in lines for step in line.steps)
+  # All that stands out is still in them.
+  x = axes.of_steps(step for line in thinned for step in line.steps.tolist())
   y = axes.of_values(
-    (float(value) for line in lines for value in line.values),
+    (value for line in thinned for value in line.values.tolist()),
     may_be_log=may_be_log,
   )
   scale = " (logarithmic)" if y.log else ""
