@@ -78,6 +78,7 @@ def test_predictions_in_the_workdir_are_read(with_predictions, examined):
   scored, _ = examined
   (run,) = read([with_predictions])
   found = examining.examine(run, examining.Request(images=0))
+  assert found.answers is not None
   np.testing.assert_array_equal(found.answers.labels, scored.answers.labels)
   np.testing.assert_array_equal(found.answers.classes, scored.answers.classes)
   # Six digits are written.

@@ -98,9 +98,8 @@ def test_a_chart_says_its_numbers_in_json_and_in_a_table(tree):
   lines = [line([1, 2.5], [10, 20]), line([3, 4], [10, 30], run=1, name="<b>")]
   text = charts.chart("Loss", lines)
   page = tree(text)
-  numbers = json.loads(
-    re.search(r'<script type="application/json">(.*?)</script>', text)[1]
-  )
+  (said,) = re.findall(r'<script type="application/json">(.*?)</script>', text)
+  numbers = json.loads(said)
   assert [entry["values"] for entry in numbers["lines"]] == [[1, 2.5], [3, 4]]
   assert page.rows == [
     ["step", "a", "<b>"],

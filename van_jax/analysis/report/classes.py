@@ -123,7 +123,7 @@ def _accuracy(
   ]
   order = np.argsort(np.nan_to_num(columns[0], nan=2.0), kind="stable")
   rows = [
-    [names[i], *(_share(column[i]) for column in columns)]
+    [names[i], *(_share(float(column[i])) for column in columns)]
     for i in order[:_LOWEST].tolist()
   ]
   head = [legend.mark(number, run.name) for number, run, _ in group]
