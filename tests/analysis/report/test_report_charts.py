@@ -44,8 +44,14 @@ def test_what_is_not_finite_is_a_gap():
 
 
 def test_a_single_point_is_drawn():
-  chart = charts.chart("Loss", [line([0.5], steps=[7])])
-  assert re.search(r'd="M[\d. ]+h0"', chart)
+  chart = charts.chart("Loss", [line([0.5], steps=[7])], last_step=14)
+  assert chart.count('d="M500.0 500.0h0"') == 2  # A line and its dot.
+
+
+def test_each_point_of_a_short_line_has_a_dot():
+  x, y = Axis(low=0, high=2), Axis(low=0, high=4)
+  short = line([0, math.nan, 4])
+  assert charts.dots(short, x, y) == "M0.0 1000.0h0M1000.0 0.0h0"
 
 
 def test_a_log_axis_is_taken_where_values_span_a_factor_of_ten():
@@ -96,7 +102,7 @@ def test_short_lines_stay_as_they_are():
 
 def test_a_chart_says_its_numbers_in_json_and_in_a_table(tree):
   lines = [line([1, 2.5], [10, 20]), line([3, 4], [10, 30], run=1, name="<b>")]
-  text = charts.chart("Loss", lines)
+  text = charts.chart("Loss", lines, last_step=30)
   page = tree(text)
   (said,) = re.findall(r'<script type="application/json">(.*?)</script>', text)
   numbers = json.loads(said)
@@ -110,7 +116,9 @@ def test_a_chart_says_its_numbers_in_json_and_in_a_table(tree):
 
 
 def test_a_chart_says_where_its_values_are_no_numbers(tree):
-  page = tree(charts.chart("Loss", [line([1, math.nan, math.nan])]))
+  page = tree(
+    charts.chart("Loss", [line([1, math.nan, math.nan])], last_step=2)
+  )
   assert "Not finite: a at step 1 (nan), 2 in all." in page.text
 
 

@@ -36,11 +36,9 @@ class Axis:
     return _log_ticks(self) if self.log else _linear_ticks(self)
 
 
-def of_steps(steps: Iterable[int]) -> Axis:
-  """Returns the axis of steps: from the first to the last."""
-  found = list(steps)
-  low, high = (min(found), max(found)) if found else (0, 1)
-  return Axis(low=low, high=high if high > low else low + 1)
+def of_steps(last: int) -> Axis:
+  """Returns the axis of a run's steps, from none to the last."""
+  return Axis(low=0, high=max(last, 1))
 
 
 def of_values(values: Iterable[float], *, may_be_log: bool = False) -> Axis:

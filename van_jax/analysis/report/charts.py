@@ -18,6 +18,7 @@ from van_jax.analysis.report.tables import table
 
 SIDE = 1000  # Of the drawing, in its own units.
 POINTS = 300  # The most a line is drawn by, but for its ends.
+_DOTS = 40  # Points, at most, of a line that shows each.
 _ROWS = 20  # Of the table that says the same.
 
 
@@ -38,20 +39,23 @@ class Line(NamedTuple):
 
 
 def chart(
-  title: str, lines: Sequence[Line], *, may_be_log: bool = False, note: str = ""
+  title: str,
+  lines: Sequence[Line],
+  *,
+  last_step: int,
+  may_be_log: bool = False,
 ) -> Markup:
   """Returns a chart of one metric, with a table of the same for all readers.
 
   Args:
     title: of the metric.
     lines: of the runs that have measured it.
+    last_step: where its axis of steps ends.
     may_be_log: whether its axis is logarithmic where that helps.
-    note: a sentence below.
   """
   thinned = [thin(line) for line in lines]
-  # All that stands out is still in them.
-  x = axes.of_steps(step for line in thinned for step in line.steps.tolist())
-  y = axes.of_values(
+  x = axes.of_steps(last_step)
+  y = axes.of_values(  # All that stands out is still in the thinned.
     (value for line in thinned for value in line.values.tolist()),
     may_be_log=may_be_log,
   )
@@ -61,7 +65,6 @@ def chart(
     "figure",
     element("figcaption", title, element("small", scale)),
     _plot(title, thinned, x, y),
-    element("p", note, class_="note") if note else None,
     element("p", gaps, class_="note warning") if gaps else None,
     _table(title, thinned),
     class_="chart",
@@ -96,7 +99,7 @@ def thin(line: Line, points: int = POINTS) -> Line:
 def path(line: Line, x: Axis, y: Axis) -> str:
   """Returns a line as the data of an SVG path; a gap begins a new piece.
 
-  A piece of a single point is drawn as a dot, by the line's round end.
+  A piece of a single point has a round end, and so is seen.
   """
   commands, new = [], True
   for step, value in zip(line.steps, line.values, strict=True):
@@ -112,20 +115,28 @@ def path(line: Line, x: Axis, y: Axis) -> str:
   return "".join(commands)
 
 
+def dots(line: Line, x: Axis, y: Axis) -> str:
+  """Returns the points of a line as the data of an SVG path of dots.
+
+  They are the round ends of lines without length.
+  """
+  pieces = path(line, x, y).replace("h0", "").replace("L", "M").split("M")[1:]
+  return "".join(f"M{piece}h0" for piece in pieces)
+
+
 def _plot(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> Markup:
   """Returns the drawing with its labels, and the numbers to read out."""
   grid = [_rule(SIDE * (1 - y.place(tick)), "horizontal") for tick in y.ticks()]
-  grid += [_rule(SIDE * x.place(tick), "vertical") for tick in x.ticks()]
+  steps = [tick for tick in x.ticks() if tick == int(tick)]
+  grid += [_rule(SIDE * x.place(tick), "vertical") for tick in steps]
   paths = [
-    element(
-      "path",
-      d=path(line, x, y),
-      stroke=palette.colour(line.run),
-      stroke_dasharray=palette.dash(line.run),
-      class_="line",
-      data_run=line.run,
-    )
+    _path(path(line, x, y), line, "line", palette.dash(line.run))
     for line in lines
+  ]
+  paths += [
+    _path(dots(line, x, y), line, "line dots", "none")
+    for line in lines
+    if len(line.steps) <= _DOTS
   ]
   names = ", ".join(line.name for line in lines)
   drawing = element(
@@ -143,7 +154,7 @@ def _plot(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> Markup:
   ]
   labels += [
     _label(axes.label(tick), f"left:{100 * x.place(tick):.2f}%", "x")
-    for tick in x.ticks()
+    for tick in steps
   ]
   return element(
     "div",
@@ -156,6 +167,17 @@ def _plot(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> Markup:
     tabindex="0",
     role="group",
     aria_label=f"{title}: arrow keys read out its values",
+  )
+
+
+def _path(data: str, line: Line, class_: str, dash: str) -> Markup:
+  return element(
+    "path",
+    d=data,
+    stroke=palette.colour(line.run),
+    stroke_dasharray=dash,
+    class_=class_,
+    data_run=line.run,
   )
 
 

@@ -56,4 +56,9 @@ def chart(runs: Sequence[Run], name: str, title: str) -> Markup | None:
     return None
   may_be_log = name.rpartition("/")[2] in _LOGARITHMIC
   unit = " (%)" if scale == 100 else ""
-  return charts.chart(f"{title}{unit}", lines, may_be_log=may_be_log)
+  return charts.chart(
+    f"{title}{unit}",
+    lines,
+    last_step=max(run.last_step for run in runs),
+    may_be_log=may_be_log,
+  )

@@ -85,4 +85,4 @@ def _figure(found: Examined, picture: Picture) -> Markup:
 
 
 def _image(image: np.ndarray, text: str) -> Markup:
-  return element("img", src=pictures.data_uri(image), alt=text, loading="lazy")
+  return element("img", src=pictures.data_uri(image), alt=text)

@@ -41,7 +41,7 @@ def _of_one(run: Run) -> list[tuple[str, str, str]]:
     if found := scores.score(run, name):
       tiles.append(
         (
-          f"Best {name.removeprefix('eval/')}",
+          f"Best {_words(name)}",
           numbers.score(name, found.best),
           f"at step {found.best_step:,}; last "
           f"{numbers.score(name, found.last)}",
@@ -81,7 +81,7 @@ def _of_several(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
       continue
     low = scores.lower_is_better(finite[0][1], name)
     best, winner = (min if low else max)(finite, key=lambda pair: pair[0])
-    title = f"Best {name.removeprefix('eval/')}"
+    title = f"Best {_words(name)}"
     tiles.append((title, numbers.score(name, best), winner.name))
   total = sum(map(account.total_seconds, runs))
   if total:
@@ -91,7 +91,7 @@ def _of_several(runs: Sequence[Run]) -> list[tuple[str, str, str]]:
 
 def _table(runs: Sequence[Run]) -> Markup:
   shown = scores.names(runs)[:2]
-  titles = [name.removeprefix("eval/") for name in shown]
+  titles = [_words(name) for name in shown]
   head = ["run", "stands", "step", *(f"best {title}" for title in titles)]
   head += ["training loss", "images/s", "data wait", "goodput", "time"]
   rows = []
@@ -125,3 +125,8 @@ def _step(run: Run) -> str:
 
 def _count(number: int, one: str, several: str) -> str:
   return f"{number} {one if number == 1 else several}"
+
+
+def _words(name: str) -> str:
+  """Returns a score's name so that it may be broken into lines."""
+  return name.removeprefix("eval/").replace("_", " ")

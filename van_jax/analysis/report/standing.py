@@ -32,6 +32,11 @@ def section(runs: Sequence[Run]) -> Markup:
     for file, text in run.hangs.items()
   ]
   return joined(
-    table(head, rows, caption="Where each run stands, or stopped, and why"),
+    table(
+      head,
+      rows,
+      caption="Where each run stands, or stopped, and why",
+      class_="words",
+    ),
     *hangs,
   )

@@ -28,11 +28,15 @@ def section(runs: Sequence[Run]) -> Markup:
     for number, run in enumerate(runs)
   ]
   return joined(
-    table(head, rows, caption="The last processes of each run")
+    table(head, rows, caption="The last processes of each run", class_="words")
     if rows
     else element("p", "No run has kept a record of its processes."),
-    table(["run", "workdir"], folders, caption="The runs' folders"),
-    table(["", "version"], _here(), caption="What made this page"),
+    table(
+      ["run", "workdir"], folders, caption="The runs' folders", class_="words"
+    ),
+    table(
+      ["", "version"], _here(), caption="What made this page", class_="words"
+    ),
   )
 
 
