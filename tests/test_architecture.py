@@ -40,6 +40,8 @@ FLOORS = {
   "data/preview": 6,
   # Another, which names models by their shapes.
   "ops/check": 2,
+  # Another: the page that it writes is made of what lies lower.
+  "analysis/report/__main__": 6,
 }
 
 # Rooms within a room, the same way: siblings of one height never meet.
@@ -48,6 +50,7 @@ INNER_FLOORS = {
   "ops/tpu": 0,
   "analysis/program": 0,
   "data/images": 0,
+  "analysis/report": 0,
   "data/sources": 0,
   "data/augment": 1,
   "data/pipeline": 2,
@@ -110,8 +113,8 @@ def parts_of(path):
 
 def room(parts):
   """Returns the room of a module's path, a file's own if it has one."""
-  own = "/".join(parts[:2])
-  return own if own in FLOORS else parts[0]
+  own = ("/".join(parts[:length]) for length in (3, 2))
+  return next((name for name in own if name in FLOORS), parts[0])
 
 
 def ours(path):

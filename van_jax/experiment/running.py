@@ -14,6 +14,7 @@ from van_jax.training.run import (
   interruption,
   peers,
   phases as phases_lib,
+  starts,
   workdir as workdir_lib,
 )
 from van_jax.training.run.phases import EVALUATION, EXPORT, RESTORE, SAVE
@@ -33,6 +34,7 @@ def run(own: Run, first: TrainState | None) -> Scores:
   with phases.phase(RESTORE):
     checkpointer = _checkpointer(own)
   with (
+    starts.recorded(own.workdir),
     interruption.watch() as interrupted,  # Until all is on disk.
     _closed(checkpointer, phases),
     peers.losses_named(),
