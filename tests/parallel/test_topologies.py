@@ -1,13 +1,17 @@
 """Accelerators by the names that people say, and the names that are none."""
 
 import math
+import pathlib
 import re
+import tomllib
 
 import pytest
 
 from launch import accelerators
 from van_jax import errors
 from van_jax.parallel import absent, graphics_cards, topologies
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -96,13 +100,19 @@ def test_cards_that_are_launched_have_a_dry_run_of_as_much_memory(kind):
   ("name", "said"),
   [
     ("v5e:4x4", r"pip install 'libtpu==0\.\d+.*'; no TPU is needed"),
-    ("h100:8", r"pip install 'jax\[cuda12\]==.*'; no GPU is needed"),
+    ("h100:8", r"pip install 'jax\[cuda13\]==.*'; no GPU is needed"),
   ],
 )
 def test_a_missing_compiler_is_named(monkeypatch, name, said):
   monkeypatch.setattr(absent, "_has", lambda module: False)
   with pytest.raises(errors.UserError, match=said):
     absent.devices(topologies.parse(name))
+
+
+def test_the_plugin_that_is_recommended_is_what_our_extra_brings():
+  project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+  (brought,) = project["optional-dependencies"]["cuda"]
+  assert brought == f"jax[{absent.CUDA_EXTRAS[0]}]"
 
 
 def test_a_cpu_has_as_many_devices_as_asked_for(monkeypatch):
