@@ -30,7 +30,7 @@ ROOT = pathlib.Path(__file__).parents[2]
     ("h100:8", "h100:8", 8, 8),
     ("2xh100-80gb:8", "2xh100:8", 16, 16),
     ("a100-40gb:4", "a100-40gb:4", 4, 4),
-    ("h100-mega:8", "h100:8", 8, 8),
+    ("h100-mega:8", "h100-mega:8", 8, 8),
     ("cpu:8", "cpu:8", 8, 8),
   ],
 )
@@ -76,15 +76,13 @@ def test_shapes_of_cubes_are_those_of_the_documents():
 
 def test_what_is_launched_is_what_a_dry_run_compiles_for():
   assert accelerators.TPUS.keys() == topologies.TPUS.keys()
-  for kind, row in topologies.TPUS.items():
-    assert accelerators.TPUS[kind].shapes == row.shapes
-    assert accelerators.TPUS[kind].most == (row.most or 0)
+  assert accelerators.GPUS.keys() <= graphics_cards.CARDS.keys()
+  for kind in topologies.TPUS:
     for shape in topologies.shapes(kind):
       name = f"2x{kind}:{'x'.join(map(str, shape))}"
       rented, compiled = accelerators.parse(name), topologies.parse(name)
       assert rented.slices == compiled.slices == 2
       assert rented.hosts * rented.chips == math.prod(compiled.shape)
-      assert rented.chips == compiled.chips_a_host, name
 
 
 @pytest.mark.parametrize("kind", accelerators.GPUS)
