@@ -52,14 +52,28 @@ def answer(request: Request) -> Answer:
   recipe = parts.recipe_of(config, num_train)
   task = recipe_task.create_task(config)
   state = start.abstract_state(config, recipe, mesh)
+  steps = _Steps(topology, mesh, _available(mesh, topology.platform))
+  of = {"training": _training, "evaluation": _evaluation}
+  return Answer(
+    available_bytes=steps.available,
+    state_bytes=sum(map(_bytes_a_device, jax.tree.leaves(state))),
+    parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+    steps={
+      name: of[name](steps, config, recipe, task, state, examples)
+      for name in request.steps
+    },
+    total_steps=recipe.total_steps if examples.num_train else None,
+  )
+
+
+def _training(steps, config, recipe, task, state, examples) -> Compiled:
   batch = examples.batch(
     config.batch_size, config.augmentation.image_size, mask=False
   )
-  steps = _Steps(topology, mesh, _available(mesh, topology.platform))
-  training = steps.compile(
+  return steps.compile(
     "training step",
-    parts.train_step(config, recipe, task, mesh, warm_up_average=True),
-    (state, _on(mesh, batch)),
+    parts.train_step(config, recipe, task, steps.mesh, warm_up_average=True),
+    (state, _on(steps.mesh, batch)),
     images=config.batch_size,
     micro_batches=config.accumulation_steps,
     xla_flags=config.xla_flags.to_dict(),
@@ -68,26 +82,17 @@ def answer(request: Request) -> Answer:
       "mixing_group_size": config.mixing.group_size,
     },
   )
-  evaluation = None
-  if request.evaluation:
-    size = config.evaluation.batch_size
-    batch = examples.batch(size, config.preprocessing.image_size, mask=True)
-    evaluation = steps.compile(
-      "evaluation step",
-      parts.eval_step(recipe.model, task, mesh),
-      (
-        state.variables(averaged=config.evaluation.averaged_weights),
-        _on(mesh, batch),
-      ),
-      images=size,
-    )
-  return Answer(
-    available_bytes=steps.available,
-    state_bytes=sum(map(_bytes_a_device, jax.tree.leaves(state))),
-    parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
-    training=training,
-    evaluation=evaluation,
-    total_steps=recipe.total_steps if examples.num_train else None,
+
+
+def _evaluation(steps, config, recipe, task, state, examples) -> Compiled:
+  size = config.evaluation.batch_size
+  batch = examples.batch(size, config.preprocessing.image_size, mask=True)
+  variables = state.variables(averaged=config.evaluation.averaged_weights)
+  return steps.compile(
+    "evaluation step",
+    parts.eval_step(recipe.model, task, steps.mesh),
+    (variables, _on(steps.mesh, batch)),
+    images=size,
   )
 
 
