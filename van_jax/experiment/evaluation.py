@@ -121,23 +121,19 @@ def evaluate(
       "--suite is named."
     )
   source = _open(config)
-  parts.start_devices(
+  bundle = scoring.start(
     config,
+    checkpoint=checkpoint,
+    step=step,
+    fold_batch_norm=fold_batch_norm,
+    overridden=overridden or {},
+    trust_class_order=trust_class_order,
     distributed=distributed,
-    agree=lambda: agreement.check(
-      config,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=dict(overridden or {}),
-      class_map=class_map,
-      trust_class_order=trust_class_order,
-      # They are part of the program that all processes run.
-      answers_to_a_file=files.of_answers,
-      **agreement.of_source(source),
-    ),
+    class_map=class_map,
+    # They are part of the program that all processes run.
+    answers_to_a_file=files.of_answers,
+    **agreement.of_source(source),
   )
-  scoring.suit_devices(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   bundle = dataclasses.replace(
     bundle,
     preprocessing=scoring.overridden_preprocessing(

@@ -15,19 +15,58 @@ from van_jax import (
   models,
   storage,
 )
-from van_jax.experiment import agreement, recipe_task, sections, weights
+from van_jax.experiment import (
+  agreement,
+  parts,
+  recipe_task,
+  sections,
+  weights,
+)
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 
 
-def load(
-  config: Config, checkpoint: str, step: str, fold_batch_norm: bool
+def start(
+  config: Config,
+  *,
+  checkpoint: str,
+  step: str,
+  fold_batch_norm: bool,
+  overridden: Mapping[str, Any],
+  trust_class_order: bool,
+  distributed: processes.Group | None,
+  **told: Any,
 ) -> bundle_lib.Bundle:
-  """Returns the weights to score, once the config suits them.
+  """Touches the devices and loads the weights, alike in all processes.
+
+  Args:
+    config: unlocked; its evaluation's batch is made to suit the devices.
+    checkpoint: see `evaluation.evaluate`, as are the others.
+    step: of a workdir.
+    fold_batch_norm: leave its passes out.
+    overridden: dotted config keys that the user set by hand.
+    trust_class_order: whatever the classes' names.
+    distributed: what is known of the other processes, which all call this.
+    **told: what else must be the same in all of them.
 
   Raises:
-    UserError: when they do not.
+    UserError: when the weights do not suit the config, or other processes are
+      about something else.
     CheckpointError: a checkpoint that is missing or damaged.
   """
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: agreement.check(
+      config,
+      step=step,
+      fold_batch_norm=fold_batch_norm,
+      overridden=dict(overridden),
+      trust_class_order=trust_class_order,
+      **told,
+    ),
+  )
+  _suit_devices(config)
   bundle = weights.load_weights(
     checkpoint,
     step=step,
@@ -43,7 +82,7 @@ def load(
   return bundle
 
 
-def suit_devices(config: Config) -> None:
+def _suit_devices(config: Config) -> None:
   """Makes the evaluation's batch a whole number of images a device.
 
   Scores do not depend on it. With devices touched.
