@@ -1,7 +1,8 @@
 """Memory of a training step with the state whole and split, by the compiler.
 
   python -m benchmarks.fsdp_memory [--model=van_b0] [--topology=v5e:4x4]
-    [--fsdp=8] [--batch_size=256] [--image_size=224] [--depths=1,1,1,1]
+    [--fsdp=8] [--batch_size=256] [--image_size=224]
+    [--widths=32,64,160,256] [--depths=1,1,1,1]
 
 Compiles the run's own step in bfloat16 for TPUs that are not there, which
 needs `pip install libtpu`: with the state split over --fsdp chips, whole, and
@@ -9,6 +10,10 @@ whole with `mesh.gradient_dtype="bfloat16"`. Prints for each the bytes of state
 a chip, what the compiler says of arguments, temporaries and FLOPs a chip, its
 collectives, and the bytes it sums by dtype; then the ratio of the temporaries.
 B0 takes some five minutes and 5 GB for each; --depths makes a small one.
+docs/performance.md's table is of
+
+  python -m benchmarks.fsdp_memory --widths=32,64,128,128 --depths=1,1,1,1 \
+    --image_size=32 --batch_size=16
 """
 
 import argparse
@@ -43,8 +48,9 @@ def config_of(options: Any) -> Any:
   config.model.dtype = "bfloat16"
   config.batch_size = options.batch_size
   config.augmentation.image_size = options.image_size
-  if options.depths:
-    config.model.depths = tuple(map(int, options.depths.split(",")))
+  for key in ("widths", "depths"):
+    if given := getattr(options, key):
+      setattr(config.model, key, tuple(map(int, given.split(","))))
   return config
 
 
@@ -110,7 +116,8 @@ def main() -> None:
   parser.add_argument("--fsdp", type=int, default=8)
   parser.add_argument("--batch_size", type=int, default=256)
   parser.add_argument("--image_size", type=int, default=224)
-  parser.add_argument("--depths", default="", help="blocks a stage")
+  parser.add_argument("--widths", default="", help="channels of the stages")
+  parser.add_argument("--depths", default="", help="their blocks")
   options = parser.parse_args()
   devices = topologies.get_topology_desc(
     platform="tpu", topology_name=options.topology

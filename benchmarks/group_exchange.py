@@ -1,7 +1,8 @@
 """What groups of BatchNorm and of mixing make chips exchange, by the compiler.
 
   python -m benchmarks.group_exchange [--topology=v5e:16x16] [--images=16]
-    [--image_size=64] [--depths=1,1,1,1] [--groups=whole,128,16]
+    [--image_size=64] [--widths=32,64,160,256] [--depths=1,1,1,1]
+    [--groups=whole,128,16]
 
 Compiles B0's own training step, of --depths blocks a stage, in bfloat16 for
 TPUs that are not there, which needs `pip install libtpu`: with
@@ -42,7 +43,8 @@ def main() -> None:
   parser.add_argument("--topology", default="v5e:16x16")
   parser.add_argument("--images", type=int, default=16, help="a chip")
   parser.add_argument("--image_size", type=int, default=64)
-  parser.add_argument("--depths", default="1,1,1,1", help="blocks a stage")
+  parser.add_argument("--widths", default="", help="channels of the stages")
+  parser.add_argument("--depths", default="1,1,1,1", help="their blocks")
   parser.add_argument("--groups", default="whole,128,16")
   options = parser.parse_args()
   devices = topologies.get_topology_desc(
