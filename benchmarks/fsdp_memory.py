@@ -19,9 +19,7 @@ docs/performance.md's table is of
 import argparse
 import collections
 import json
-import math
 import os
-import re
 import time
 import types
 from typing import Any
@@ -32,13 +30,13 @@ os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import topologies
 
 from configs import imagenet1k
-from van_jax import parallel
+from van_jax import ops, parallel
+from van_jax.analysis import program
 from van_jax.experiment import parts, recipe_task, start
+from van_jax.parallel import absent, topologies
 
-_KINDS = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute")
 _IMAGES = 1_281_167  # Of ImageNet-1k.
 
 
@@ -52,6 +50,12 @@ def config_of(options: Any) -> Any:
     if given := getattr(options, key):
       setattr(config.model, key, tuple(map(int, given.split(","))))
   return config
+
+
+def devices_of(topology: topologies.Topology) -> list[Any]:
+  """Returns devices that are not here, which all is compiled for from then."""
+  ops.compile_for(topology.platform)
+  return absent.devices(topology)
 
 
 def compiled_step(config: Any, devices: Any) -> tuple[Any, Any]:
@@ -80,30 +84,28 @@ def measure(config: Any, devices: Any) -> dict[str, Any]:
   began = time.perf_counter()
   compiled, state = compiled_step(config, devices)
   seconds = time.perf_counter() - began
-  memory, text = compiled.memory_analysis(), compiled.as_text()
+  fsdp = config.mesh.fsdp
+  found = program.read(
+    compiled, mesh_shape={"data": len(devices) // fsdp, "fsdp": fsdp}
+  )
+  counts: collections.Counter[str] = collections.Counter()
+  summed: collections.Counter[str] = collections.Counter()
+  for row in found.collectives:
+    counts[row.kind] += row.count
+    if row.kind == "all-reduce":
+      summed[row.dtype] += row.bytes
   return {
-    "fsdp": config.mesh.fsdp,
+    "fsdp": fsdp,
     "gradient_dtype": config.mesh.gradient_dtype,
     "state_bytes": parallel.shard_bytes(state),
-    "argument_bytes": memory.argument_size_in_bytes,
-    "temporary_bytes": memory.temp_size_in_bytes,
-    "flops": compiled.cost_analysis()["flops"],
-    "collectives": {
-      kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in _KINDS
-    },
-    "summed_bytes": dict(summed_bytes(text)),
+    "argument_bytes": found.argument_bytes,
+    "temporary_bytes": found.temporary_bytes,
+    "peak_bytes": found.peak_bytes,
+    "flops": found.flops,
+    "collectives": dict(counts),
+    "summed_bytes": dict(summed),
     "seconds": round(seconds),
   }
-
-
-def summed_bytes(text: str) -> collections.Counter[str]:
-  """Returns the bytes that all all-reduces of a program sum, by dtype."""
-  found: collections.Counter[str] = collections.Counter()
-  for results in re.findall(r" = (.*?) all-reduce(?:-start)?\(", text):
-    for dtype, shape in re.findall(r"(f32|bf16)\[([\d,]*)\]", results):
-      numbers = math.prod(int(n) for n in shape.split(",") if n)
-      found[dtype] += numbers * {"f32": 4, "bf16": 2}[dtype]
-  return found
 
 
 def main() -> None:
@@ -119,9 +121,7 @@ def main() -> None:
   parser.add_argument("--widths", default="", help="channels of the stages")
   parser.add_argument("--depths", default="", help="their blocks")
   options = parser.parse_args()
-  devices = topologies.get_topology_desc(
-    platform="tpu", topology_name=options.topology
-  ).devices
+  devices = devices_of(topologies.parse(options.topology))
   temporaries = []
   for fsdp, dtype in (
     (options.fsdp, "float32"),

@@ -18,9 +18,8 @@ from collections import defaultdict
 from benchmarks import fsdp_memory  # First, as it sets what libtpu reads.
 
 # isort: split
-from jax.experimental import topologies
-
 from van_jax.analysis import program
+from van_jax.parallel import topologies
 
 CAUSES = ("partners", "BatchNorm", "gradients", "other")
 
@@ -47,9 +46,8 @@ def main() -> None:
   parser.add_argument("--depths", default="1,1,1,1", help="their blocks")
   parser.add_argument("--groups", default="whole,128,16")
   options = parser.parse_args()
-  devices = topologies.get_topology_desc(
-    platform="tpu", topology_name=options.topology
-  ).devices
+  topology = topologies.parse(options.topology)
+  devices = fsdp_memory.devices_of(topology)
   options.batch_size = options.images * len(devices)
   print(f"{'groups':>8}" + "".join(f"{name:>22}" for name in CAUSES))
   for group in options.groups.split(","):
@@ -59,7 +57,9 @@ def main() -> None:
     config.mixing.group_size = size
     compiled, _ = fsdp_memory.compiled_step(config, devices)
     mesh_shape = {"data": len(devices), "fsdp": 1}
-    found = program.read(compiled, mesh_shape=mesh_shape)
+    found = program.read(
+      compiled, mesh_shape=mesh_shape, slices=topology.slices
+    )
     sums = defaultdict(lambda: [0, 0])
     for row in found.collectives:
       sums[cause(row)][0] += row.count
