@@ -66,7 +66,7 @@ def dry_run(
   print(*report.verdict(config, topology, answer), "", sep="\n", flush=True)
   print(*report.plan(config, topology, trials.examples, answer), sep="\n")
   print(*report.figures(answer), sep="\n", flush=True)
-  found: dict[str, Any] = {"remedies": trials.remedies(answer)}
+  found: dict[str, Any] = {"remedies": trials.what_would_fit(answer)}
   if largest_batch:
     found["largest_batch"] = trials.largest_batch(answer)
   return report.as_json(config, topology, answer) | found
@@ -121,7 +121,7 @@ class _Trials:
     seconds = self.config.deadlines.compile_seconds
     return asking.ask(request, seconds=seconds, title=title)
 
-  def remedies(self, refused: Answer) -> list[dict[str, Any]]:
+  def what_would_fit(self, refused: Answer) -> list[dict[str, Any]]:
     """Prints the changes that make what does not fit fit, and returns them."""
     told = []
     for step, compiled in refused.steps.items():
