@@ -66,17 +66,21 @@ def compiled_step(config: Any, devices: Any) -> tuple[Any, Any]:
   task = recipe_task.create_task(config)
   step: Any = parts.train_step(config, recipe, task, mesh, warm_up_average=True)
   state = start.abstract_state(config, recipe, mesh)
+  return step.lower(state, batch_of(config, mesh)).compile(), state
+
+
+def batch_of(config: Any, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+  """Returns the shapes of a batch of training, split over the mesh."""
   split = parallel.split_by_example(mesh)
   batch, size = config.batch_size, config.augmentation.image_size
   arrays = {
     "image": ((batch, size, size, 3), "uint8"),
     "label": ((batch,), "int32"),
   }
-  batches = {
+  return {
     name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=split)
     for name, (shape, dtype) in arrays.items()
   }
-  return step.lower(state, batches).compile(), state
 
 
 def measure(config: Any, devices: Any) -> dict[str, Any]:
@@ -134,7 +138,8 @@ def main() -> None:
     temporaries.append(row["temporary_bytes"])
     print(json.dumps(row), flush=True)
   split, whole, _ = temporaries
-  print(json.dumps({"temporaries_split_over_whole": split / whole}))
+  ratio = split / whole if split and whole else None
+  print(json.dumps({"temporaries_split_over_whole": ratio}))
 
 
 if __name__ == "__main__":
