@@ -196,8 +196,18 @@ _DRAFT = re.compile(
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def draft_name(name: str, end: str = "incomplete") -> str:
+  """Returns the name of a file's draft, which `remove_leftovers` knows."""
+  return f".{name}.{_host()}-{os.getpid()}.{end}"
+
+
+def is_draft(name: str) -> bool:
+  """Returns whether a name is that of any process's draft."""
+  return _DRAFT.fullmatch(name) is not None
+
+
 def _draft(path: epath.Path, end: str) -> epath.Path:
-  return path.parent / f".{path.name}.{_host()}-{os.getpid()}.{end}"
+  return path.parent / draft_name(path.name, end)
 
 
 def _name(draft: str) -> str:

@@ -62,24 +62,19 @@ def evaluate(
     CheckpointError: a checkpoint that is missing or damaged.
   """
   source = _open(config)
-  parts.start_devices(
+  bundle, mesh = scoring.start(
     config,
+    checkpoint=checkpoint,
+    step=step,
+    fold_batch_norm=fold_batch_norm,
+    overridden=overridden,
+    trust_class_order=trust_class_order,
     distributed=distributed,
-    agree=lambda: agreement.check(
-      config,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=overridden,
-      class_map=class_map,
-      trust_class_order=trust_class_order,
-      # They are part of the program that all processes run.
-      answers_to_a_file=files.of_answers,
-      **agreement.of_source(source),
-    ),
+    class_map=class_map,
+    # They are part of the program that all processes run.
+    answers_to_a_file=files.of_answers,
+    **agreement.of_source(source),
   )
-  scoring.suit_devices(config)
-  mesh = scoring.create_mesh(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm, mesh)
   shown = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
   bundle = dataclasses.replace(bundle, preprocessing=shown)
   task = recipe_task.create_task(config, shown)

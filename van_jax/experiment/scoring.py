@@ -18,8 +18,15 @@ from van_jax import (
   parallel,
   storage,
 )
-from van_jax.experiment import agreement, recipe_task, sections, weights
+from van_jax.experiment import (
+  agreement,
+  parts,
+  recipe_task,
+  sections,
+  weights,
+)
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 
 
 def create_mesh(config: Config) -> jax.sharding.Mesh:
@@ -39,21 +46,50 @@ def create_mesh(config: Config) -> jax.sharding.Mesh:
   raise AssertionError("1 divides all")
 
 
-def load(
+def start(
   config: Config,
+  *,
   checkpoint: str,
   step: str,
   fold_batch_norm: bool,
-  mesh: jax.sharding.Mesh,
-) -> bundle_lib.Bundle:
-  """Returns the weights to score on a mesh, once the config suits them.
+  overridden: Mapping[str, Any],
+  trust_class_order: bool,
+  distributed: processes.Group | None,
+  **told: Any,
+) -> tuple[bundle_lib.Bundle, jax.sharding.Mesh]:
+  """Touches the devices and loads the weights, alike in all processes.
 
-  They lie there as in training.
+  Args:
+    config: unlocked; its evaluation's batch is made to suit the devices.
+    checkpoint: see `evaluation.evaluate`, as are the others.
+    step: of a workdir.
+    fold_batch_norm: leave its passes out.
+    overridden: dotted config keys that the user set by hand.
+    trust_class_order: whatever the classes' names.
+    distributed: what is known of the other processes, which all call this.
+    **told: what else must be the same in all of them.
+
+  Returns:
+    the weights, placed as in training, and the mesh that they lie on.
 
   Raises:
-    UserError: when they do not.
+    UserError: when the weights do not suit the config, or other processes are
+      about something else.
     CheckpointError: a checkpoint that is missing or damaged.
   """
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: agreement.check(
+      config,
+      step=step,
+      fold_batch_norm=fold_batch_norm,
+      overridden=dict(overridden),
+      trust_class_order=trust_class_order,
+      **told,
+    ),
+  )
+  _suit_devices(config)
   bundle = weights.load_weights(
     checkpoint,
     step=step,
@@ -66,12 +102,12 @@ def load(
   )
   _check_same_model(config, checkpoint, bundle.model)
   agreement.check_weights(bundle.variables)
-  return dataclasses.replace(
-    bundle, variables=parallel.placed(bundle.variables, mesh)
-  )
+  mesh = create_mesh(config)
+  placed = parallel.placed(bundle.variables, mesh)
+  return dataclasses.replace(bundle, variables=placed), mesh
 
 
-def suit_devices(config: Config) -> None:
+def _suit_devices(config: Config) -> None:
   """Makes the evaluation's batch a whole number of images a device.
 
   Scores do not depend on it. With devices touched.

@@ -14,7 +14,7 @@ from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import corruption, restriction, suites
-from van_jax.experiment import agreement, parts, scoring
+from van_jax.experiment import parts, scoring
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
 from van_jax.experiment.sections import Config
@@ -69,24 +69,19 @@ def evaluate(
   """
   _check_classes(config)
   opened = suite_data.open_suites(suites.parse_names(names), directory, config)
-  parts.start_devices(
+  bundle, mesh = scoring.start(
     config,
+    checkpoint=checkpoint,
+    step=step,
+    fold_batch_norm=fold_batch_norm,
+    overridden=overridden,
+    trust_class_order=trust_class_order,
     distributed=distributed,
-    agree=lambda: agreement.check(
-      config,
-      suite=names,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=dict(overridden),
-      trust_class_order=trust_class_order,
-      images={
-        part.name: part.split.size for each in opened.values() for part in each
-      },
-    ),
+    suite=names,
+    images={
+      part.name: part.split.size for each in opened.values() for part in each
+    },
   )
-  scoring.suit_devices(config)
-  mesh = scoring.create_mesh(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm, mesh)
   if not trust_class_order:
     _check_labels(bundle.labels)
   run = _runner(config, bundle, mesh, overridden)
