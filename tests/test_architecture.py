@@ -28,11 +28,13 @@ FLOORS = {
   "tasks": 2,
   "interop": 3,
   "analysis": 3,
+  "lab": 3,
   "released": 4,
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.
-  "sweep": 6,  # Starts train.py, once a run.
+  "sweeps": 6,  # Starts train.py, once a run.
+  "sweep": 7,  # The command of `sweeps`.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
@@ -75,7 +77,7 @@ DOORS = {
   ),
   "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
-  "ml_collections": ("experiment", "data/preview", "sweep"),
+  "ml_collections": ("experiment", "data/preview", "sweep", "sweeps"),
   "matplotlib": ("analysis",),
 }
 
