@@ -24,6 +24,12 @@ def run(shown):
       bar.note({"train/loss": 1 / step, "train/grad_norm": 3.0})
 
 
+def fail_at_the_third():
+  with progress_bar.opened(4, title="", shown=None) as bar:
+    bar.start(3)
+    raise RuntimeError
+
+
 def test_nothing_is_written_where_nobody_watches(monkeypatch):
   stderr = io.StringIO()
   monkeypatch.setattr(sys, "stderr", stderr)
@@ -56,12 +62,8 @@ def test_there_is_none_if_the_user_says_so(monkeypatch):
 def test_a_bar_that_is_interrupted_stays_where_it_was(monkeypatch):
   stderr = Terminal()
   monkeypatch.setattr(sys, "stderr", stderr)
-  with (
-    pytest.raises(RuntimeError),
-    progress_bar.opened(4, title="", shown=None) as bar,
-  ):
-    bar.start(3)
-    raise RuntimeError
+  with pytest.raises(RuntimeError):
+    fail_at_the_third()
   assert "2/4" in stderr.getvalue().split("\r")[-1]
 
 
