@@ -10,6 +10,7 @@ import numpy as np
 from van_jax import data, errors, storage
 from van_jax.data.images import reading
 from van_jax.data.sources import listing, pixel_split, renumbered
+from van_jax.data.sources.open import SOURCES
 from van_jax.data.sources.split import fetch_parts
 
 _KINDS = (
@@ -188,7 +189,7 @@ def _percent(fraction: float) -> int:
 
 def _is_folder(given: Any) -> bool:
   """Returns whether a text is a path, and not the name of a source."""
-  if not isinstance(given, str | os.PathLike):
+  if not isinstance(given, str | os.PathLike) or given in SOURCES:
     return False
   path = os.fspath(given)
   written_so = storage.is_remote(path) or path.startswith((".", "/", "~"))

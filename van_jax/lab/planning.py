@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
-from van_jax import data, errors, models, parallel, tasks
+from van_jax import data, errors, models, tasks
 from van_jax.data import arguments
-from van_jax.lab import given_data, parts
+from van_jax.lab import course as course_lib, given_data, parts, refusals
 from van_jax.training import state as state_lib
 from van_jax.training.recipe import (
   ema,
@@ -20,12 +19,12 @@ from van_jax.training.recipe import (
   losses,
   mixing,
   optimizers,
-  pretrained,
   schedules,
 )
 
 _LARGEST = 224  # Pixels a side, unless the user says otherwise; the paper's.
 _LOGS = 10  # An epoch, unless the user says otherwise.
+_LABEL_SMOOTHING = 0.1  # As of `mixing.mix`.
 _CROP_PCT = 0.9  # The official one, of images that are larger than the crop.
 
 
@@ -118,13 +117,15 @@ def plan(
   Raises:
     UserError: for what cannot be, before anything is computed.
   """
-  check_seed(seed)
+  refusals.check_seed(seed)
   own = parts.options(without, sections)
   model = _model(model, source)
   eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
-  _check_batches(source, batch_size, accumulation_steps, eval_batch_size)
+  refusals.check_batches(
+    source, batch_size, accumulation_steps, eval_batch_size
+  )
   epoch_steps = source.num_train // batch_size
-  course = _course(epochs, own["schedule"])
+  course = course_lib.options(epochs, own["schedule"])
   schedule = schedules.create_schedule(
     learning_rate=learning_rate, steps_per_epoch=epoch_steps, **course
   )
@@ -135,7 +136,7 @@ def plan(
   augmentation = data.Augmentation(image_size=size, **own["augmentation"])
   preprocessing = _preprocessing(source, side, size, own["preprocessing"])
   task = _task(source, preprocessing, own)
-  _check_traced(model, task, optimizer, variables, size, batch_size)
+  refusals.check_traced(model, task, optimizer, variables, size, batch_size)
   log_steps = max(epoch_steps // _LOGS, 1)
   log_steps = log_steps if log_every_steps is None else log_every_steps
   arguments.check_whole("log_every_steps", log_steps, 1)
@@ -154,8 +155,8 @@ def plan(
     accumulation_steps=accumulation_steps,
     eval_batch_size=eval_batch_size,
     epoch_steps=epoch_steps,
-    total_steps=_total_steps(course, epoch_steps),
-    eval_steps=_eval_steps(eval_every_epochs, epoch_steps),
+    total_steps=course_lib.total_steps(course, epoch_steps),
+    eval_steps=course_lib.eval_steps(eval_every_epochs, epoch_steps),
     log_steps=log_steps,
     variables=variables,
     head_scale=head_scale,
@@ -174,14 +175,6 @@ def plan(
   )
 
 
-def check_seed(seed: int) -> None:
-  """Raises UserError unless a key of jax.random holds it."""
-  if not arguments.is_whole(seed) or not 0 <= seed < 1 << 32:
-    raise errors.UserError(
-      f"seed={seed!r} must be a whole number from 0 to {(1 << 32) - 1}."
-    )
-
-
 def _model(given: Any, source: data.Source) -> Any:
   """Returns the model, of as many classes as the data."""
   classes = source.num_classes
@@ -195,64 +188,6 @@ def _model(given: Any, source: data.Source) -> Any:
     )
   state_lib.check_trainable(getattr(given, "dtype", None) or jnp.float32)
   return given
-
-
-def _check_batches(
-  source: data.Source, batch_size: int, accumulation: int, eval_batch_size: int
-) -> None:
-  """Raises UserError where batches do not suit devices and data."""
-  if jax.process_count() > 1:
-    raise errors.UserError(
-      f"fit trains in one process, and there are {jax.process_count()}; start "
-      "train.py on them."
-    )
-  arguments.check_whole("accumulation_steps", accumulation, 1)
-  sizes = {"batch_size": batch_size, "eval_batch_size": eval_batch_size}
-  for name, size in sizes.items():
-    arguments.check_whole(name, size, 1)
-  parallel.check_batch_size("batch_size", batch_size, accumulation=accumulation)
-  parallel.check_batch_size("eval_batch_size", eval_batch_size)
-  assert source.train is not None
-  if batch_size > source.num_train:
-    raise errors.UserError(
-      f"batch_size={batch_size} must be at most the {source.num_train} "
-      "training images; lower it."
-    )
-  source.train.check_training(batch_size, 1)
-
-
-def _course(epochs: float, own: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the schedule's options, for a run of any length."""
-  return {
-    "name": "cosine",
-    "warmup_epochs": min(5.0, epochs / 10),
-    "cooldown_epochs": 0.0,
-    "epochs": epochs,
-    **own,
-  }
-
-
-def _total_steps(course: Mapping[str, Any], epoch_steps: int) -> int:
-  total_steps = schedules.total_steps(
-    epochs=course["epochs"],
-    cooldown_epochs=course["cooldown_epochs"],
-    steps_per_epoch=epoch_steps,
-  )
-  if total_steps < 1:
-    raise errors.UserError(
-      f"epochs={course['epochs']} of {epoch_steps} steps is no step; train for "
-      f"at least {1 / epoch_steps:.2g}."
-    )
-  return total_steps
-
-
-def _eval_steps(every_epochs: float, epoch_steps: int) -> int:
-  if not every_epochs > 0:
-    raise errors.UserError(
-      f"eval_every_epochs={every_epochs} must be above 0; math.inf evaluates "
-      "at the end alone."
-    )
-  return max(round(min(every_epochs, 1e9) * epoch_steps), 1)
 
 
 def _preprocessing(
@@ -271,7 +206,7 @@ def _task(
 ) -> tasks.Task:
   losses.check_smoothing(
     own["loss"].get("options", {}),
-    label_smoothing=own["mixing"].get("label_smoothing", 0.1),
+    label_smoothing=own["mixing"].get("label_smoothing", _LABEL_SMOOTHING),
     num_classes=source.num_classes,
   )
   return tasks.create_task(
@@ -284,35 +219,6 @@ def _task(
     ),
     loss=losses.create_loss(**own["loss"]),
   )
-
-
-def _check_traced(
-  model: Any,
-  task: tasks.Task,
-  optimizer: optax.GradientTransformation,
-  variables: Mapping[str, Any] | None,
-  size: int,
-  batch_size: int,
-) -> None:
-  """Raises the UserErrors of all that is traced; nothing is computed."""
-
-  def trace():
-    images = jnp.zeros((batch_size, size, size, 3), jnp.uint8)
-    labels = jnp.zeros(batch_size, jnp.int32)
-    task.prepare(jax.random.key(0), {"image": images, "label": labels})
-    one = jnp.zeros((1, size, size, 3))
-    logits, fresh = model.init_with_output(jax.random.key(0), one, train=False)
-    optimizer.init(fresh["params"])
-    return logits, fresh
-
-  logits, fresh = jax.eval_shape(trace)
-  if logits.shape != (1, task.classes):
-    raise errors.UserError(
-      f"the model maps one image to {logits.shape} and must map it to "
-      f"(1, {task.classes}), a number a class of the data."
-    )
-  if variables is not None:
-    pretrained.check(fresh, variables)
 
 
 def _plain(values: Any) -> dict[str, Any]:

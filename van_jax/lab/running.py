@@ -54,7 +54,6 @@ def run(plan: Plan, *, title: str = "", shown: bool | None = None) -> Fit:
     UserError: where a metric is NaN or infinite, naming its step.
     KeyboardInterrupt: at a second Ctrl-C.
   """
-  parallel.check_platforms()
   if getattr(plan.model, "implementation", None) == "auto":
     ops.verify_kernels()  # Before anything is traced.
   mesh = parallel.create_mesh()

@@ -8,7 +8,13 @@ from absl import logging
 from etils import epath
 
 from van_jax import data as data_lib, errors, signatures, storage
-from van_jax.lab import fitting, members as members_lib, planning, running
+from van_jax.lab import (
+  fitting,
+  members as members_lib,
+  planning,
+  refusals,
+  running,
+)
 from van_jax.lab.swept import Sweep
 
 
@@ -89,7 +95,7 @@ def sweep(
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
   chosen = range(seeds) if isinstance(seeds, int) else seeds
   for seed in chosen:
-    planning.check_seed(seed)
+    refusals.check_seed(seed)
   if not len(chosen) or len(set(chosen)) < len(chosen):
     raise errors.UserError(
       f"seeds={seeds!r} must be how many there are, at least 1, or which, each "
