@@ -80,6 +80,8 @@ def test_the_official_course_is_there_by_name(small, source):
   planned = plan(small, source, epochs=300, schedule=own)
   assert planned.total_steps == 310 * 8
   assert float(planned.schedule(0)) == pytest.approx(1e-6)
+  short = plan(small, source, epochs=25, schedule={"name": "official"})
+  assert short.told["schedule"]["warmup_epochs"] == 2.0  # It must be whole.
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """How long a training of any length takes, and how its rate goes."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,9 +15,12 @@ def options(epochs: float, own: Mapping[str, Any]) -> dict[str, Any]:
     epochs: of the training.
     own: what the user has said of the schedule.
   """
+  warmup_epochs = min(5.0, epochs / 10)
+  if own.get("name") == "official":  # Its rate changes once an epoch.
+    warmup_epochs = float(math.floor(warmup_epochs))
   return {
     "name": "cosine",
-    "warmup_epochs": min(5.0, epochs / 10),
+    "warmup_epochs": warmup_epochs,
     "cooldown_epochs": 0.0,
     "epochs": epochs,
     **own,

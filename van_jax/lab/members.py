@@ -226,7 +226,7 @@ def _checksum(variables: Mapping[str, Any]) -> int:
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
   found = {}
   for name, value in settings.items():
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping):
       found.update(_flat(value, f"{prefix}{name}."))
     else:
       found[f"{prefix}{name}"] = value
