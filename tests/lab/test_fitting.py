@@ -4,7 +4,6 @@ One small training serves most of these.
 """
 
 import contextlib
-import functools
 import signal
 
 import jax
@@ -15,27 +14,11 @@ import van_jax
 from van_jax import errors
 from van_jax.lab import progress_bar
 
-# Four epochs of 8 steps.
-HOW = {
-  "evaluation": 0.2,
-  "epochs": 4,
-  "batch_size": 16,
-  "learning_rate": 1e-2,
-  "without": "all",
-  "progress": False,
-}
-
-
-@pytest.fixture(scope="module")
-def fitted(small, quarters):
-  names = ("top left", "top right", "bottom left", "bottom right")
-  return van_jax.fit(small, quarters, class_names=names, **HOW)
-
 
 def test_it_learns_what_can_be_learned(fitted):
   loss = fitted.history["train/loss"].values
   assert loss[0] > 1  # Of four classes: log 4 is 1.39.
-  assert loss[-8:].mean() < 0.3
+  assert loss[-8:].mean() < 0.6
   assert fitted.scores["count"] == 32
   assert fitted.scores["top1"] > 0.9  # Chance is 0.25.
   assert fitted.is_whole
@@ -79,43 +62,53 @@ def test_it_prints_scores_and_no_weights(fitted):
   assert len(text) < 400
 
 
-def test_the_same_seed_gives_the_same_weights(fitted, small, quarters):
-  one, other = (
-    van_jax.fit(small, quarters, **HOW | {"epochs": 0.5, "seed": seed})
-    for seed in (0, 1)
+def test_the_same_seed_gives_the_same_weights(stranger, quarters, how):
+  short = how | {"epochs": 0.5}
+  one, again, other = (
+    van_jax.fit(stranger, quarters, **short, seed=seed).variables
+    for seed in (0, 0, 1)
   )
-  again = van_jax.fit(small, quarters, **HOW | {"epochs": 0.5})
-  same = jax.tree.map(np.array_equal, one.variables, again.variables)
-  assert all(jax.tree.leaves(same))
-  kernels = (f.variables["params"]["head"]["kernel"] for f in (one, other))
+  assert all(jax.tree.leaves(jax.tree.map(np.array_equal, one, again)))
+  kernels = (x["params"]["head"]["kernel"] for x in (one, other))
   assert not np.array_equal(*kernels)
 
 
-def test_it_goes_on_from_variables_with_a_head_of_its_own(fitted, quarters):
+def test_it_starts_from_variables_with_a_head_of_its_own(
+  stranger, quarters, how
+):
   images, labels = quarters
-  model = fitted.model.clone(num_classes=2)
-  how = HOW | {"epochs": 1 / 8, "learning_rate": 1e-8}
+  given = {
+    "Dense_0": {"kernel": np.eye(4, 8, dtype=np.float32), "bias": np.ones(8)},
+    "head": {"kernel": np.ones((8, 4)), "bias": np.ones(4)},
+  }
   tuned = van_jax.fit(
-    model, (images, labels // 2), variables=fitted.variables, **how
+    stranger.clone(classes=2),
+    (images, labels // 2),
+    variables={"params": given},
+    **how | {"epochs": 1 / 8, "learning_rate": 1e-5},
   )
-  for name, old in fitted.variables["params"].items():
-    if name != "head":  # One step of 1e-8, of AdamW's size 1.
-      jax.tree.map(
-        functools.partial(np.testing.assert_allclose, atol=1e-7),
-        *(old, tuned.variables["params"][name]),
-      )
-  assert tuned.variables["params"]["head"]["kernel"].shape == (8, 2)
+  # One step, of AdamW's size 1.
+  kernel = tuned.variables["params"]["Dense_0"]["kernel"]
+  np.testing.assert_allclose(kernel, np.eye(4, 8), atol=2e-5)
+  head = tuned.variables["params"]["head"]["kernel"]
+  assert head.shape == (8, 2)
+  assert np.std(head) > 0.1
 
 
-def test_a_nan_ends_it_naming_step_and_remedy(fitted, small, quarters):
-  broken = jax.tree.map(lambda x: np.full_like(x, np.nan), fitted.variables)
+def test_a_nan_ends_it_naming_step_and_remedy(stranger, quarters, how):
+  broken = {
+    "Dense_0": {"kernel": np.full((4, 8), np.nan), "bias": np.ones(8)},
+    "head": {"kernel": np.ones((8, 4)), "bias": np.ones(4)},
+  }
   with pytest.raises(
     errors.UserError, match=r"is nan at step 1; lower learning_rate=0\.01"
   ):
-    van_jax.fit(small, quarters, variables=broken, **HOW)
+    van_jax.fit(stranger, quarters, variables={"params": broken}, **how)
 
 
-def test_ctrl_c_returns_what_was_reached(small, quarters, monkeypatch, caplog):
+def test_ctrl_c_returns_what_was_reached(
+  stranger, quarters, how, monkeypatch, caplog
+):
   @contextlib.contextmanager
   def opened(total_steps, **_):
     def start(step):
@@ -125,7 +118,7 @@ def test_ctrl_c_returns_what_was_reached(small, quarters, monkeypatch, caplog):
     yield progress_bar.Bar(start, lambda scalars: None)
 
   monkeypatch.setattr(progress_bar, "opened", opened)
-  stopped = van_jax.fit(small, quarters, **HOW | {"epochs": 500})
+  stopped = van_jax.fit(stranger, quarters, **how | {"epochs": 500})
   # A thread hears of the signal: some steps later at most.
   assert 10 <= stopped.step < stopped.total_steps
   assert not stopped.is_whole

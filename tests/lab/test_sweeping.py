@@ -50,8 +50,8 @@ def played(monkeypatch):
 
 
 @pytest.fixture
-def variants(small):
-  return {"lka": small, "lska": small.clone(attention="lska")}
+def variants(stranger):
+  return {"lka": stranger, "lska": stranger.clone(width=9)}
 
 
 def test_the_table_has_mean_and_spread_over_the_seeds(
@@ -76,9 +76,9 @@ def test_the_table_has_mean_and_spread_over_the_seeds(
   assert "<td>0.651</td><td>0.13229</td>" in swept._repr_html_()
 
 
-def test_variants_may_be_arguments_of_fit(played, small, quarters):
+def test_variants_may_be_arguments_of_fit(played, stranger, quarters):
   rates = {"low": {"learning_rate": 0.01}, "high": {"learning_rate": 0.02}}
-  swept = van_jax.sweep(rates, quarters, model=small, seeds=(2, 0), **HOW)
+  swept = van_jax.sweep(rates, quarters, model=stranger, seeds=(2, 0), **HOW)
   np.testing.assert_allclose(swept.scores("high"), [0.72, 0.52])
   assert [row.seed for row in swept.rows] == [2, 0, 2, 0]
   assert len(played) == 4
@@ -112,7 +112,7 @@ def test_a_folder_of_other_settings_is_refused_before_anything_is_trained(
       quarters,
       {"learning_rate": 0.01},
     ),
-    r"model\.attention\.\w+ was": (
+    r"model was Stranger\(.*width = 8": (
       {**variants, "lka": variants["lska"]},
       quarters,
       {},
@@ -141,10 +141,10 @@ def test_a_damaged_file_is_named(played, variants, quarters, tmp_path):
 
 
 def test_a_training_that_fails_ends_no_other_and_is_named(
-  played, small, quarters
+  played, stranger, quarters
 ):
   rates = {"wild": {"learning_rate": 10.0}, "tame": {"learning_rate": 0.1}}
-  swept = van_jax.sweep(rates, quarters, model=small, seeds=2, **HOW)
+  swept = van_jax.sweep(rates, quarters, model=stranger, seeds=2, **HOW)
   assert len(played) == 4
   assert "| wild | 0 of 2 | - | - | - | - |" in str(swept)
   assert "wild, seed 1: loss is nan at step 3" in str(swept)
@@ -193,13 +193,13 @@ def test_what_cannot_be_is_refused_naming_the_variant(
 
 
 def test_variants_without_a_model_or_in_one_folder_are_refused(
-  played, small, quarters, tmp_path
+  played, stranger, quarters, tmp_path
 ):
   with pytest.raises(errors.UserError, match="a: no model"):
     van_jax.sweep({"a": {"learning_rate": 1e-3}}, quarters, **HOW)
   with pytest.raises(errors.UserError, match="both have the folder a_b"):
     van_jax.sweep(
-      {"a b": small, "a/b": small}, quarters, folder=tmp_path, **HOW
+      {"a b": stranger, "a/b": stranger}, quarters, folder=tmp_path, **HOW
     )
   with pytest.raises(errors.UserError, match="not empty"):
     van_jax.sweep({}, quarters, **HOW)
@@ -214,17 +214,24 @@ def test_an_unknown_score_is_refused(played, variants, quarters):
     swept.scores("lkaa")
 
 
-def test_a_sweep_trains_as_fit_does_and_leaves_bundles(
-  small, quarters, tmp_path
-):
+def test_a_sweep_trains_as_fit_does(stranger, quarters):
   how = HOW | {"epochs": 0.25, "without": "all"}
-  swept = van_jax.sweep(
+  swept = van_jax.sweep({"one": stranger}, quarters, seeds=1, **how)
+  assert swept.rows[0].scores == van_jax.fit(stranger, quarters, **how).scores
+
+
+def test_bundles_are_left_where_they_are_asked_for(
+  fitted, small, quarters, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(running, "run", lambda plan, **how: fitted)
+  how = HOW | {"epochs": 4}
+  van_jax.sweep(
     {"one": small}, quarters, seeds=1, folder=tmp_path, bundles=True, **how
   )
-  alone = van_jax.fit(small, quarters, **how)
-  assert swept.rows[0].scores == alone.scores
   bundle = van_jax.load_bundle(tmp_path / "one" / "seed0" / "bundle")
-  np.testing.assert_array_equal(
-    bundle.variables["params"]["head"]["kernel"],
-    alone.variables["params"]["head"]["kernel"],
-  )
+  assert bundle.labels == fitted.labels
+  lska = {"one": small.clone(attention="lska")}
+  with pytest.raises(
+    errors.UserError, match=r"model\.attention\.name was lka, now lska"
+  ):
+    van_jax.sweep(lska, quarters, seeds=1, folder=tmp_path, **how)

@@ -202,7 +202,8 @@ def _settings(plan: Plan) -> dict[str, Any]:
 def _described(model: Any) -> Any:
   """Returns a model as JSON values; of a stranger's what it prints."""
   if type(model) is not models.VAN:
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(model))
+    text = re.sub(r" at 0x[0-9a-f]+|# attributes", "", repr(model))
+    return " ".join(text.split())
   how = ("drop_path_rate", "dropout_rate", "batch_norm_group_size")
   fields = {name: getattr(model, name) for name in (*how, "batch_norm_frozen")}
   plain = {**models.architecture(model), **fields, "dtype": str(model.dtype)}
