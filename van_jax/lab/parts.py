@@ -34,7 +34,7 @@ class Section(NamedTuple):
 
 SECTIONS = {
   "augmentation": Section(data.Augmentation, ("image_size",)),
-  "preprocessing": Section(data.Preprocessing, ("image_size", "exif_rotation")),
+  "preprocessing": Section(data.Preprocessing, ("exif_rotation",)),
   "mixing": Section(mixing.mix, ("key", "images", "labels", "num_classes")),
   "erasing": Section(erasing.erase, ("key", "images")),
   "loss": Section(losses.create_loss),
