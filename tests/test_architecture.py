@@ -29,12 +29,14 @@ FLOORS = {
   "interop": 3,
   "analysis": 3,
   "deployment": 3,
+  "lab": 3,
   "released": 4,
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.
   "export": 6,  # A command, which may export a training run.
-  "sweep": 6,  # Starts train.py, once a run.
+  "sweeps": 6,  # Starts train.py, once a run.
+  "sweep": 7,  # The command of `sweeps`.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
@@ -82,7 +84,7 @@ DOORS = {
   ),
   "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
-  "ml_collections": ("experiment", "data/preview", "sweep"),
+  "ml_collections": ("experiment", "data/preview", "sweep", "sweeps"),
   "matplotlib": ("analysis",),
 }
 

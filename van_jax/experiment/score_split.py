@@ -145,4 +145,4 @@ def _score(
   if first:
     files.write_scores(scores, source, rate)
   told = {"classes": scores["classes"]} if "classes" in scores else {}
-  return parts.summary(scores) | told
+  return evaluator.single_numbers(scores) | told
