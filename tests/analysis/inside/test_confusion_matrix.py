@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics
 
 from van_jax import errors
 from van_jax.analysis import class_accuracy, confusion_matrix
 
 
-def test_rows_are_true_classes_as_scikit_learn_has_them():
+def test_rows_are_true_classes():
   generator = np.random.default_rng(0)
   labels, predicted = generator.integers(0, 5, (2, 200))
   ours = confusion_matrix(labels, predicted, num_classes=6)
   assert ours.dtype == np.int64
-  expected = metrics.confusion_matrix(labels, predicted, labels=range(6))
+  expected = np.zeros((6, 6))
+  for label, answer in zip(labels, predicted, strict=True):
+    expected[label, answer] += 1
   np.testing.assert_array_equal(ours, expected)
 
 

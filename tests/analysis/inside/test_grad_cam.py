@@ -52,16 +52,14 @@ def test_what_speaks_against_the_class_is_dark(network):
   assert not swapped.any()
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_earlier_stages_light_there_too(stage, make_hand_made):
+def test_earlier_stages_light_there_too(make_hand_made):
   # An epsilon that keeps the gradient of grey ground as small as the rest.
   model, variables = make_hand_made("lka", layer_norm_epsilon=1.0)
   variables["params"]["head"]["kernel"] = np.eye(3, 2, dtype=np.float32)
-  cam = grad_cam(model, variables, signals((32, 64, RED)), stage=stage)[0]
-  stride = 2 ** (stage + 1)
+  cam = grad_cam(model, variables, signals((32, 64, RED)), stage=2)[0]
   assert cam[32, 64] == 1
   lit = np.argwhere(cam > 0)
-  assert np.abs(lit - (32, 64)).max() == stride - 1
+  assert np.abs(lit - (32, 64)).max() == 8 - 1  # The stride less one
 
 
 def test_dense_heads_speak_by_the_mean_of_their_logits(network, pixelwise):

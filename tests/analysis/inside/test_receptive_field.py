@@ -13,6 +13,7 @@ from van_jax.analysis import (
   receptive_field,
   stage_extent,
 )
+from van_jax.analysis.inside.kernels import compose
 
 
 def noise(size, count=1):
@@ -31,14 +32,10 @@ def lska(kernel_size, dilation):
 # for LSKA; 5 + 21 - 1 for MSCA.
 EXTENTS = [
   (lka(7, 2), 9),
-  (lka(11, 2), 13),
-  (lka(14, 3), 17),
   (lka(21, 3), 23),
-  (lka(28, 4), 31),
   (lka(35, 4), 39),
   (lka(53, 5), 59),
   (lska(23, 3), 23),
-  (lska(53, 3), 53),
   ({"name": "msca"}, 25),
 ]
 
@@ -59,6 +56,16 @@ def test_one_attention_sees_a_square_of_its_rules_size(
   assert attention_extent(attention) == size
 
 
+@pytest.mark.parametrize("kernel_size", range(7, 54))
+def test_the_rule_is_what_kernels_compose_to(kernel_size):
+  for dilation in range(1, 7):
+    near = np.ones((2 * dilation - 1, 1, 1))
+    far = np.ones((-(-kernel_size // dilation), 1, 1))
+    kernel = compose(near, far, dilation=dilation)
+    assert kernel.all()  # No gaps.
+    assert len(kernel) == attention_extent(lka(kernel_size, dilation))
+
+
 def test_separable_kernels_see_a_column_times_a_row(make_small):
   """What LSKA's field has of a cross: one column times one row a channel."""
   ranks = {}
@@ -73,19 +80,16 @@ def test_separable_kernels_see_a_column_times_a_row(make_small):
   assert (ranks["lka"] > 5).all()
 
 
-@pytest.mark.parametrize("name", ["lka", "lska"])
-def test_values_are_the_lengths_of_the_kernels(name, make_small):
+def test_values_are_the_lengths_of_the_kernels(make_small):
   """Without a gate, and channels apart, the Jacobian is the large kernel."""
-  attention = {"name": name, "gate": "none"}
-  model, variables = make_small(attention=attention)
+  model, variables = make_small(attention={"name": "lska", "gate": "none"})
   unit = variables["params"]["block1_0"]["attn"]["spatial_gating_unit"]
   unit["conv1"] = {"kernel": jnp.eye(4)[None, None], "bias": jnp.zeros(4)}
   field = receptive_field(
     model, variables, noise(128, 2), block="stage1/block0"
   )
   kernel = composed_kernel(model, variables, block="stage1/block0")
-  reach = kernel.shape[0] // 2
-  window = field[16 - reach : 17 + reach, 16 - reach : 17 + reach]
+  window = field[16 - 11 : 17 + 11, 16 - 11 : 17 + 11]
   expected = np.sqrt(np.sum(kernel.astype(np.float64) ** 2, -1))
   np.testing.assert_allclose(window, expected, rtol=1e-4, atol=1e-6)
 
@@ -97,7 +101,6 @@ def test_values_are_the_lengths_of_the_kernels(name, make_small):
     # apart and seven see one: (10 n) * 4 + 7.
     ((1, 1, 1, 1), 1, 47),
     ((2, 1, 1, 1), 1, 87),
-    ((3, 1, 1, 1), 1, 127),
     # 11 positions of stage 2 are 23 of stage 1, with its block 33.
     ((1, 1, 1, 1), 2, 135),
   ],
@@ -115,17 +118,17 @@ def test_fields_grow_with_depth(depths, stage, size, make_small):
 
 def test_the_plain_sum_of_normed_channels_has_no_gradient(make_small):
   model, variables = make_small(attention=lka(7, 2))
-  images = jnp.asarray(noise(64))
+  images = jnp.asarray(noise(160))
 
   @jax.jit
   @jax.grad
   def of_sum(images):
-    last = model.apply(variables, images, train=False, method="features")[3]
-    return jnp.sum(last[:, 1, 1])
+    first = model.apply(variables, images, train=False, method="features")[0]
+    return jnp.sum(first[:, 20, 20])
 
-  field = receptive_field(model, variables, images)
-  # Rounding of float32, from 24 layers.
-  assert np.abs(of_sum(images)).max() < 1e-4 * field.max()
+  field = receptive_field(model, variables, images, stage=1)
+  # Rounding of float32, in six layers and a norm.
+  assert np.abs(of_sum(images)).max() < 1e-5 * field.max()
 
 
 def test_the_area_is_of_the_fewest_pixels_that_hold_the_part():
@@ -145,21 +148,6 @@ def test_b0s_field_is_larger_than_any_image(make_small):
 def test_a_strangers_rule_is_not_known():
   with pytest.raises(errors.UserError, match=r"ChannelMixing.*measure"):
     attention_extent("stranger:ChannelMixing")
-
-
-def test_batches_and_modules_around_change_nothing(make_small, pixelwise):
-  model, variables = make_small(num_classes=0, attention=lka(7, 2))
-  around = {
-    "params": {
-      "backbone": variables["params"],
-      "head": {"kernel": jnp.ones((4, 2)), "bias": jnp.zeros(2)},
-    },
-    "batch_stats": {"backbone": variables["batch_stats"]},
-  }
-  images = noise(32, 2)
-  expected = receptive_field(model, variables, images, stage=1)
-  ours = receptive_field(pixelwise(model), around, images, stage=1)
-  np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Statistics of stages against NumPy's, of the features themselves."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -23,20 +24,23 @@ def network(make_small):
 
 @pytest.fixture(scope="module")
 def images():
-  """Returns five images."""
-  return np.random.default_rng(1).standard_normal((5, 64, 64, 3), "f")
+  """Returns four images."""
+  return np.random.default_rng(1).standard_normal((4, 32, 32, 3), "f")
 
 
 def test_statistics_are_of_the_features_before_the_norm(network, images):
   model, variables = network
-  _, state = model.apply(
-    variables,
-    images,
-    train=False,
-    mutable=["intermediates"],
-    capture_intermediates=lambda module, _: module.name == "block2_0",
-  )
-  (features,) = state["intermediates"]["block2_0"]["__call__"]
+
+  @jax.jit
+  def captured(variables, images):
+    return model.apply(
+      variables,
+      images,
+      mutable=["intermediates"],
+      capture_intermediates=lambda module, _: module.name == "block2_0",
+    )[1]["intermediates"]["block2_0"]["__call__"]
+
+  (features,) = captured(variables, images)
   rows = np.asarray(features, np.float64).reshape(-1, 4)
   ours = stage_statistics(model, variables, images, batch_size=2)["stage2"]
   # Sums in float64 of float32 features that two programs computed.
@@ -55,7 +59,7 @@ def test_statistics_are_of_the_features_before_the_norm(network, images):
 
 
 def test_channels_that_never_change_are_dead(network, images):
-  ours = stage_statistics(*network, images)["stage3"]
+  ours = stage_statistics(*network, images, batch_size=2)["stage3"]
   assert ours.dead_channels == 2
   np.testing.assert_allclose(ours.channel_mean[[1, 3]], (2, 1), rtol=1e-6)
   assert 1 <= ours.effective_rank <= 2

@@ -25,17 +25,15 @@ def overlay(
     strength: in [0, 1].
   """
   _check_sizes(image, heat)
-  grey = image.mean(-1, keepdims=True).repeat(3, -1)  # Colours are the map's.
   colours = 255 * canvas.colours("inferno", np.clip(heat, 0, 1))
   weight = strength * np.clip(heat, 0, 1)[..., None]
-  base = 0.5 * image + 0.5 * grey
-  return np.round((1 - weight) * base + weight * colours).astype(np.uint8)
+  return np.round((1 - weight) * image + weight * colours).astype(np.uint8)
 
 
 def signed_overlay(
   image: np.ndarray, heat: np.ndarray, *, strength: float = 0.75
 ) -> np.ndarray:
-  """Returns a photograph under a map of both signs, uint8 [H, W, 3].
+  """Returns a photograph, grey, under a map of both signs, uint8 [H, W, 3].
 
   Red is positive and blue negative, at full strength where the map is largest
   in size.

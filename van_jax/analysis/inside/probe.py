@@ -47,7 +47,8 @@ def find_van(
   found: dict[Path, models.VAN] = {}
 
   def watch(call_method, args, kwargs, context):
-    if isinstance(context.module, models.VAN):
+    runs = context.method_name in ("__call__", "features")
+    if runs and isinstance(context.module, models.VAN):
       found[context.module.path] = context.module.clone(parent=None)
     return call_method(*args, **kwargs)
 
