@@ -19,9 +19,8 @@ ANSWERS = Answers(
 def table(tmp_path):
   """Returns the path of a table of three images."""
   path = str(tmp_path / "answers.csv")
-  answer_files.write_predictions(
-    path, ANSWERS, NAMES, ["a.jpg", "b\nc.jpg", "�.jpg"].__getitem__
-  )
+  images = ["a.jpg", "b\nc.jpg", "\udcff.jpg"]
+  answer_files.write_predictions(path, ANSWERS, NAMES, images.__getitem__)
   return path
 
 

@@ -66,7 +66,7 @@ def make_hand_made():
   Embeddings take each stride-th pixel, blocks add nothing to what goes through
   them, and stages are normed over the three channels. An attention sees
   gelu of its stage's map through depthwise kernels that are all zero but for
-  one tap, (2d + 1, 0) and the like from the centre: see `SEEN_BELOW`.
+  the taps that a test sets.
   """
 
   def make(attention: Any = "lka", taps: Any = None, **fields: Any):

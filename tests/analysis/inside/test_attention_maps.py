@@ -219,7 +219,7 @@ def test_every_stage_of_every_size_is_put_on_its_own_grid(size, stride):
 
 
 def test_maps_of_no_stage_are_stretched():
-  large = upsample(np.array([[[0.0, 1.0, 2.0]]]), (1, 9))
-  # Three pixels a position, whose centres are 1, 4 and 7.
-  expected = np.clip((np.arange(9) - 1) / 3, 0, 2)
+  large = upsample(np.arange(5.0)[None, None], (1, 15))
+  # Three pixels a position, whose centres are 1, 4, 7, 10 and 13.
+  expected = np.clip((np.arange(15) - 1) / 3, 0, 4)
   np.testing.assert_allclose(large[0, 0], expected, atol=1e-6)

@@ -4,6 +4,8 @@ import io
 import os
 from typing import Any
 
+import numpy as np
+
 from van_jax import errors, storage
 
 KINDS = (".png", ".svg", ".pdf")
@@ -31,7 +33,7 @@ def colours(name: str, values: Any) -> Any:
   figure(1, 1)  # Or a lack of matplotlib would be no UserError.
   import matplotlib
 
-  return matplotlib.colormaps[name](values)[..., :3]
+  return np.asarray(matplotlib.colormaps[name](values))[..., :3]
 
 
 def check_output(path: str, *, overwrite: bool = False) -> None:

@@ -43,7 +43,7 @@ def bars(
       axis.plot(several, [i] * len(several), "|", color="#777777", markersize=9)
   names = [canvas.shortened(name, 32) for name in values]
   axis.set_yticks(range(len(values)), names, fontsize=8)
-  axis.invert_yaxis()
+  axis.set_ylim(len(values) - 0.5, -0.5)  # The first one above.
   axis.set_xlabel(label, fontsize=8)
   axis.tick_params(axis="x", labelsize=7)
   axis.grid(axis="x", alpha=0.3)

@@ -47,10 +47,15 @@ def receptive_field(
   ticks = [0, 0.01, 0.1, 0.25, 0.5, 1]
   bar = figure.colorbar(drawn, ax=heat, ticks=np.sqrt(ticks), shrink=0.85)
   bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks], fontsize=7)
-  for axis, name, colour in ((1, "rows", "#1f5fa8"), (0, "columns", "#d1652a")):
+  for axis, name, colour, style in (
+    (1, "rows", "#1f5fa8", "-"),
+    (0, "columns", "#d1652a", "--"),  # Often they are one line.
+  ):
     values = shown.max(axis)
     values = np.where(values > 0, values, np.nan)
-    profile.plot(values, label=name, color=colour, linewidth=1.5)
+    profile.plot(
+      values, label=name, color=colour, linestyle=style, linewidth=1.5
+    )
   profile.set_yscale("log")
   profile.set_xlabel("pixel", fontsize=8)
   profile.set_title("largest value of each row and column", fontsize=9)
