@@ -55,11 +55,14 @@ def place(tmp_path_factory):
 # with flags of its own, which absl would otherwise take for defined twice.
 PROGRAM = """
 import json, runpy, sys
-from absl import flags
+from absl import app, flags
 
+app.define_help_flags()
+from van_jax.cli import command
+
+before = set(flags.FLAGS)
 for module, arguments in json.loads(sys.argv[1]):
   sys.argv = [module, *arguments]
-  before = set(flags.FLAGS)
   try:
     runpy.run_module(f"van_jax.analysis.{module}", run_name="__main__")
   except SystemExit as end:

@@ -24,7 +24,7 @@ def _draw():
 
   return pictures.draw_kernels(
     pictures.Request(**picture_flags.values()),
-    image=flags.FLAGS.image,
+    image=flags.FLAGS.image or (),
     block=_BLOCK.value,
     count=flags.FLAGS.count,
   )

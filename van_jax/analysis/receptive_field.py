@@ -30,7 +30,7 @@ def _draw():
 
   return pictures.draw_receptive_field(
     pictures.Request(**picture_flags.values()),
-    image=flags.FLAGS.image,
+    image=flags.FLAGS.image or (),
     stage=_STAGE.value,
     block=_BLOCK.value,
     count=flags.FLAGS.count,

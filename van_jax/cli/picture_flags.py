@@ -31,7 +31,9 @@ def define(*, image: str, count: int, counted: str) -> None:
     "(van_b0), https://... or hf://OWNER/NAME.",
     required=True,
   )
-  flags.DEFINE_multi_string("image", [], f"{image} May be given several times.")
+  flags.DEFINE_multi_string(
+    "image", None, f"{image} May be given several times."
+  )
   flags.DEFINE_string(
     "output", None, "File to draw to: .png, .svg or .pdf.", required=True
   )

@@ -1,5 +1,7 @@
 """Statistics of stages against NumPy's, of the features themselves."""
 
+from typing import Any
+
 import jax
 import numpy as np
 import pytest
@@ -44,7 +46,7 @@ def test_statistics_are_of_the_features_before_the_norm(network, images):
   rows = np.asarray(features, np.float64).reshape(-1, 4)
   ours = stage_statistics(model, variables, images, batch_size=2)["stage2"]
   # Sums in float64 of float32 features that two programs computed.
-  close = {"rtol": 1e-5, "atol": 1e-6}
+  close: Any = {"rtol": 1e-5, "atol": 1e-6}
   np.testing.assert_allclose(ours.mean, rows.mean(), **close)
   np.testing.assert_allclose(ours.std, rows.std(), **close)
   np.testing.assert_allclose(ours.channel_mean, rows.mean(0), **close)
@@ -59,12 +61,14 @@ def test_statistics_are_of_the_features_before_the_norm(network, images):
 
 
 def test_channels_that_never_change_are_dead(network, images):
-  ours = stage_statistics(*network, images, batch_size=2)["stage3"]
+  model, variables = network
+  ours = stage_statistics(model, variables, images, batch_size=2)["stage3"]
   assert ours.dead_channels == 2
   np.testing.assert_allclose(ours.channel_mean[[1, 3]], (2, 1), rtol=1e-6)
   assert 1 <= ours.effective_rank <= 2
 
 
 def test_no_image_has_no_statistics(network, images):
+  model, variables = network
   with pytest.raises(errors.UserError, match="0 images"):
-    stage_statistics(*network, images[:0])
+    stage_statistics(model, variables, images[:0])

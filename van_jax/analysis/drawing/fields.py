@@ -22,11 +22,11 @@ def receptive_field(
       are not zero: the first four of `analysis.extent`.
     title: above the field.
   """
+  figure = canvas.figure(8.2, 3.9)  # It says where matplotlib is missing.
   from matplotlib.patches import Rectangle
 
   top, bottom, left, right = box
   shown = field / (field.max() or 1)
-  figure = canvas.figure(8.2, 3.9)
   heat, profile = figure.subplots(1, 2, width_ratios=(1, 1.1))
   drawn = heat.imshow(np.sqrt(shown), cmap="inferno", vmin=0, vmax=1)
   heat.add_patch(

@@ -59,8 +59,14 @@ def extent(field: np.ndarray, *, fraction: float = 0.95) -> Extent:
     )
   held = np.cumsum(np.sort(field, axis=None)[::-1])
   area = int(np.searchsorted(held, fraction * held[-1])) + 1
-  edges = (int(i) for i in (rows[0], rows[-1], columns[0], columns[-1]))
-  return Extent(*edges, min(area, field.size), fraction)
+  return Extent(
+    top=int(rows[0]),
+    bottom=int(rows[-1]),
+    left=int(columns[0]),
+    right=int(columns[-1]),
+    area=min(area, field.size),
+    fraction=fraction,
+  )
 
 
 def attention_extent(attention: Any) -> int:
@@ -77,7 +83,7 @@ def attention_extent(attention: Any) -> int:
   Raises:
     UserError: for a stranger's attention, whose reach only its gradient tells.
   """
-  fields = dict(table.described(attention))
+  fields: dict[str, Any] = dict(table.described(attention))
   name = fields.pop("name")
   if name == "msca":
     return 5 + max(fields["kernel_sizes"]) - 1

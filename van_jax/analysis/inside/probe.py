@@ -141,7 +141,7 @@ def run(
       mutable=[_INTERMEDIATES],
       capture_intermediates=wanted,
     )
-  sown = traverse_util.flatten_dict(state.get(_INTERMEDIATES, {}))
+  sown: Any = traverse_util.flatten_dict(state.get(_INTERMEDIATES, {}))
   found = {}
   for path, values in sown.items():
     of_call = path[-1] == "__call__"

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from van_jax import bundle as bundle_lib, errors, released, storage
@@ -94,7 +95,9 @@ def read_images(
   if not files:
     raise errors.UserError("image is missing; name a file or a folder of some.")
   pixels = np.stack([preprocessing.preprocess_image(f, shown) for f in files])
-  normalised = normalization.normalize(pixels, mean=shown.mean, std=shown.std)
+  normalised = normalization.normalize(
+    jnp.asarray(pixels), mean=shown.mean, std=shown.std
+  )
   names = [os.path.basename(file) for file in files]
   return Images(names, pixels, np.asarray(normalised))
 
