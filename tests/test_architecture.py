@@ -40,6 +40,13 @@ FLOORS = {
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
+  # Commands in the folder of what they draw, and what they do: workdirs are
+  # read. Nothing imports the commands.
+  "analysis/pictures": 6,
+  "analysis/attention": 7,
+  "analysis/gradcam": 7,
+  "analysis/receptive_field": 7,
+  "analysis/kernels": 7,
   # Another, which names models by their shapes.
   "ops/check": 2,
   # Another: the page that it writes is made of what lies lower.
@@ -51,6 +58,8 @@ INNER_FLOORS = {
   "ops/cpu": 0,
   "ops/tpu": 0,
   "analysis/program": 0,
+  "analysis/drawing": 0,
+  "analysis/inside": 0,
   "data/images": 0,
   "analysis/report": 0,
   "data/sources": 0,
@@ -85,7 +94,7 @@ DOORS = {
   "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
   "ml_collections": ("experiment", "data/preview", "sweep", "sweeps"),
-  "matplotlib": ("analysis",),
+  "matplotlib": ("analysis/drawing",),
 }
 
 

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from van_jax import errors, models
+from van_jax.analysis.additions import additions
 from van_jax.analysis.multiply_adds import multiply_adds
 
 
@@ -82,11 +83,7 @@ class _Counter:
   def __call__(self, call, args, kwargs, context):
     result = call(*args, **kwargs)
     if context.method_name == "__call__":
-      own = context.module.variables.get("params", {})
-      if "scale" in own:  # A norm.
-        self.additions += 2 * result.size
-      elif "bias" in own:
-        self.additions += result.size
+      self.additions += additions(context.module, result)
     elif context.method_name == "features":
       self.stage_shapes = tuple(x.shape[1:] for x in result)
     return result

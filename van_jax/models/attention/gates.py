@@ -7,16 +7,31 @@ from van_jax import errors
 
 # arXiv:2202.09741, Table 3.
 GATES = {
-  "multiply": lambda x, view: x * view,
-  "add": lambda x, view: x + view,
-  "sigmoid": lambda x, view: x * nn.sigmoid(view),
-  "none": lambda x, view: view,
+  "multiply": lambda x, attention: x * attention,
+  "add": lambda x, attention: x + attention,
+  "sigmoid": lambda x, attention: x * attention,  # Of the view's sigmoid.
+  "none": lambda x, attention: attention,
 }
 
 
-def gated(x: jax.Array, view: jax.Array, gate: str) -> jax.Array:
-  """Returns x, [B, H, W, C], under its view of the same shape."""
-  return GATES[gate](x, view)
+def gated(
+  module: nn.Module, x: jax.Array, view: jax.Array, gate: str
+) -> jax.Array:
+  """Returns x, [B, H, W, C], under a module's view of it of the same shape.
+
+  What meets x is sown as "attention_map", for `van_jax.analysis`. Nothing is
+  kept of it, nor is there a trace of it in the program, unless the caller of
+  `apply` makes the collection "intermediates" mutable.
+
+  Args:
+    module: the attention, which is running.
+    x: what it was given.
+    view: what it made of that.
+    gate: one of GATES.
+  """
+  attention = nn.sigmoid(view) if gate == "sigmoid" else view
+  module.sow("intermediates", "attention_map", attention)
+  return GATES[gate](x, attention)
 
 
 def check_gate(gate: str) -> None:

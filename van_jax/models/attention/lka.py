@@ -77,7 +77,7 @@ class LargeKernelAttention(nn.Module):
       )
     if "pointwise" in self.convs:
       view = self.pointwise(channels, name="conv1")(view)
-    return gated(x, view, self.gate)
+    return gated(self, x, view, self.gate)
 
 
 def best_dilation(kernel_size: int) -> int:

@@ -54,4 +54,4 @@ class LargeSeparableKernelAttention(nn.Module):
     view = self.depthwise((1, far), **apart, name="conv_spatial_h")(view)
     view = self.depthwise((far, 1), **apart, name="conv_spatial_v")(view)
     view = self.pointwise(x.shape[-1], name="conv1")(view)
-    return gated(x, view, self.gate)
+    return gated(self, x, view, self.gate)

@@ -8,6 +8,7 @@ import jax
 
 from van_jax import errors
 from van_jax.models import layers
+from van_jax.models.attention.gates import gated
 from van_jax.models.attention.sizes import check_sizes
 
 
@@ -45,4 +46,5 @@ class MultiScaleConvAttention(nn.Module):
     for i, size in enumerate(self.kernel_sizes):
       branch = self.depthwise((1, size), name=f"conv{i}_1")(base)
       view = view + self.depthwise((size, 1), name=f"conv{i}_2")(branch)
-    return x * self.pointwise(x.shape[-1], name="conv3")(view)
+    view = self.pointwise(x.shape[-1], name="conv3")(view)
+    return gated(self, x, view, "multiply")

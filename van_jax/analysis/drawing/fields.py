@@ -1,0 +1,65 @@
+"""A receptive field as heat, with its extent and its profiles."""
+
+from typing import Any
+
+import numpy as np
+
+from van_jax.analysis.drawing import canvas
+
+
+def receptive_field(
+  field: np.ndarray, box: tuple[int, int, int, int], *, title: str = ""
+) -> Any:
+  """Returns a Figure of a receptive field.
+
+  Left the field, divided by its largest value and drawn by its square root, or
+  little but the centre would be seen; a box is around all that is not zero.
+  Right the largest value of each row and of each column, on a logarithmic axis.
+
+  Args:
+    field: [H, W], not negative.
+    box: (top, bottom, left, right), the first and last rows and columns that
+      are not zero: the first four of `analysis.extent`.
+    title: above the field.
+  """
+  figure = canvas.figure(8.2, 3.9)  # It says where matplotlib is missing.
+  from matplotlib.patches import Rectangle
+
+  top, bottom, left, right = box
+  shown = field / (field.max() or 1)
+  heat, profile = figure.subplots(1, 2, width_ratios=(1, 1.1))
+  drawn = heat.imshow(np.sqrt(shown), cmap="inferno", vmin=0, vmax=1)
+  heat.add_patch(
+    Rectangle(
+      (left - 0.5, top - 0.5),
+      right - left + 1,
+      bottom - top + 1,
+      fill=False,
+      edgecolor="#4fc3f7",
+      linewidth=1.5,
+    )
+  )
+  heat.set_title(title, fontsize=9)
+  heat.set_xlabel(
+    f"{bottom - top + 1} rows x {right - left + 1} columns not zero", fontsize=8
+  )
+  heat.tick_params(labelsize=7)
+  ticks = [0, 0.01, 0.1, 0.25, 0.5, 1]
+  bar = figure.colorbar(drawn, ax=heat, ticks=np.sqrt(ticks), shrink=0.85)
+  bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks], fontsize=7)
+  for axis, name, colour, style in (
+    (1, "rows", "#1f5fa8", "-"),
+    (0, "columns", "#d1652a", "--"),  # Often they are one line.
+  ):
+    values = shown.max(axis)
+    values = np.where(values > 0, values, np.nan)
+    profile.plot(
+      values, label=name, color=colour, linestyle=style, linewidth=1.5
+    )
+  profile.set_yscale("log")
+  profile.set_xlabel("pixel", fontsize=8)
+  profile.set_title("largest value of each row and column", fontsize=9)
+  profile.tick_params(labelsize=7)
+  profile.grid(alpha=0.3)
+  profile.legend(fontsize=8, frameon=False)
+  return figure

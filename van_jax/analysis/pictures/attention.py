@@ -1,0 +1,52 @@
+"""The picture of attention maps: photographs under some blocks' maps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from van_jax.analysis import drawing
+from van_jax.analysis.inside import probe
+from van_jax.analysis.inside.attention_maps import attention_maps
+from van_jax.analysis.inside.upsampling import upsample
+from van_jax.analysis.pictures.subject import Request, read_images
+
+
+def draw_attention(
+  request: Request,
+  *,
+  image: Sequence[str],
+  block: Sequence[str] = (),
+  count: int = 8,
+) -> dict[str, Any]:
+  """Draws the attention maps of some blocks over photographs.
+
+  Args:
+    request: weights and output.
+    image: files, and folders of images.
+    block: "stage4/block1" and the like; none for the last of each stage.
+    count: of images at the most.
+
+  Returns:
+    output, blocks and images.
+
+  Raises:
+    UserError: bad input.
+  """
+  bundle = request.load()
+  known = probe.blocks(bundle.model)
+  for name in block:
+    probe.find_block(bundle.model, name)
+  last = [
+    f"stage{s}/block{n - 1}" for s, n in enumerate(bundle.model.depths, 1)
+  ]
+  chosen = [name for name in known if name in (block or last)]
+  images = read_images(image, bundle.preprocessing, most=count)
+  maps = attention_maps(bundle.model, bundle.variables, images.normalised)
+  size = images.pixels.shape[1:3]
+  large = {name: upsample(maps[name], size) for name in chosen}
+  rows = [
+    [pixels, *(drawing.overlay(pixels, large[name][i]) for name in chosen)]
+    for i, pixels in enumerate(images.pixels)
+  ]
+  captions = [[name, *[""] * len(chosen)] for name in images.names]
+  figure = drawing.grid(rows, columns=["image", *chosen], captions=captions)
+  return request.finish(figure, blocks=chosen, images=images.names)

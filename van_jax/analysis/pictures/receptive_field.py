@@ -1,0 +1,58 @@
+"""The picture of an effective receptive field."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from van_jax.analysis import drawing
+from van_jax.analysis.inside import extents
+from van_jax.analysis.inside.receptive_field import receptive_field
+from van_jax.analysis.pictures.subject import Request, read_images
+
+
+def draw_receptive_field(
+  request: Request,
+  *,
+  image: Sequence[str] = (),
+  stage: int = 4,
+  block: str | None = None,
+  count: int = 32,
+) -> dict[str, Any]:
+  """Draws what the centre of a stage, or of one attention, depends on.
+
+  Args:
+    request: weights and output.
+    image: files, and folders of images, which the field is a mean over; none
+      for 8 of normal noise.
+    stage: whose map, 1 to 4.
+    block: "stage2/block0", say: of that block's attention alone.
+    count: of images at the most.
+
+  Returns:
+    output, the number of images, the size in pixels of all that is not zero
+    (height, width) and of the fewest pixels that hold 95 % (area).
+
+  Raises:
+    UserError: bad input.
+  """
+  bundle = request.load()
+  if image:
+    images = read_images(image, bundle.preprocessing, most=count).normalised
+  else:
+    side = bundle.preprocessing.image_size
+    shape = (8, side, side, 3)
+    images = np.random.default_rng(0).standard_normal(shape, np.float32)
+  options = {"stage": stage, "block": block}
+  field = receptive_field(bundle.model, bundle.variables, images, **options)
+  found = extents.extent(field)
+  name = block or f"stage {stage}"
+  figure = drawing.receptive_field(field, found[:4], title=name)
+  return request.finish(
+    figure,
+    of=name,
+    images=len(images),
+    height=found.height,
+    width=found.width,
+    area=found.area,
+  )
