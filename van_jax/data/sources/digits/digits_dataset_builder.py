@@ -12,6 +12,8 @@ support vector machine (RBF, gamma 0.001, C 10) reads 96.4 % there and 98.9 %
 here. No image is in both parts.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow_datasets as tfds
 from sklearn import datasets
@@ -48,7 +50,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     }
 
   def _generate_examples(self, test: bool):
-    values, labels = datasets.load_digits(return_X_y=True)
+    loaded: Any = datasets.load_digits(return_X_y=True)  # Never frames.
+    values, labels = loaded
     images = np.round(values.reshape(-1, 8, 8, 1) * (255 / _LEVELS))
     for position in np.flatnonzero(is_test(labels) == test):
       yield (
