@@ -101,7 +101,8 @@ def read(folder: pathlib.Path, side: int) -> Photographs:
   images = np.empty((len(files), side, side, 3), np.uint8)
   for i, (file, _) in enumerate(files):
     with Image.open(file) as image:
-      images[i] = ImageOps.fit(image.convert("RGB"), (side, side))
+      scaled = ImageOps.fit(image.convert("RGB"), (side, side))
+    images[i] = np.asarray(scaled)
   return Photographs(images, np.array([label for _, label in files]))
 
 

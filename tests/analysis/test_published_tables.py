@@ -9,6 +9,7 @@ scales, which is B3's with them.
 import decimal
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +19,11 @@ from van_jax import models
 from van_jax.analysis.complexity import complexity
 
 
-@functools.cache
-def counted_model(model, image_size):
-  return complexity(model, image_size)
+def counted_model(model: Any, image_size):
+  return _counted(model, image_size)
+
+
+_counted = functools.cache(complexity)
 
 
 def counted(name, image_size=224, **overrides):
