@@ -52,7 +52,8 @@ def test_a_split_state_needs_no_more_room_for_the_step():
   assert whole["available_bytes"] == split["available_bytes"] == 15.75 * 2**30
   a, b = (run["training"]["temporary_bytes"] for run in (whole, split))
   # By shardings alone, activations would move and take four times as much.
-  assert 0 < b <= 1.05 * a
+  # Measured: 0.95 of it, as gradients are parts too.
+  assert 0.9 * a <= b <= 1.05 * a
   assert split["state_bytes"] < whole["state_bytes"] / 4
   kinds = {row["kind"] for row in split["training"]["collectives"]}
   assert "all-gather" in kinds
