@@ -1,5 +1,7 @@
 """What fit takes as data, and what it says of what it does not take."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,7 +15,7 @@ IMAGES = np.random.default_rng(0).integers(
 ARRAYS = (IMAGES, np.arange(100) % 3)
 
 
-def opened(given, evaluation=None, directory="unused", **more):
+def opened(given, evaluation=None, directory="unused", **more) -> Any:
   return given_data.opened(given, evaluation, directory=directory, **more)
 
 

@@ -10,7 +10,7 @@ import van_jax
 from van_jax import data, errors
 from van_jax.lab import given_data, parts, planning
 
-HOW = {"epochs": 10, "batch_size": 16}
+HOW: dict[str, Any] = {"epochs": 10, "batch_size": 16}
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ But for one, trainings are played: their scores are a function of the seed.
 """
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,12 @@ from van_jax.lab import running
 from van_jax.lab.fitted import Fit
 from van_jax.lab.history import Recorder
 
-HOW = {"evaluation": 0.2, "epochs": 2, "batch_size": 16, "progress": False}
+HOW: dict[str, Any] = {
+  "evaluation": 0.2,
+  "epochs": 2,
+  "batch_size": 16,
+  "progress": False,
+}
 SCORES = {0: 0.5, 1: 0.75, 2: 0.7}
 
 
@@ -215,7 +221,7 @@ def test_an_unknown_score_is_refused(played, variants, quarters):
 
 
 def test_a_sweep_trains_as_fit_does(stranger, quarters):
-  how = HOW | {"epochs": 0.25, "without": "all"}
+  how: dict[str, Any] = HOW | {"epochs": 0.25, "without": "all"}
   swept = van_jax.sweep({"one": stranger}, quarters, seeds=1, **how)
   assert swept.rows[0].scores == van_jax.fit(stranger, quarters, **how).scores
 
@@ -224,7 +230,7 @@ def test_bundles_are_left_where_they_are_asked_for(
   fitted, small, quarters, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(running, "run", lambda plan, **how: fitted)
-  how = HOW | {"epochs": 4}
+  how: dict[str, Any] = HOW | {"epochs": 4}
   van_jax.sweep(
     {"one": small}, quarters, seeds=1, folder=tmp_path, bundles=True, **how
   )

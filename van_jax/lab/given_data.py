@@ -52,7 +52,7 @@ def opened(
       "leave them out."
     )
   if isinstance(given, os.PathLike) or _is_folder(given):
-    return _of_folder(os.fspath(given), evaluation)
+    return _of_folder(str(given), evaluation)
   if isinstance(given, str):
     return _of_name(given, evaluation, directory)
   raise errors.UserError(
