@@ -4,10 +4,27 @@ python eval.py --checkpoint=runs/digits
 python eval.py --checkpoint=bundles/van_b0 --data_directory=DIR --split=val
 """
 
-from absl import app, flags
-from ml_collections import config_flags
+import os
+import signal
 
-from van_jax.cli import command, process_flags
+
+def _end(number: int, frame: object) -> None:
+  """Ends the script at once, with one line."""
+  again = number == signal.SIGTERM  # Whoever sends it starts a script of 75.
+  line = "SIGTERM; the same command goes on." if again else "Ctrl-C."
+  os.write(2, f"stopped by {line}\n".encode())
+  os._exit(75 if again else 130)
+
+
+# Now, and until `command` sees to them: to import JAX takes seconds.
+for _number in (signal.SIGTERM, signal.SIGINT):
+  if signal.getsignal(_number) is not signal.SIG_IGN:
+    signal.signal(_number, _end)
+
+from absl import app, flags  # noqa: E402
+from ml_collections import config_flags  # noqa: E402
+
+from van_jax.cli import command, process_flags  # noqa: E402
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config",

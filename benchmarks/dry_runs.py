@@ -217,7 +217,10 @@ def draw(found: dict[Run, dict[str, Any]]) -> None:
   ideal = [speeds[0] * count / chips[0] for count in chips]
   left.loglog(chips, ideal, ":", color="grey", label="in proportion")
   left.set(xlabel="chips (v5e)", ylabel="images/s, VAN-B0, batch 1,024")
-  memory = [report["training"]["temporary_bytes"] / _MB for report in reports]
+  memory = [
+    (report["training"]["temporary_bytes"] or float("nan")) / _MB
+    for report in reports
+  ]
   exchanged = [exchanged_bytes(report) / _MB for report in reports]
   right.loglog(chips, memory, "o-", label="temporaries, MB a chip")
   right.loglog(chips, exchanged, "s-", label="collectives, MB a step")

@@ -4,12 +4,13 @@
 
 Trains a tiny config in one process and in two, first unbroken, then with kills
 at random moments: TERM, KILL or STOP, to one or to all processes, during
-start-up, steps, saves, evaluation and export. After each, the same command is
-given again, as a scheduler would. Whoever is left must end by itself within the
-deadlines of the config; what was stopped is killed then. At the end of each run
-its scores, the checksums of its last state and its metrics, but for timing,
-must be the unbroken run's, bit for bit. Prints JSON; its exit status is 1 where
-something differs or has waited too long.
+start-up, steps, saves, evaluation and export, each of these cases once before
+any comes again, and those of `fault_cases.FIRST` first. After each, the same
+command is given again, as a scheduler would. Whoever is left must end by itself
+within the deadlines of the config; what was stopped is killed then. At the end
+of each run its scores, the checksums of its last state and its metrics, but for
+timing, must be the unbroken run's, bit for bit. Prints JSON; its exit status is
+1 where something differs or has waited too long.
 
 The kills of a seed are the same; the moments that they meet are the machine's.
 """
@@ -32,6 +33,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import fault_cases
 from absl import app, flags, logging
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -59,15 +61,9 @@ _LONGEST = 1800.0  # That a run to its end may take on a busy machine.
 # By which what was killed or left alone may end: SIGABRT is JAX's, where the
 # process of its coordinator is gone; SIGTERM comes before the first imports.
 _STATUSES = {0, 75, -signal.SIGABRT, -signal.SIGKILL, -signal.SIGTERM}
-# Where a kill comes: what must have been logged, and the most seconds after.
-MOMENTS = {
-  "start-up": (r"", 12.0),
-  "compile": (r"Compiling the training step", 4.0),
-  "step": (r"step \d+/", 0.3),
-  "save": (r"step [248]/|step 10/", 0.2),
-  "evaluation": (r"step 6/", 1.5),
-  "export": (r"step 12/12", 3.0),
-}
+_HITTING = 3.0  # Seconds more that a save or an evaluation is waited for.
+# Enough batches that an evaluation lasts.
+EVALUATION = {"data.eval_split": "test", "evaluation.batch_size": 8}
 
 
 @dataclasses.dataclass
@@ -79,6 +75,9 @@ class Tally:
   equal: int = 0
   steps_recomputed: int = 0
   faults: list[str] = dataclasses.field(default_factory=list)
+  decks: dict[int, list[fault_cases.Case]] = dataclasses.field(
+    default_factory=dict
+  )
 
 
 class Attempt:
@@ -193,13 +192,28 @@ def _kill_at_a_moment(
 ) -> dict[str, Any] | None:
   """Sends a signal at a random moment, and waits for what comes of it.
 
+  A case whose moment has passed, or never comes, is tried again later.
+
   Returns:
     What was done and how it ended; None where the run ended before.
   """
-  moment = draw.choice(list(MOMENTS))
-  name = draw.choice(["TERM", "KILL", "STOP"])
-  whom = draw.choice([[0], [len(attempt.processes) - 1], None])
-  pattern, most = MOMENTS[moment]
+  count = len(attempt.processes)
+  deck = tally.decks.setdefault(count, [])
+  if not deck:
+    deck += fault_cases.shuffled(count, draw)
+  case = deck.pop(0)
+  kill = _kill(attempt, case, draw, tally)
+  if kill is None or not kill["met"]:
+    deck.insert(min(3, len(deck)), case)
+  return kill
+
+
+def _kill(
+  attempt: Attempt, case: fault_cases.Case, draw: random.Random, tally: Tally
+) -> dict[str, Any] | None:
+  """Does what a case says; see `_kill_at_a_moment`."""
+  moment, name, whom = case
+  pattern, most = fault_cases.MOMENTS[moment]
   delay = draw.uniform(0, most)
   matches = draw.randrange(1, 8) if moment == "step" else 1
   while not attempt.ended():
@@ -209,10 +223,17 @@ def _kill_at_a_moment(
       break
     time.sleep(0.02)
   time.sleep(delay)
+  until = time.monotonic() + _HITTING
+  while (
+    not fault_cases.is_in(moment, attempt.log(), attempt.workdir)
+    and time.monotonic() < until
+  ):
+    time.sleep(0.005)
   if attempt.ended():
     return None
+  is_met = fault_cases.is_in(moment, attempt.log(), attempt.workdir)
   numbers = range(len(attempt.processes))
-  victims = list(numbers) if whom is None else whom
+  victims = list(numbers) if whom is None else [whom]
   sent = time.monotonic()
   for i in victims:
     attempt.processes[i].send_signal(getattr(signal, f"SIG{name}"))
@@ -229,7 +250,8 @@ def _kill_at_a_moment(
     "processes": len(attempt.processes),
     "moment": moment,
     "signal": name,
-    "whom": "all" if whom is None else whom[0],
+    "whom": "all" if whom is None else whom,
+    "met": is_met,
     "seconds": round(seconds, 1),
     "statuses": [process.poll() for process in attempt.processes],
   }
@@ -261,6 +283,7 @@ def _started(
   command += [f"--config={_CONFIG.value}", f"--workdir={workdir}"]
   command += [f"--config.data.directory={workdir.parent / 'data'}"]
   command += [f"--config.compilation_cache={workdir.parent / 'compiled'}"]
+  command += [f"--config.{k}={v}" for k, v in EVALUATION.items()]
   command += [f"--config.deadlines.{k}={v}" for k, v in DEADLINES.items()]
   processes = []
   for i, log in enumerate(logs):
@@ -315,6 +338,7 @@ def summary(tally: Tally) -> dict[str, Any]:
 
   return {
     "kills_survived": len(tally.kills),
+    "untried_of_the_first": fault_cases.untried(tally.kills),
     "runs": tally.runs,
     "runs_ended_as_unbroken": tally.equal,
     "steps_recomputed": tally.steps_recomputed,

@@ -1,7 +1,8 @@
 """Memory of a training step with the state whole and split, by the compiler.
 
   python -m benchmarks.fsdp_memory [--model=van_b0] [--topology=v5e:4x4]
-    [--fsdp=8] [--batch_size=256] [--image_size=224] [--depths=1,1,1,1]
+    [--fsdp=8] [--batch_size=256] [--image_size=224]
+    [--widths=32,64,160,256] [--depths=1,1,1,1]
 
 Compiles the run's own step in bfloat16 for TPUs that are not there, which
 needs `pip install libtpu`: with the state split over --fsdp chips, whole, and
@@ -9,14 +10,16 @@ whole with `mesh.gradient_dtype="bfloat16"`. Prints for each the bytes of state
 a chip, what the compiler says of arguments, temporaries and FLOPs a chip, its
 collectives, and the bytes it sums by dtype; then the ratio of the temporaries.
 B0 takes some five minutes and 5 GB for each; --depths makes a small one.
+docs/performance.md's table is of
+
+  python -m benchmarks.fsdp_memory --widths=32,64,128,128 --depths=1,1,1,1 \
+    --image_size=32 --batch_size=16
 """
 
 import argparse
 import collections
 import json
-import math
 import os
-import re
 import time
 import types
 from typing import Any
@@ -27,13 +30,13 @@ os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 
 import jax
 import jax.numpy as jnp
-from jax.experimental import topologies
 
 from configs import imagenet1k
-from van_jax import parallel
+from van_jax import ops, parallel
+from van_jax.analysis import program
 from van_jax.experiment import parts, recipe_task, start
+from van_jax.parallel import absent, topologies
 
-_KINDS = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute")
 _IMAGES = 1_281_167  # Of ImageNet-1k.
 
 
@@ -43,9 +46,16 @@ def config_of(options: Any) -> Any:
   config.model.dtype = "bfloat16"
   config.batch_size = options.batch_size
   config.augmentation.image_size = options.image_size
-  if options.depths:
-    config.model.depths = tuple(map(int, options.depths.split(",")))
+  for key in ("widths", "depths"):
+    if given := getattr(options, key):
+      setattr(config.model, key, tuple(map(int, given.split(","))))
   return config
+
+
+def devices_of(topology: topologies.Topology) -> list[Any]:
+  """Returns devices that are not here, which all is compiled for from then."""
+  ops.compile_for(topology.platform)
+  return absent.devices(topology)
 
 
 def compiled_step(config: Any, devices: Any) -> tuple[Any, Any]:
@@ -56,17 +66,21 @@ def compiled_step(config: Any, devices: Any) -> tuple[Any, Any]:
   task = recipe_task.create_task(config)
   step: Any = parts.train_step(config, recipe, task, mesh, warm_up_average=True)
   state = start.abstract_state(config, recipe, mesh)
+  return step.lower(state, batch_of(config, mesh)).compile(), state
+
+
+def batch_of(config: Any, mesh: jax.sharding.Mesh) -> dict[str, Any]:
+  """Returns the shapes of a batch of training, split over the mesh."""
   split = parallel.split_by_example(mesh)
   batch, size = config.batch_size, config.augmentation.image_size
   arrays = {
     "image": ((batch, size, size, 3), "uint8"),
     "label": ((batch,), "int32"),
   }
-  batches = {
+  return {
     name: jax.ShapeDtypeStruct(shape, jnp.dtype(dtype), sharding=split)
     for name, (shape, dtype) in arrays.items()
   }
-  return step.lower(state, batches).compile(), state
 
 
 def measure(config: Any, devices: Any) -> dict[str, Any]:
@@ -74,30 +88,28 @@ def measure(config: Any, devices: Any) -> dict[str, Any]:
   began = time.perf_counter()
   compiled, state = compiled_step(config, devices)
   seconds = time.perf_counter() - began
-  memory, text = compiled.memory_analysis(), compiled.as_text()
+  fsdp = config.mesh.fsdp
+  found = program.read(
+    compiled, mesh_shape={"data": len(devices) // fsdp, "fsdp": fsdp}
+  )
+  counts: collections.Counter[str] = collections.Counter()
+  summed: collections.Counter[str] = collections.Counter()
+  for row in found.collectives:
+    counts[row.kind] += row.count
+    if row.kind == "all-reduce":
+      summed[row.dtype] += row.bytes
   return {
-    "fsdp": config.mesh.fsdp,
+    "fsdp": fsdp,
     "gradient_dtype": config.mesh.gradient_dtype,
     "state_bytes": parallel.shard_bytes(state),
-    "argument_bytes": memory.argument_size_in_bytes,
-    "temporary_bytes": memory.temp_size_in_bytes,
-    "flops": compiled.cost_analysis()["flops"],
-    "collectives": {
-      kind: len(re.findall(rf" {kind}(?:-start)?\(", text)) for kind in _KINDS
-    },
-    "summed_bytes": dict(summed_bytes(text)),
+    "argument_bytes": found.argument_bytes,
+    "temporary_bytes": found.temporary_bytes,
+    "peak_bytes": found.peak_bytes,
+    "flops": found.flops,
+    "collectives": dict(counts),
+    "summed_bytes": dict(summed),
     "seconds": round(seconds),
   }
-
-
-def summed_bytes(text: str) -> collections.Counter[str]:
-  """Returns the bytes that all all-reduces of a program sum, by dtype."""
-  found: collections.Counter[str] = collections.Counter()
-  for results in re.findall(r" = (.*?) all-reduce(?:-start)?\(", text):
-    for dtype, shape in re.findall(r"(f32|bf16)\[([\d,]*)\]", results):
-      numbers = math.prod(int(n) for n in shape.split(",") if n)
-      found[dtype] += numbers * {"f32": 4, "bf16": 2}[dtype]
-  return found
 
 
 def main() -> None:
@@ -110,11 +122,10 @@ def main() -> None:
   parser.add_argument("--fsdp", type=int, default=8)
   parser.add_argument("--batch_size", type=int, default=256)
   parser.add_argument("--image_size", type=int, default=224)
-  parser.add_argument("--depths", default="", help="blocks a stage")
+  parser.add_argument("--widths", default="", help="channels of the stages")
+  parser.add_argument("--depths", default="", help="their blocks")
   options = parser.parse_args()
-  devices = topologies.get_topology_desc(
-    platform="tpu", topology_name=options.topology
-  ).devices
+  devices = devices_of(topologies.parse(options.topology))
   temporaries = []
   for fsdp, dtype in (
     (options.fsdp, "float32"),
@@ -127,7 +138,8 @@ def main() -> None:
     temporaries.append(row["temporary_bytes"])
     print(json.dumps(row), flush=True)
   split, whole, _ = temporaries
-  print(json.dumps({"temporaries_split_over_whole": split / whole}))
+  ratio = split / whole if split and whole else None
+  print(json.dumps({"temporaries_split_over_whole": ratio}))
 
 
 if __name__ == "__main__":

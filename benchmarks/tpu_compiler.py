@@ -13,13 +13,13 @@ os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
 
 import jax
-from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import dumps
+from van_jax.parallel import absent, topologies
 
 _DUMP = tempfile.TemporaryDirectory()
-os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(_DUMP.name)
+os.environ["LIBTPU_INIT_ARGS"] = dumps.libtpu_arguments(_DUMP.name)
 SCHEDULES = pathlib.Path(_DUMP.name)  # Of the program compiled last.
 
 
@@ -31,10 +31,8 @@ def compile_for(topology: str, function, *arguments) -> tuple[str, float]:
     function: of the arguments.
     *arguments: trees of arrays or ShapeDtypeStructs.
   """
-  devices = topologies.get_topology_desc(
-    platform="tpu", topology_name=topology
-  ).devices
-  sharding = SingleDeviceSharding(devices[0])
+  device, *_ = absent.devices(topologies.parse(topology))
+  sharding = SingleDeviceSharding(device)
   shapes = jax.tree.map(
     lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding),
     arguments,

@@ -8,7 +8,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import kernel_schedule
 from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
 from van_jax.ops.tpu.kernel_gradient import kernel_sums
@@ -52,11 +52,4 @@ def cycles(
       for n in ((size, size), (1, 1))
     ]
   tpu_compiler.compile_for(topology, run, *arguments)
-  loops = schedule.loops_of(kind, tpu_compiler.SCHEDULES)
-  trips = turns(plan, kind)
-  if [depth for depth, _ in loops] != [depth for depth, _ in trips]:
-    raise ValueError(
-      f"The loops of {plan}, {loops}, are not those written in the kernel, "
-      f"{trips}; the compiler unrolled some: count them anew."
-    )
-  return sum(n * b for (_, n), (_, b) in zip(trips, loops, strict=True))
+  return kernel_schedule.cycles(kind, turns(plan, kind), tpu_compiler.SCHEDULES)

@@ -30,26 +30,58 @@ def run(
     return 1
 
 
-def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-  """Returns the launcher's own flags, and train.py's after `--`."""
-  arguments = list(arguments)
-  if "--" not in arguments:
-    return arguments, []
-  at = arguments.index("--")
-  return arguments[:at], arguments[at + 1 :]
+def parser(
+  program: str, description: str | None, *, optional: bool
+) -> argparse.ArgumentParser:
+  """Returns a launcher's parser, with the flags that all launchers have.
+
+  Args:
+    program: its command, of `python -m`.
+    description: its module's docstring.
+    optional: whether some of its commands need neither image nor topology.
+  """
+  made = argparse.ArgumentParser(
+    prog=f"python -m {program}",
+    description=description,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  needed = {"default": ""} if optional else {"required": True}
+  add = made.add_argument
+  add("--name", required=True, help="of what is created: van-b2")
+  add("--image", **needed, help="container, from launch/Dockerfile")
+  add("--topology", **needed, help="v5e:16x16, v5litepod-256, 2xv5e:16x16")
+  add("--spot", action="store_true", help="may be taken away; far cheaper")
+  add("--max_restarts", type=int, default=50, help="at most (%(default)s)")
+  add(
+    "--print", action="store_true", help="show what would be done, do nothing"
+  )
+  return made
 
 
-def check_name(name: str) -> None:
-  """Checks a name of what is created.
+def parse(
+  of: argparse.ArgumentParser, arguments: Sequence[str]
+) -> argparse.Namespace:
+  """Returns the launcher's own flags, and train.py's after `--` as `train`.
 
   Raises:
-    UsageError: if Google Cloud or Kubernetes would refuse it.
+    UsageError: for a name that Google Cloud or Kubernetes would refuse, or a
+      number of restarts that is none.
   """
-  if not _NAME.fullmatch(name):
+  own, train = list(arguments), []
+  if "--" in own:
+    at = own.index("--")
+    own, train = own[:at], own[at + 1 :]
+  flags = of.parse_args(own)
+  flags.train = train
+  if not _NAME.fullmatch(flags.name):
     raise UsageError(
-      f"--name={name} must be at most 40 lower-case letters, digits and "
+      f"--name={flags.name} must be at most 40 lower-case letters, digits and "
       "hyphens, and begin with a letter: vans-b2."
     )
+  if flags.max_restarts < 0:
+    raise UsageError(f"--max_restarts={flags.max_restarts} must be at least 0.")
+  return flags
 
 
 def check_training(train: Sequence[str]) -> None:

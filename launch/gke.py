@@ -25,50 +25,32 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
   Raises:
     UsageError: for what cannot work.
   """
-  own, train = command_line.split(arguments)
-  found = _parser().parse_args(own)
-  found.train = train
+  found = command_line.parse(_parser(), arguments)
   found.accelerators = accelerators.parse(found.topology)
   _check(found)
   return found
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m launch.gke",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command_line.parser("launch.gke", __doc__, optional=False)
   add = parser.add_argument
-  add("--name", required=True, help="of the JobSet: van-b2")
-  add("--image", required=True, help="container, from launch/Dockerfile")
-  add("--topology", required=True, help="v5e:16x16, 2xv5e:16x16, 4xh100:8")
   add("--project", default="", help="of Google Cloud, with --cluster")
   add("--zone", default="", help="zone or region of --cluster")
   add("--cluster", default="", help="to use; kubectl's current one without")
   add("--namespace", default="default", help="of Kubernetes")
   add("--service_account", default="", help="of Kubernetes, with gs:// access")
-  add("--spot", action="store_true", help="on Spot machines")
   add("--reservation", default="", help="of Compute Engine")
   add("--queue", default="", help="of Kueue")
-  add(
-    "--max_restarts", type=int, default=50, help="then it fails (%(default)s)"
-  )
   add(
     "--grace_seconds",
     type=int,
     default=120,
     help="from SIGTERM to SIGKILL, to save in (%(default)s)",
   )
-  add(
-    "--print", action="store_true", help="show what would be done, do nothing"
-  )
   return parser
 
 
 def _check(flags: argparse.Namespace) -> None:
-  command_line.check_name(flags.name)
   command_line.check_training(flags.train)
   if any((flags.project, flags.zone, flags.cluster)) and not (
     flags.zone and flags.cluster
@@ -79,9 +61,9 @@ def _check(flags: argparse.Namespace) -> None:
     )
   if flags.spot and flags.reservation:
     raise command_line.UsageError("--spot machines are not in a --reservation.")
-  if flags.max_restarts < 0 or flags.grace_seconds < 1:
+  if flags.grace_seconds < 1:
     raise command_line.UsageError(
-      "--max_restarts must be at least 0, and --grace_seconds 1."
+      f"--grace_seconds={flags.grace_seconds} must be at least 1."
     )
 
 

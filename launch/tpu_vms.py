@@ -45,30 +45,14 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
   Raises:
     UsageError: for what cannot work.
   """
-  own, train = command_line.split(arguments)
-  parser = argparse.ArgumentParser(
-    prog="python -m launch.tpu_vms",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command_line.parser("launch.tpu_vms", __doc__, optional=True)
   add = parser.add_argument
   add("command", choices=_COMMANDS)
-  add("--name", required=True, help="of the slice: van-b2")
   add("--project", required=True, help="of Google Cloud")
   add("--zone", required=True, help="us-west4-a")
-  add("--topology", default="", help="v5e:16x16; for keep, create and recreate")
-  add("--image", default="", help="container, from launch/Dockerfile")
-  add("--spot", action="store_true", help="may be taken away; far cheaper")
   add("--service_account", default="", help="e-mail; with gs:// access")
   add("--network", default="default", help="of the project")
-  add("--max_restarts", type=int, default=50, help="of keep (%(default)s)")
-  add(
-    "--print", action="store_true", help="show what would be done, do nothing"
-  )
-  found = parser.parse_args(own)
-  found.train = train
-  command_line.check_name(found.name)
+  found = command_line.parse(parser, arguments)
   _check(found)
   return found
 
@@ -93,8 +77,6 @@ def _check(flags: argparse.Namespace) -> None:
     raise command_line.UsageError(
       f"{flags.command} takes no flags of train.py: {' '.join(flags.train)}"
     )
-  if flags.max_restarts < 0:
-    raise command_line.UsageError("--max_restarts must be at least 0.")
 
 
 def launch(flags: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """Settings under which all tests run: stricter than a user's."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -39,6 +40,34 @@ def compilation_cache(tmp_path_factory):
   return folder / "xla"
 
 
+@pytest.hookimpl(tryfirst=True)  # Before the fixtures, which compile.
+def pytest_runtest_setup(item):
+  """Skips what needs libtpu, which is no dependency: it weighs 680 MB."""
+  if item.get_closest_marker("tpu") and not importlib.util.find_spec("libtpu"):
+    pytest.skip("needs the TPU compiler: make test-tpu (680 MB)")
+
+
+@pytest.fixture(scope="session")
+def compile_for_tpus():
+  """Returns a function that runs a program which compiles for absent TPUs.
+
+  In a process of its own: libtpu reads its settings once, when it is loaded.
+  """
+  from van_jax.parallel import absent, topologies
+
+  def compile_for_tpus(program, *arguments):
+    process = subprocess.run(
+      [sys.executable, "-c", program, *map(str, arguments)],
+      capture_output=True,
+      text=True,
+      env=os.environ | absent.environment(topologies.parse("v5e:1x1")),
+    )
+    assert process.returncode == 0, process.stderr[-4000:]
+    return process.stdout
+
+  return compile_for_tpus
+
+
 @pytest.fixture
 def key() -> jax.Array:
   """Returns a typed random key."""
@@ -56,7 +85,7 @@ def play():
       [*command, *arguments],
       capture_output=True,
       text=True,
-      timeout=100,
+      timeout=300,
       cwd=root,
       env=os.environ | {"XLA_FLAGS": ""},  # One device a process.
     )

@@ -29,17 +29,21 @@ FLOORS = {
   "interop": 3,
   "analysis": 3,
   "deployment": 3,
+  "lab": 3,
   "released": 4,
   "cli": 4,
   "experiment": 5,
   "__main__": 6,  # Starts the scripts.
   "export": 6,  # A command, which may export a training run.
-  "sweep": 6,  # Starts train.py, once a run.
+  "sweeps": 6,  # Starts train.py, once a run.
+  "sweep": 7,  # The command of `sweeps`.
   # A command in data's folder, for its name: it starts what reads the config,
   # and so stands above all. Nothing imports it.
   "data/preview": 6,
   # Another, which names models by their shapes.
   "ops/check": 2,
+  # Another: the page that it writes is made of what lies lower.
+  "analysis/report/__main__": 6,
 }
 
 # Rooms within a room, the same way: siblings of one height never meet.
@@ -48,6 +52,7 @@ INNER_FLOORS = {
   "ops/tpu": 0,
   "analysis/program": 0,
   "data/images": 0,
+  "analysis/report": 0,
   "data/sources": 0,
   "data/augment": 1,
   "data/pipeline": 2,
@@ -79,7 +84,7 @@ DOORS = {
   ),
   "clu": ("training/run/metrics.py",),
   "torch": ("interop",),
-  "ml_collections": ("experiment", "data/preview", "sweep"),
+  "ml_collections": ("experiment", "data/preview", "sweep", "sweeps"),
   "matplotlib": ("analysis",),
 }
 
@@ -110,8 +115,8 @@ def parts_of(path):
 
 def room(parts):
   """Returns the room of a module's path, a file's own if it has one."""
-  own = "/".join(parts[:2])
-  return own if own in FLOORS else parts[0]
+  own = ("/".join(parts[:length]) for length in (3, 2))
+  return next((name for name in own if name in FLOORS), parts[0])
 
 
 def ours(path):

@@ -2,12 +2,13 @@
 
 import errno
 import os
+import tempfile
 import time
 
 import pytest
 from absl import logging as absl_logging
 
-from van_jax import retrying, storage
+from van_jax import errors, retrying, storage
 from van_jax.retrying import calls
 
 
@@ -150,3 +151,34 @@ def test_an_answer_that_does_not_pass_counts_in_the_midst_of_one_that_does():
   error = FileNotFoundError(errno.ENOENT, "missing")
   error.__context__ = OSError(errno.EIO, "stumbled")
   assert not retrying.is_passing(error)
+
+
+def test_what_was_raised_from_none_has_nothing_to_do_with_what_passes():
+  error = ValueError("another run has it")
+  error.__context__ = OSError(errno.EAGAIN, "locked")
+  assert retrying.is_passing(error)
+  error.__suppress_context__ = True
+  assert not retrying.is_passing(error)
+
+
+def test_a_place_is_tried_again_before_it_is_called_unwritable(
+  tmp_path, monkeypatch
+):
+  stumbled = OSError(errno.EIO, "stumbled")
+  failing = Failing(tempfile.TemporaryFile, stumbled)
+  monkeypatch.setattr(tempfile, "TemporaryFile", failing)
+  storage.check_writable(tmp_path / "run", "workdir")
+  assert failing.left == 0
+
+
+@pytest.mark.parametrize(
+  ("error", "again"),
+  [
+    (retrying.StillFailingError("for long"), True),
+    (errors.PeerError("process 1 is gone"), True),
+    (OSError(errno.EIO, "stumbled"), True),
+    (errors.UserError("batch_size=3"), False),
+  ],
+)
+def test_what_the_same_command_goes_on_after(error, again):
+  assert retrying.may_go_on(error) == again

@@ -14,8 +14,11 @@ Weights:
   Bundle: what these give and take.
   predict: the likeliest classes of an image, or of a list of images.
 
-Runs:
-  read_history: what a run has measured at each step, as arrays.
+Training:
+  fit: trains a model on arrays, a folder or a named data set.
+  sweep: several variants, several seeds each, and a table of their scores.
+  Fit, Sweep: what these return.
+  read_history: what a run of train.py has measured at each step, as arrays.
 
   bundle = van_jax.load_bundle("bundles/van_b0")
   van_jax.predict(bundle, "cat.jpg")
@@ -28,6 +31,7 @@ from van_jax.bundle import (
   predict,
   save_bundle,
 )
+from van_jax.lab import Fit, Sweep, fit, sweep
 from van_jax.models import VAN, create_model, list_models
 from van_jax.released import list_pretrained, load_pretrained
 from van_jax.training.run.history import read_history
@@ -35,7 +39,10 @@ from van_jax.training.run.history import read_history
 __all__ = [
   "VAN",
   "Bundle",
+  "Fit",
+  "Sweep",
   "create_model",
+  "fit",
   "list_models",
   "list_pretrained",
   "load_backbone",
@@ -44,4 +51,5 @@ __all__ = [
   "predict",
   "read_history",
   "save_bundle",
+  "sweep",
 ]

@@ -48,8 +48,9 @@ def check_writable(
 ) -> None:
   """Raises UserError where a file or a folder cannot be made at `path`.
 
-  It is tried, where the nearest folder that is there lies, and nothing is left
-  behind. Remote paths pass: they are tried by writing alone.
+  It is tried, where the nearest folder that is there lies, again while the
+  storage fails, and nothing is left behind. Remote paths pass: they are tried
+  by writing alone.
 
   Args:
     path: as the user gave it.
@@ -63,8 +64,10 @@ def check_writable(
   while not os.path.lexists(nearest):
     nearest = nearest.parent
   try:
-    with tempfile.TemporaryFile(dir=nearest):
-      pass
+    retrying.call(
+      lambda: tempfile.TemporaryFile(dir=nearest).close(),
+      f"A file in {nearest}",
+    )
   except OSError as error:
     reason = error.strerror or error
     raise errors.UserError(
@@ -193,8 +196,18 @@ _DRAFT = re.compile(
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def draft_name(name: str, end: str = "incomplete") -> str:
+  """Returns the name of a file's draft, which `remove_leftovers` knows."""
+  return f".{name}.{_host()}-{os.getpid()}.{end}"
+
+
+def is_draft(name: str) -> bool:
+  """Returns whether a name is that of any process's draft."""
+  return _DRAFT.fullmatch(name) is not None
+
+
 def _draft(path: epath.Path, end: str) -> epath.Path:
-  return path.parent / f".{path.name}.{_host()}-{os.getpid()}.{end}"
+  return path.parent / draft_name(path.name, end)
 
 
 def _name(draft: str) -> str:

@@ -6,7 +6,7 @@ import json
 import pytest
 from absl import logging
 
-from van_jax import errors
+from van_jax import errors, retrying
 from van_jax.cli import command
 from van_jax.training import loop
 from van_jax.training.run import checkpoint
@@ -81,6 +81,59 @@ def test_a_run_that_was_asked_to_stop_has_a_status_of_its_own(capsys):
 def test_what_the_file_system_refuses_is_one_line(error, line, capsys):
   assert status_of(error) == 1
   assert capsys.readouterr().err == f"error: {line}\n"
+
+
+def caused(error, cause):
+  """Returns an error raised from another, or from None."""
+  error.__cause__ = cause
+  error.__suppress_context__ = True
+  return error
+
+
+STUMBLED = OSError(errno.EIO, "Input/output error", "/there/config.json")
+
+
+@pytest.mark.parametrize(
+  ("error", "line"),
+  [
+    (
+      STUMBLED,
+      "/there/config.json: Input/output error. Run the same command when the "
+      "storage works again.",
+    ),
+    (
+      OSError(errno.EIO, "Input/output error"),
+      "Input/output error. Run the same command when the storage works again.",
+    ),
+    (
+      caused(errors.UserError("workdir=x cannot be locked"), STUMBLED),
+      "workdir=x cannot be locked",
+    ),
+    (retrying.StillFailingError("Reading x failed"), "Reading x failed"),
+    (
+      TimeoutError("no answer"),
+      "TimeoutError: no answer. Run the same command when the storage works "
+      "again.",
+    ),
+    (
+      ValueError("UNAVAILABLE: the bucket is away"),
+      "ValueError: UNAVAILABLE: the bucket is away. Run the same command when "
+      "the storage works again.",
+    ),
+  ],
+)
+def test_storage_that_goes_on_failing_is_a_line_and_status_75(
+  error, line, capsys
+):
+  assert status_of(error) == 75
+  assert capsys.readouterr().err.splitlines()[-1] == f"error: {line}"
+
+
+def test_a_refusal_that_was_told_by_an_error_that_passes_comes_again(capsys):
+  error = caused(errors.UserError("another run has it"), None)
+  error.__context__ = BlockingIOError(errno.EAGAIN, "try again")
+  assert status_of(error) == 1
+  assert capsys.readouterr().err == "error: another run has it\n"
 
 
 @pytest.mark.parametrize("kind", [KeyError, ValueError, OSError])

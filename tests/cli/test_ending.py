@@ -57,7 +57,7 @@ def ended():
   }
   try:
     return {
-      name: (process.communicate(timeout=60)[0], process.returncode)
+      name: (process.communicate(timeout=300)[0], process.returncode)
       for name, process in started.items()
     }
   finally:
@@ -91,7 +91,7 @@ def test_a_prompt_is_left_alone():
   try:
     with pytest.raises(subprocess.TimeoutExpired):
       process.wait(timeout=4)
-    output, _ = process.communicate("print('still', 'here')\n", timeout=60)
+    output, _ = process.communicate("print('still', 'here')\n", timeout=300)
     assert "still here" in output
   finally:
     process.kill()

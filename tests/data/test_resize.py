@@ -2,9 +2,12 @@
 
 import io
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from absl import logging
 from PIL import Image
 
 from van_jax import data
@@ -122,8 +125,8 @@ def test_a_command_that_was_stopped_goes_on_with_the_missing_files(
   def stop_at_third(path, *arguments):
     if len(written) == 2:
       raise KeyboardInterrupt
-    write_file(path, *arguments)
     written.append(os.path.basename(path))
+    return write_file(path, *arguments)
 
   monkeypatch.setattr(record_copy, "_write_file", stop_at_third)
   with pytest.raises(KeyboardInterrupt):
@@ -145,6 +148,73 @@ def test_a_command_that_was_stopped_goes_on_with_the_missing_files(
   assert len(files) == 4  # 12 and 4 examples, 5 a file.
   assert all(files[n].stat().st_mtime_ns == t for n, t in begun.items())
   assert len(read("folder_48", tmp_path / "copy", "train")[1]) == 12
+
+
+def test_what_killed_commands_left_is_removed_and_written_anew(
+  make, tmp_path, monkeypatch
+):
+  folder = tmp_path / "copy" / "folder_48" / "1.0.0"
+  folder.mkdir(parents=True)
+  dead = subprocess.Popen(["true"])
+  dead.wait()
+  # Killed while it told of its settings: the folder is nobody's yet.
+  (folder / f".resize.json.{dead.pid}.incomplete").write_text("{")
+  end = record_copy.RecordCopy.end
+  monkeypatch.setattr(
+    record_copy.RecordCopy, "end", lambda self, *given: sys.exit(9)
+  )
+  with pytest.raises(SystemExit):
+    make()
+  monkeypatch.setattr(record_copy.RecordCopy, "end", end)
+  # While it wrote a file, here and on another host, and at the very end.
+  name = "folder_48-train.tfrecord-00001-of-00003"
+  (folder / name).unlink()
+  for whose in (dead.pid, f"elsewhere-{dead.pid}"):
+    (folder / f".{name}.{whose}.incomplete").write_bytes(b"half")
+  (folder / "dataset_info.json").write_text('{"name": ')
+  make()
+  assert len(read("folder_48", tmp_path / "copy", "train")[1]) == 12
+  assert not [n for n in os.listdir(folder) if n.endswith("incomplete")]
+
+
+def test_damaged_images_are_left_out_where_it_is_asked_for(
+  make, source, tmp_path, monkeypatch
+):
+  said = []
+  monkeypatch.setattr(
+    logging, "warning", lambda text, *arguments: said.append(text % arguments)
+  )
+  _, before = read("folder", source, "train")
+  for name in ("a bee/2.jpg", "b ant/5.jpg"):
+    with open(os.path.join(source, "train", name), "r+b") as file:
+      file.truncate(300)
+  # Stopped and begun again: what is written is known by its files alone.
+  end = record_copy.RecordCopy.end
+  monkeypatch.setattr(
+    record_copy.RecordCopy, "end", lambda self, *given: sys.exit(9)
+  )
+  with pytest.raises(SystemExit):
+    make(on_damaged="skip")
+  monkeypatch.setattr(record_copy.RecordCopy, "end", end)
+  assert [text.partition("train/")[2] for text in said] == [
+    "a bee/2.jpg is damaged, and skipped; 1 so far.",
+    "b ant/5.jpg is damaged, and skipped; 2 so far.",
+  ]
+  make(on_damaged="skip")
+  _, after = read("folder_48", tmp_path / "copy", "train")
+  kept = [pair for i, pair in enumerate(before) if i not in (2, 11)]
+  assert [label for _, label in after] == [label for _, label in kept]
+  assert after[5][0] == kept[5][0]  # It is small, and as it was.
+
+
+def test_of_nothing_but_damaged_images_no_file_is_made(make, source, tmp_path):
+  for name in os.listdir(os.path.join(source, "train", "a bee")):
+    path = os.path.join(source, "train", "a bee", name)
+    with open(path, "r+b") as file:
+      file.truncate(30)
+  with pytest.raises(ValueError, match=r"none of the images for .*-00000-of"):
+    make(on_damaged="skip")
+  assert not list((tmp_path / "copy").rglob("*.tfrecord*"))
 
 
 def test_exif_turns_images_where_it_is_asked_for(tmp_path):
@@ -174,6 +244,7 @@ def test_exif_turns_images_where_it_is_asked_for(tmp_path):
   [
     ({"short_side": 16}, "short_side=16 must be a whole number, at least 32"),
     ({"quality": 101}, "quality=101 must be from 1 to 100"),
+    ({"on_damaged": "skipp"}, "on_damaged='skipp' must be one of raise, skip"),
     ({"train_split": "train[:9%]"}, "must be a whole split"),
     ({"eval_split": "train"}, "of a name of its own"),
     ({"output_name": "My copy"}, "output_name='My copy' must be of small"),

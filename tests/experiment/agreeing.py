@@ -18,7 +18,7 @@ def join(address, index, count):
   group = processes.Group(
     coordinator_address=address, num_processes=count, process_id=index
   )
-  processes.join(group, seconds=30.0, barrier_seconds=20.0)
+  processes.join(group, seconds=60.0, barrier_seconds=60.0)
   return jax.process_index()
 
 

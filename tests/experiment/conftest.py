@@ -146,7 +146,7 @@ def run_two(start):
       for i in range(2)
     ]
     try:
-      outputs = [process.communicate(timeout=200) for process in processes]
+      outputs = [process.communicate(timeout=300) for process in processes]
     finally:
       for process in processes:
         process.kill()

@@ -7,16 +7,16 @@ before, if there is any), kill-while-writing=N, terminate-after-step=N, and
 remove-after-step=N, which removes the workdir instead.
 """
 
-import itertools
 import os
 import pathlib
 import runpy
 import shutil
 import signal
 import sys
-import threading
-import time
 from collections.abc import Callable
+
+import orbax.checkpoint as ocp
+import terminating
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 sys.path.insert(0, str(ROOT))
@@ -42,17 +42,16 @@ def after_step(step: int, happens: Callable[[], None]) -> None:
   setattr(progress.Progress, "report", report_and_more)  # noqa: B010
 
 
-def while_writing(checkpoints: pathlib.Path, step: int) -> None:
-  """Dies as soon as a checkpoint is there in part."""
+def while_writing(step: int) -> None:
+  """Dies when a checkpoint is there in part: its arrays, not its name."""
+  usual = ocp.StandardCheckpointHandler.finalize
 
-  def watch():
-    for _ in itertools.count():
-      for path in checkpoints.glob(f"{step}*"):
-        if not (path / "commit_success.txt").exists():
-          die(signal.SIGKILL)
-      time.sleep(1e-4)
+  def finalize(self, directory):
+    if any(part.startswith(f"{step}.") for part in directory.parts):
+      die(signal.SIGKILL)
+    usual(self, directory)
 
-  threading.Thread(target=watch, daemon=True).start()
+  setattr(ocp.StandardCheckpointHandler, "finalize", finalize)  # noqa: B010
 
 
 def main() -> None:
@@ -61,11 +60,11 @@ def main() -> None:
   flag = next(a for a in sys.argv if a.startswith("--workdir="))
   workdir = pathlib.Path(flag.partition("=")[2])
   if kind == "kill-while-writing":
-    while_writing(workdir / "checkpoints", int(step))
+    while_writing(int(step))
   else:
     happens = {
       "kill-after-step": lambda: die(signal.SIGKILL),
-      "terminate-after-step": lambda: die(signal.SIGTERM),
+      "terminate-after-step": terminating.terminate,
       "remove-after-step": lambda: shutil.rmtree(workdir),
     }[kind]
     after_step(int(step), happens)

@@ -1,13 +1,11 @@
 """What a run needs to go on, and what it makes up for: nothing is lost."""
 
 import json
-import os
-import signal
-import time
 from typing import Any
 
 import events
 import pytest
+import terminating
 
 from van_jax import experiment
 from van_jax.experiment import resuming
@@ -132,8 +130,7 @@ def stopped_at_an_evaluation(tiny_config, tmp_path_factory):
 
   def report_and_stop(self, step):
     if step == 5:
-      os.kill(os.getpid(), signal.SIGTERM)
-      time.sleep(0.2)  # A thread takes it in.
+      terminating.terminate()
     return report(self, step)
 
   with pytest.MonkeyPatch.context() as patch:

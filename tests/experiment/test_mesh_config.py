@@ -2,11 +2,19 @@
 
 from typing import Any
 
+import jax
 import pytest
 
 import van_jax
-from van_jax import errors, experiment
-from van_jax.experiment import config_check, old_configs, resuming, sections
+from van_jax import errors, experiment, parallel
+from van_jax.evaluation import evaluator
+from van_jax.experiment import (
+  config_check,
+  old_configs,
+  resuming,
+  scoring,
+  sections,
+)
 
 FEW = {
   "schedule.epochs": 0.5,  # Three steps.
@@ -18,16 +26,35 @@ FEW = {
 }
 
 
-def test_a_run_with_a_split_state_leaves_whole_weights(tiny_config, tmp_path):
+def test_a_run_with_a_split_state_leaves_whole_weights(
+  tiny_config, tmp_path, monkeypatch
+):
   config = tiny_config(**FEW, **{"mesh.fsdp": 4})
   scores = experiment.train(config, workdir=str(tmp_path))
   variables = van_jax.load_bundle(tmp_path / "bundle").variables
   params: Any = variables["params"]
   assert params["block4_0"]["mlp"]["fc1"]["kernel"].shape == (1, 1, 128, 256)
-  # Scored by itself: the weights are whole on each device there.
+  # Scored by itself, the weights lie as they did in the run's own evaluation.
+  held, usual = [], evaluator.evaluate
+
+  def evaluate(step, variables, *arguments):
+    held.append(parallel.shard_bytes(variables))
+    return usual(step, variables, *arguments)
+
+  monkeypatch.setattr(evaluator, "evaluate", evaluate)
   for where in (tmp_path, tmp_path / "bundle"):
     again = experiment.evaluate(config, checkpoint=str(where))
     assert again == pytest.approx(scores, rel=1e-5)
+  mesh = parallel.create_mesh(fsdp=4)
+  split = parallel.shard_bytes(parallel.with_shardings(variables, mesh))
+  assert held == [split, split]
+  assert split < sum(x.nbytes for x in jax.tree.leaves(variables))
+
+
+@pytest.mark.parametrize(("given", "here"), [(1, 1), (4, 4), (16, 8), (3, 2)])
+def test_weights_of_many_devices_are_scored_on_few(tiny_config, given, here):
+  config = tiny_config(**{"mesh.fsdp": given})
+  assert scoring.create_mesh(config).shape["fsdp"] == here  # Of 8.
 
 
 @pytest.mark.parametrize(

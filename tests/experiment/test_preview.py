@@ -9,7 +9,7 @@ from PIL import Image
 
 from van_jax import experiment, parallel
 from van_jax.data.images import grid
-from van_jax.experiment import preview, recipe_task, running
+from van_jax.experiment import preview, recipe_task, stepping
 
 SEEN = {  # All that training can do to the digits.
   "mixing.cutmix_alpha": 1.0,
@@ -79,7 +79,7 @@ def test_the_picture_is_of_what_the_step_trains_on(
     patch.setattr(recipe_task, "create_task", recording)
     patch.setattr(parallel, "create_mesh", lambda *_, **__: one)
     patch.setattr(
-      running.profiling, "trace_window", lambda *a, **k: _Observer(stop)
+      stepping.profiling, "trace_window", lambda *a, **k: _Observer(stop)
     )
     with pytest.raises(StopError):
       experiment.train(config, workdir=str(tmp_path / "run"))

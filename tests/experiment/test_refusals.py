@@ -92,7 +92,7 @@ def test_a_wrong_type_within_a_tuple(refuse):
     ({"optimizer.name": "adam"}, ("'adam'", "there are adamw")),
     ({"schedule.name": "cosin"}, ("'cosin'", "cosine")),
     ({"model.name": "van_b9"}, ("'van_b9'", "van_b")),
-    ({"ema.decay": 1.5}, ("config.ema.decay=1.5", "None")),
+    ({"ema.decay": 1.5}, ("ema.decay=1.5", "None")),
     ({"checkpoint.keep_last": 0}, ("checkpoint.keep_last=0",)),
     ({"logging.every_steps": 0}, ("config.logging.every_steps=0", "above 0")),
     ({"logging.profile_steps": -1}, ("logging.profile_steps=-1",)),
@@ -253,8 +253,8 @@ def test_a_pretrained_bundle_that_does_not_fit(refuse, finished, tmp_path):
     pretrained_bundle=str(finished[0] / "bundle"),
     **{"model.widths": (8, 8, 16, 24)},
   )
-  assert "The pretrained bundle does not fit config.model" in message
-  assert "bundle (16,), config (24,)" in message
+  assert "The pretrained weights do not fit the model" in message
+  assert "weights (16,), model (24,)" in message
   assert not (tmp_path / "run").exists()
 
 

@@ -31,7 +31,7 @@ def probe(root):
       capture_output=True,
       text=True,
       cwd=root,
-      timeout=100,
+      timeout=300,
     )
     *lines, touched = process.stderr.splitlines()
     return process, lines, touched

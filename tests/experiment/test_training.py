@@ -13,7 +13,8 @@ from PIL import Image
 
 import van_jax
 from van_jax import experiment, parallel
-from van_jax.experiment import running, training
+from van_jax.experiment import running, stepping, training
+from van_jax.training.run import metrics, phases as phases_lib
 
 STEPS = 12
 
@@ -189,8 +190,10 @@ def test_frozen_running_statistics_stay_bit_for_bit(fine_tuned):
     np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
-@pytest.mark.parametrize("never", [None, math.inf])
-def test_never_is_at_the_end_alone(never, tiny_config, tmp_path, monkeypatch):
+@pytest.fixture
+def up_to_the_loop(tmp_path, monkeypatch):
+  """Returns a function that begins a run, and what its loop is called with."""
+
   class LoopError(Exception):
     """Ends a run before its first step."""
 
@@ -203,7 +206,18 @@ def test_never_is_at_the_end_alone(never, tiny_config, tmp_path, monkeypatch):
   first = types.SimpleNamespace(step=0)
   monkeypatch.setattr(training.start, "first_state", lambda *a: first)
   monkeypatch.setattr(running.summary, "log", lambda *a: None)
-  monkeypatch.setattr(running.loop, "run", record)
+  monkeypatch.setattr(stepping.loop, "run", record)
+
+  def begin(config):
+    with pytest.raises(LoopError):
+      experiment.train(config, workdir=str(tmp_path / "run"))
+    return asked
+
+  return begin
+
+
+@pytest.mark.parametrize("never", [None, math.inf])
+def test_never_is_at_the_end_alone(never, tiny_config, up_to_the_loop):
   config = tiny_config(
     **{
       "evaluation.every_epochs": never,
@@ -211,7 +225,22 @@ def test_never_is_at_the_end_alone(never, tiny_config, tmp_path, monkeypatch):
       "logging.every_steps": None,
     }
   )
-  with pytest.raises(LoopError):
-    experiment.train(config, workdir=str(tmp_path / "run"))
+  asked = up_to_the_loop(config)
   for name in ("eval", "save", "log"):
     assert asked[f"{name}_every_steps"] > asked["total_steps"] == 12
+
+
+def test_what_imports_tensorflow_before_the_first_step_is_start_up(
+  tiny_config, up_to_the_loop, monkeypatch
+):
+  phases, usual = phases_lib.Phases(), metrics.opened
+  monkeypatch.setattr(training.phases_lib, "Phases", lambda: phases)
+  opened_in = []
+
+  def opened(*arguments, **options):
+    opened_in.append(phases.standing().names)
+    return usual(*arguments, **options)
+
+  monkeypatch.setattr(metrics, "opened", opened)
+  up_to_the_loop(tiny_config())
+  assert opened_in == [(phases_lib.START_UP,)]

@@ -8,7 +8,8 @@ import pytest
 
 import van_jax
 from van_jax import errors, experiment
-from van_jax.experiment import weights
+from van_jax.experiment import score_split, weights
+from van_jax.training.run import peers
 
 
 def test_a_workdir_that_says_nothing_of_its_optimizer_has_weights(run_copy):
@@ -44,3 +45,13 @@ def test_batch_size_below_one_of_a_bundle_is_refused(finished, size):
   bundle = str(finished[0] / "bundle")
   with pytest.raises(errors.UserError, match=f"batch_size={size} must be"):
     experiment.evaluate(checkpoint=bundle, batch_size=size)
+
+
+def test_a_peer_that_is_lost_while_scoring_is_one_line(finished, monkeypatch):
+  def lose(*arguments, **options):
+    raise jax.errors.JaxRuntimeError("UNAVAILABLE: Socket closed")
+
+  monkeypatch.setattr(score_split, "evaluate", lose)
+  monkeypatch.setattr(peers.processes, "several", lambda: True)
+  with pytest.raises(errors.PeerError, match="the same command, started again"):
+    experiment.evaluate(checkpoint=str(finished[0] / "bundle"))

@@ -1,6 +1,7 @@
 """`python -m launch.gke`: what it refuses, shows and starts."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -22,6 +23,26 @@ def test_it_prints_a_jobset_and_starts_nothing(monkeypatch, tmp_path, capsys):
   assert run(*OWN, "--print", "--", *TRAIN) == 0
   assert json.loads(capsys.readouterr().out)["kind"] == "JobSet"
   assert not notes(tmp_path, "kubectl")
+
+
+@pytest.mark.parametrize(
+  ("said", "node"),
+  [
+    ("v5litepod-256", "16x16"),
+    ("V5e-256", "16x16"),
+    ("v4-512", "4x8x8"),
+    ("2xtrillium-64", "8x8"),
+    ("ironwood:2x2x1", "2x2x1"),
+    ("h100-80gb:8", "nvidia-h100-80gb"),
+    ("2xh100-mega:8", "nvidia-h100-mega-80gb"),
+  ],
+)
+def test_accelerators_have_the_names_that_people_say(said, node, capsys):
+  assert run(*OWN, f"--topology={said}", "--print", "--", *TRAIN) == 0
+  text = capsys.readouterr().out
+  assert re.findall(r'gke-(?:tpu-topology|accelerator)": "(.*)"', text) == [
+    node
+  ]
 
 
 def test_it_gives_the_jobset_to_the_cluster(monkeypatch, tmp_path):
@@ -51,13 +72,14 @@ def test_a_refusal_of_the_cluster_is_its_exit_status(monkeypatch, tmp_path):
     ([*OWN, "--", "--config=configs/none.py", TRAIN[1]], "configs/none.py"),
     ([*OWN, "--", *TRAIN, "--distributed"], "set by the launcher"),
     ([*OWN, "--", *TRAIN, "--process_id=3"], "set by the launcher"),
-    ([*OWN, "--topology=v5e:64x64", "--", *TRAIN], "v5e has the slices"),
-    ([*OWN, "--topology=v5p:4x4x6", "--", *TRAIN], "v5p has the slices"),
-    ([*OWN, "--topology=v4:32x32x32", "--", *TRAIN], "v4 has the slices"),
-    ([*OWN, "--topology=v9:2x2", "--", *TRAIN], "must be one of v4"),
+    ([*OWN, "--topology=v5e:64x64", "--", *TRAIN], "v5e has 1x1, 2x2"),
+    ([*OWN, "--topology=v5p:4x4x6", "--", *TRAIN], "nearest are v5p:4x4x"),
+    ([*OWN, "--topology=v4:32x32x32", "--", *TRAIN], "up to 4096 chips"),
+    ([*OWN, "--topology=v9:2x2", "--", *TRAIN], "there are v4, v5e"),
     ([*OWN, "--topology=h100:3", "--", *TRAIN], "1, 2, 4 or 8"),
+    ([*OWN, "--topology=cpu:8", "--", *TRAIN], "'cpu' is none that is launch"),
     ([*OWN, "--topology=256", "--", *TRAIN], "KIND:SHAPE"),
-    ([*OWN, "--topology=0xv5e:2x2", "--", *TRAIN], "no slice at all"),
+    ([*OWN, "--topology=0xv5e:2x2", "--", *TRAIN], "0 slices are none"),
     ([*OWN, "--name=Vans", "--", *TRAIN], "--name=Vans"),
     ([*OWN, "--cluster=c", "--", *TRAIN], "--zone"),
     ([*OWN, "--spot", "--reservation=r", "--", *TRAIN], "--reservation"),

@@ -77,6 +77,14 @@ def test_chips_that_are_held_start_nothing(gcloud, capsys):
   assert "python train.py" not in (folder / "gcloud.log").read_text()
 
 
+@pytest.mark.parametrize("said", ["v5litepod-256", "v5e-256", "v5e:16x16"])
+def test_a_slice_has_the_names_that_people_say(gcloud, said):
+  folder = gcloud()
+  assert run("create", *PLACE, f"--topology={said}") == 0
+  (line,) = notes(folder, "gcloud")
+  assert "--type=v5litepod --topology=16x16 " in line
+
+
 def test_recreating_deletes_and_then_creates(gcloud):
   folder = gcloud()
   assert run("recreate", *SLICE) == 0

@@ -8,12 +8,12 @@ from van_jax import errors
 from van_jax.parallel import processes
 
 
-def join(address, index, count, seconds=20.0):
+def join(address, index, count, seconds=60.0):
   """Joins as process `index` of `count`."""
   group = processes.Group(
     coordinator_address=address, num_processes=count, process_id=index
   )
-  processes.join(group, seconds=seconds, barrier_seconds=20.0)
+  processes.join(group, seconds=seconds, barrier_seconds=60.0)
 
 
 def meet(addresses, index):
@@ -45,6 +45,8 @@ def meet(addresses, index):
   try:
     if index == 2:
       processes.barrier("another door", seconds=5.0)
+    while processes.read("at/2") != "another door #1":
+      time.sleep(0.05)
     processes.barrier("the door", seconds=2.0)
   except errors.PeerError as error:
     found["missing"] = str(error)
@@ -70,12 +72,11 @@ def miss(address, index):
 
 def disagree(address, index):
   """Joins with another number of processes than the other has."""
-  join(address, index, 2 + index, seconds=40.0)
+  join(address, index, 2 + index, seconds=100.0)
 
 
 def double(address, index):
   """Joins as process 1, which two think that they are."""
-  time.sleep(0.5 * index)
   join(address, min(index, 1), 3, seconds=5.0)
 
 

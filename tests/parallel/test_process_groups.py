@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from concurrent import futures
 import jax
 import pytest
 
-from van_jax import errors
+from van_jax import errors, retrying
 from van_jax.parallel import processes
 from van_jax.parallel.processes import (
   cluster,
@@ -62,7 +63,7 @@ def test_a_barrier_says_who_is_missing_and_where_it_is(met):
       "'the door' for process 2 (last seen at 'another door')"
       in (each["missing"])
     )
-    assert each["waited"] < 15.0  # 2 s, on a machine that does other things.
+    assert each["waited"] < 50.0  # 2 s, on a machine that does other things.
   assert "processes 0 and 1 (last seen at 'the door')" in met[2]["missing"]
 
 
@@ -76,7 +77,7 @@ def test_who_does_not_come_is_named_by_all_who_did(troubles):
   for each in troubles[:2]:
     assert each["kind"] == "PeerError"
     assert "processes 1 and 3 of 4 did not come within 4 s" in each["error"]
-    assert each["seconds"] < 20.0
+    assert each["seconds"] < 50.0
 
 
 def test_other_numbers_of_processes_are_refused_at_once(troubles):
@@ -85,14 +86,14 @@ def test_other_numbers_of_processes_are_refused_at_once(troubles):
     assert (
       "num_processes is 2 for process 0, and 3 for process 1" in (each["error"])
     )
-    assert each["seconds"] < 20.0  # Of 40.
+    assert each["seconds"] < 50.0  # Of 100.
 
 
 def test_an_index_that_is_given_twice_is_named(troubles):
-  first, second, third = troubles[4:7]
-  assert "process_id=1 was given to two processes" in third["error"]
-  assert third["kind"] == "UserError"
-  for each in (first, second):
+  first, *others = troubles[4:7]
+  (late,) = [each for each in others if each["kind"] == "UserError"]
+  assert "process_id=1 was given to two processes" in late["error"]
+  for each in (first, *(each for each in others if each is not late)):
     assert "process 2 of 3 did not come" in each["error"]
 
 
@@ -103,7 +104,7 @@ def test_a_coordinator_that_is_not_there_is_one_line_in_time(troubles):
   assert "process 0 cannot listen at port" in taken["error"]
   for each in (unreachable, taken):
     assert each["kind"] == "PeerError"
-    assert each["seconds"] < 15.0
+    assert each["seconds"] < 50.0
     assert "\n" not in each["error"]
 
 
@@ -111,11 +112,37 @@ def test_a_group_of_one_waits_for_nobody(troubles):
   assert troubles[9]["value"] == [False, ["mine"]]
 
 
+def test_a_failure_of_the_first_process_that_passes_ends_all_alike(monkeypatch):
+  """Else its scheduler would start it again, and not the others."""
+  said = []
+
+  def broadcast(name, value, *, seconds):
+    said.append(value)
+    return said[0]
+
+  monkeypatch.setattr(meeting, "broadcast", broadcast)
+  stumbled = OSError(errno.EIO, "Input/output error")
+
+  def stumble():
+    raise errors.UserError("x cannot be written") from stumbled
+
+  with pytest.raises(errors.UserError) as first:
+    processes.first_does("writing", stumble)
+  monkeypatch.setattr(runtime, "is_first", lambda: False)
+  with pytest.raises(
+    retrying.StillFailingError,
+    match="process 0 failed at writing: x cannot be written",
+  ):
+    processes.first_does("writing", stumble)
+  assert retrying.may_go_on(first.value)
+
+
 def test_one_process_touches_no_runtime(monkeypatch):
   def touched(*arguments):
     raise AssertionError("the runtime is asked")
 
   monkeypatch.setattr(runtime, "_client", touched)
+  monkeypatch.setattr(jax, "process_index", touched)  # It touches devices.
   processes.barrier("alone")
   assert processes.broadcast("word", "said") == "said"
   assert processes.gather("word", "said") == ["said"]
@@ -262,9 +289,9 @@ def test_strangers_at_the_port_neither_stop_nor_join_a_start(capfd):
   with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
-  deadline = time.monotonic() + 20.0
+  deadline = time.monotonic() + 60.0
   with futures.ThreadPoolExecutor(2) as pool:
-    first = pool.submit(roll_call.answer, place_at(port, 0), deadline, 20.0)
+    first = pool.submit(roll_call.answer, place_at(port, 0), deadline, 60.0)
     for said in STRANGERS:
       while True:
         with contextlib.suppress(ConnectionRefusedError):
@@ -273,7 +300,7 @@ def test_strangers_at_the_port_neither_stop_nor_join_a_start(capfd):
           break
         time.sleep(0.05)
     assert not first.done()
-    roll_call.ask(place_at(port, 1), deadline, 20.0, "here")
+    roll_call.ask(place_at(port, 1), deadline, 60.0, "here")
     first.result()
   assert "Traceback" not in capfd.readouterr().err
 

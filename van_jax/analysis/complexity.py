@@ -1,6 +1,7 @@
 """Parameters, multiply-adds and published FLOPs, counted from the module.
 
   python -m van_jax.analysis.complexity [van_b0 ...] [--image_size=224]
+  python -m van_jax.analysis.complexity --ablations [w_o_dw ...]
 
 The model is traced on shapes alone, so nothing is computed or allocated.
 """
@@ -8,7 +9,7 @@ The model is traced on shapes alone, so nothing is computed or allocated.
 import argparse
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -91,18 +92,36 @@ class _Counter:
     return result
 
 
-def table(rows: dict[str, Complexity]) -> str:
-  """Returns the rows, by name, as a table to print."""
-  lines = [
-    f"{'model':<14}{'params':>13}{'GMACs':>10}{'GFLOPs':>10}  stages (HxWxC)"
-  ]
+def table(
+  rows: Mapping[str, Complexity], printed: Mapping[str, str] | None = None
+) -> str:
+  """Returns the rows, by name, as a table to print.
+
+  Args:
+    rows: their counts.
+    printed: what is published of each, in place of the shapes of its stages.
+  """
+  last = {name: _stages(row) for name, row in rows.items()}
+  heading = "stages (HxWxC)" if printed is None else "published"
+  lines = [f"{'model':<14}{'params':>13}{'GMACs':>10}{'GFLOPs':>10}  {heading}"]
   for name, row in rows.items():
-    stages = " ".join("x".join(map(str, shape)) for shape in row.stage_shapes)
     lines.append(
       f"{name:<14}{row.params:>13,}{row.macs / 1e9:>10.4f}"
-      f"{row.flops / 1e9:>10.4f}  {stages}"
+      f"{row.flops / 1e9:>10.4f}  {(printed or last)[name]}"
     )
   return "\n".join(lines)
+
+
+def _stages(row: Complexity) -> str:
+  return " ".join("x".join(map(str, shape)) for shape in row.stage_shapes)
+
+
+def published(row: models.Ablation) -> str:
+  """Returns where an ablation is from, and what is printed of it."""
+  if row.params is None:
+    return row.source
+  figures = f"{row.params} M, {row.flops} G, {row.top1} %"
+  return f"{row.source}: {figures}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,7 +134,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     "names",
     nargs="*",
     metavar="model",
-    help=f"any of {', '.join(models.list_models())}; all of them if none",
+    help=f"any of {', '.join(models.list_models())}, or with --ablations of "
+    f"{', '.join(models.ABLATIONS)}; all of them if none",
+  )
+  parser.add_argument(
+    "--ablations",
+    action="store_true",
+    help="published ablations, and what is printed of them (at 224, with a "
+    "head of 1000)",
   )
   parser.add_argument(
     "--image_size", type=int, default=224, help="pixels a side; default 224"
@@ -127,17 +153,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     help="outputs of the head, 0 for no head; default 1000",
   )
   flags = parser.parse_args(argv)
+  create, known = models.create_model, models.list_models()
+  if flags.ablations:
+    create, known = models.create_ablation, tuple(models.ABLATIONS)
   try:
     rows = {
       name: complexity(
-        models.create_model(name, num_classes=flags.num_classes),
-        flags.image_size,
+        create(name, num_classes=flags.num_classes), flags.image_size
       )
-      for name in flags.names or models.list_models()
+      for name in flags.names or known
     }
   except errors.UserError as error:
     parser.error(str(error))
-  print(table(rows))
+  printed = None
+  if flags.ablations:
+    printed = {name: published(models.ABLATIONS[name]) for name in rows}
+  print(table(rows, printed))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,6 @@ _REFUSALS = (
   errno.ENOSPC,
   errno.EDQUOT,
   errno.EROFS,
-  errno.EIO,
   errno.EMFILE,
   errno.ENFILE,
 )
@@ -53,10 +52,10 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
 
   Logs go to stderr. A UserError, and what the file system refuses, is one
   line there (its traceback comes with --verbosity=1) and exit status 1. A run
-  that was asked to stop, has lost another process, or whose storage still fails
-  exits with status 75, and what Ctrl-C ends at once with 130. Anything else is
-  a bug, and keeps its
-  traceback. On CPUs malloc keeps its memory from here on.
+  that was asked to stop, has lost another process, or whose storage fails for
+  longer than it is waited for, exits with status 75, and what Ctrl-C ends at
+  once with 130. Anything else is a bug, and keeps its traceback; so does what
+  only seems to come from storage. On CPUs malloc keeps its memory from here on.
   """
   logging.set_verbosity(max(logging.get_verbosity(), logging.INFO))
   noise.keep_out()
@@ -72,36 +71,46 @@ def run(function: Callable[[], Mapping[str, Any]]) -> None:
     logging.warning("%s", line)
     ending.bound(EXIT_AGAIN)
     sys.exit(EXIT_AGAIN)
-  except (errors.UserError, OSError) as error:
-    if (line := _line(error)) is None:
+  except Exception as error:
+    again = retrying.may_go_on(error)
+    if (line := _line(error, again)) is None:
       raise
-    logging.debug("%s", traceback.format_exc())
+    expected = isinstance(error, errors.UserError | OSError)
+    level = logging.DEBUG if expected else logging.WARNING  # Or it hides a bug.
+    logging.log(level, "%s", traceback.format_exc())
     if isinstance(error, errors.PeerError):
       leaving.leave(f"error: {line}", EXIT_AGAIN)  # JAX would wait for peers.
-    if isinstance(error, retrying.StillFailingError):  # It may work again.
-      ending.bound(EXIT_AGAIN)
-      _fail(line, EXIT_AGAIN)
-    _fail(line)
+    status = EXIT_AGAIN if again else EXIT_ERROR
+    ending.bound(status)
+    _fail(line, status)
   if jax.process_index() == 0:
     print(json.dumps(result), flush=True)
   # The first of several processes may still write what the others wait for.
   ending.bound(0 if jax.process_count() == 1 else ending.NEVER)
 
 
-def _line(error: errors.UserError | OSError) -> str | None:
+def _line(error: Exception, again: bool) -> str | None:
   """Returns what to tell a user; None of a bug.
 
   The operating system's refusals name a file, or say that something has run
   out; an OSError of another kind was raised by code that is wrong.
+
+  Args:
+    error: that a script's function has raised.
+    again: whether the same command may go on.
   """
   if isinstance(error, errors.UserError):
     return str(error)
-  if error.errno is None:
-    return None
-  if error.filename is not None:
-    return f"{error.filename}: {error.strerror}."
-  if error.errno in _REFUSALS:
-    return f"{error.strerror}; give it room, and run the same command again."
+  remedy = " Run the same command when the storage works again." * again
+  if isinstance(error, OSError) and error.errno is not None:
+    if error.filename is not None:
+      return f"{error.filename}: {error.strerror}.{remedy}"
+    if again:
+      return f"{error.strerror}.{remedy}"
+    if error.errno in _REFUSALS:
+      return f"{error.strerror}; give it room, and run the same command again."
+  if again:  # A library's word for a server that does not answer.
+    return f"{type(error).__name__}: {retrying.first_line(error)}.{remedy}"
   return None
 
 

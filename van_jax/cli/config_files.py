@@ -91,10 +91,11 @@ def _said_by_file(error: Exception, found: str) -> str:
   """Returns why a config file could not be loaded."""
   path, colon, argument = found.partition(":")
   choices = _choices(error, path)
-  of_argument = isinstance(error, KeyError) and error.args == (argument,)
-  if colon and choices and of_argument:
-    listed = imports.nearest(argument, choices)
-    return f"{argument!r} may not follow the colon; {listed}"
+  # The whole of it, or one of what commas part in it.
+  missed = error.args[0] if isinstance(error, KeyError) else None
+  if colon and choices and missed in (argument, *argument.split(",")):
+    listed = imports.nearest(missed, choices)
+    return f"{missed!r} may not follow the colon; {listed}"
   hint = f"; the head of {path} says what may follow the colon"
   return _origin(error) + (hint if colon else "")
 

@@ -1,33 +1,32 @@
 """A copy of any data set as record files, which TFDS and `tfds.py` open.
 
 A file is written beside its place and renamed when it is whole, so that a
-command that was stopped goes on with the files that are missing. The files that
-say what the data set is come last: without them it is none.
+command that was stopped goes on with the files that are missing; what a killed
+one left beside them is removed. The files that say what the data set is come
+last: without them it is none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from van_jax import errors
-from van_jax.data.pipeline import grouping, readable
+import numpy as np
+
+from van_jax import errors, storage
+from van_jax.data import changed_examples
 from van_jax.data.sources import listing
-from van_jax.data.sources.split import Split, fetch_parts
+from van_jax.data.sources.split import Split
 from van_jax.data.tensorflow import tf, tfds
 
 VERSION = "1.0.0"
 _SETTINGS = "resize.json"
-_BATCH = 64  # Examples that are written together.
-
-# From an encoded image to the one that is kept, [] strings in a graph.
-Change = Callable[[Any], Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,7 +57,8 @@ class RecordCopy:
       UserError: when a whole data set is there, or a part of another.
     """
     told = os.path.join(self.folder, _SETTINGS)
-    if tf.io.gfile.exists(os.path.join(self.folder, "dataset_info.json")):
+    self._remove_drafts(others=storage.is_remote(self.folder))
+    if _is_json(os.path.join(self.folder, "dataset_info.json")):
       raise errors.UserError(
         f"{self.folder} holds a whole data set; name another folder or "
         "--output_name, or remove it."
@@ -76,16 +76,28 @@ class RecordCopy:
       )
     else:
       tf.io.gfile.makedirs(self.folder)
-      with tf.io.gfile.GFile(told, "w") as file:
+      with (
+        _written_beside(told) as draft,
+        tf.io.gfile.GFile(draft, "w") as file,
+      ):
         file.write(text)
 
-  def write(self, title: str, split: Split, change: Change) -> Any:
+  def write(
+    self,
+    title: str,
+    split: Split,
+    change: changed_examples.Change,
+    *,
+    skip: bool = False,
+  ) -> Any:
     """Writes the files of a split that are missing; returns its SplitInfo.
 
     Args:
       title: the split's name in the copy.
       split: that is read, in its own order.
       change: of each image.
+      skip: whether damaged examples are left out, and logged; else they are
+        errors.
 
     Raises:
       UserError: naming the example that cannot be read, or the file that
@@ -93,13 +105,16 @@ class RecordCopy:
     """
     count = -(-split.size // self.examples_a_file)
     bounds = [i * split.size // count for i in range(count + 1)]
-    begun, here = time.perf_counter(), 0
+    damaged: set[int] | None = set() if skip else None
+    begun, here, lengths = time.perf_counter(), 0, []
     for number in range(count):
       path = self._path(title, number, count)
       if tf.io.gfile.exists(path):
+        lengths.append(_length(path))
         continue
       start, stop = bounds[number], bounds[number + 1]
-      _write_file(path, split, start, stop, change)
+      examples = changed_examples.read(split, start, stop, change, damaged)
+      lengths.append(_write_file(path, split, examples))
       here += stop - start
       speed = here / (time.perf_counter() - begun)
       print(
@@ -110,7 +125,7 @@ class RecordCopy:
     paths = [self._path(title, number, count) for number in range(count)]
     return tfds.core.SplitInfo(
       name=title,
-      shard_lengths=[b - a for a, b in itertools.pairwise(bounds)],
+      shard_lengths=lengths,
       num_bytes=sum(tf.io.gfile.stat(path).length for path in paths),
     )
 
@@ -135,56 +150,85 @@ class RecordCopy:
       check_data=False,
       description=json.dumps(dict(self.settings), sort_keys=True),
     )
+    self._remove_drafts(others=True)
+
+  def _remove_drafts(self, *, others: bool) -> None:
+    """Removes what killed commands left; `others`: of any other one too."""
+    if not others:
+      storage.remove_leftovers(storage.absolute(self.folder))
+    elif tf.io.gfile.exists(self.folder):
+      for name in filter(storage.is_draft, tf.io.gfile.listdir(self.folder)):
+        tf.io.gfile.remove(os.path.join(self.folder, name))
 
   def _path(self, title: str, number: int, count: int) -> str:
     file = f"{self.name}-{title}.tfrecord-{number:05d}-of-{count:05d}"
     return os.path.join(self.folder, file)
 
 
-def _write_file(
-  path: str, split: Split, start: int, stop: int, change: Change
-) -> None:
+@contextlib.contextmanager
+def _written_beside(path: str) -> Iterator[str]:
+  """Yields where to write a file, which is renamed to `path` when it is whole.
+
+  As `storage.replacing`, on all file systems that TensorFlow knows.
+  """
   folder, name = os.path.split(path)
-  draft = os.path.join(folder, f".{name}.{os.getpid()}.incomplete")
+  draft = os.path.join(folder, storage.draft_name(name))
   try:
-    with tf.io.TFRecordWriter(draft) as writer:
-      for image, label, index in _examples(split, start, stop, change):
-        writer.write(_record(image, label, split.describe(index)))
+    yield draft
     tf.io.gfile.rename(draft, path, overwrite=True)
-  except tf.errors.OpError as error:
-    raise errors.UserError(
-      f"{path} could not be written: {error.message.splitlines()[0]}; mend "
-      "that, and the same command goes on from there."
-    ) from error
   finally:
     if tf.io.gfile.exists(draft):
       tf.io.gfile.remove(draft)
 
 
-def _examples(
-  split: Split, start: int, stop: int, change: Change
-) -> Iterator[tuple[bytes, int, int]]:
-  """Yields (image, label, index) in order; images are made on all cores."""
+def _is_json(path: str) -> bool:
+  """Returns whether a file is there, and was written to its end."""
+  try:
+    json.loads(tf.io.gfile.GFile(path).read())
+  except (tf.errors.NotFoundError, ValueError):
+    return False
+  return True
 
-  @tf.autograph.experimental.do_not_convert  # It hides a UserError in its own.
-  def example(index, handle):
-    image, parts = fetch_parts(split, handle)
-    label = tf.cast(parts["label"], tf.int64)
-    return {"image": change(image), "label": label, "index": index}
 
-  dataset = split.sequence(start, stop).map(
-    example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-  )
-  for batch in readable.batches(
-    grouping.ahead(dataset.batch(_BATCH)),
-    lambda done: split.sequence(start + done * _BATCH, stop),
-    split,
-    _BATCH,
-    remedy="replace it in the data set that is copied; without it that is "
-    "another set, whose copy begins anew",
-  ):
-    columns = (batch["image"], batch["label"], batch["index"])
-    yield from zip(*columns, strict=True)
+def _length(path: str) -> int:
+  """Returns the examples of a file that an earlier command wrote.
+
+  They are counted, as that one may have left damaged ones out.
+  """
+  try:
+    records = tf.data.TFRecordDataset(path)
+    return int(records.reduce(np.int64(0), lambda number, _: number + 1))
+  except tf.errors.OpError as error:
+    raise errors.UserError(
+      f"{path} cannot be read: {error.message.splitlines()[0]}; remove it, and "
+      "the same command writes it again."
+    ) from error
+
+
+def _write_file(
+  path: str, split: Split, examples: Iterator[tuple[bytes, int, int]]
+) -> int:
+  """Writes (image, label, index) of each example; returns how many it had."""
+  written = 0
+  try:
+    with (
+      _written_beside(path) as draft,
+      tf.io.TFRecordWriter(draft) as writer,
+    ):
+      for image, label, index in examples:
+        writer.write(_record(image, label, split.describe(index)))
+        written += 1
+      if not written:  # Training stops at such a batch, too.
+        raise errors.UserError(
+          f"none of the images for {path} can be read; on_damaged='skip' needs "
+          "one that can. Look at the data set."
+        )
+  except tf.errors.OpError as error:
+    raise errors.UserError(
+      f"{path} could not be written: {error.message.splitlines()[0]}; mend "
+      "that, and the same command goes on from there."
+    ) from error
+  return written
 
 
 def _record(image: bytes, label: int, origin: str) -> bytes:

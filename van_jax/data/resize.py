@@ -7,17 +7,19 @@ NAME and DIR are what config.data.name and config.data.directory would be. The
 copy is record files, for --config.data.name=NAME_320
 --config.data.directory=OUT, with the same classes, labels and order. Training
 images are resized, antialiased bicubic, and encoded as JPEG; those of
-evaluation are copied byte for byte, so that scores stay comparable.
+evaluation are copied byte for byte, so that scores stay comparable. A command
+that was stopped or killed goes on where it was when it is given again.
 """
 
 import argparse
 import re
 import sys
+from typing import Any
 
 from van_jax import data, errors, storage
 from van_jax.data import arguments, record_copy
 from van_jax.data.images import shrinking
-from van_jax.data.sources.split import Split
+from van_jax.data.sources import open as open_lib
 
 EXIT_CTRL_C = 130  # As shells say it.
 _SPLIT_NAME = re.compile(r"[A-Za-z]\w*")
@@ -35,6 +37,7 @@ def resize(
   eval_split: str = "validation",
   quality: int = 95,
   exif_rotation: bool = False,
+  on_damaged: str = "raise",
 ) -> str:
   """Writes the copy, or what is missing of it; returns its name.
 
@@ -48,6 +51,8 @@ def resize(
     eval_split: that is copied as it is; "" for none.
     quality: of the JPEGs, 1 to 100.
     exif_rotation: whether images are turned as their EXIF data say.
+    on_damaged: "raise" makes a damaged image an error that names it; "skip"
+      leaves a damaged training image out, and logs it.
 
   Raises:
     UserError: bad input, naming it; an image that cannot be read.
@@ -56,6 +61,7 @@ def resize(
   arguments.check_whole("quality", quality, 1)
   if quality > 100:
     raise errors.UserError(f"quality={quality} must be from 1 to 100.")
+  arguments.check_choice(on_damaged, open_lib.ON_DAMAGED, "on_damaged")
   splits = [split for split in (train_split, eval_split) if split]
   for split in splits:
     if not _SPLIT_NAME.fullmatch(split) or splits.count(split) > 1:
@@ -92,7 +98,8 @@ def resize(
       "exif_rotation": exif_rotation,
     },
   )
-  _write(copy, source, train_split, eval_split)
+  skip = on_damaged == "skip"
+  _write(copy, source, train_split, eval_split, skip=skip)
   return copy_name
 
 
@@ -101,24 +108,28 @@ def _write(
   source: data.Source,
   train_split: str,
   eval_split: str,
+  *,
+  skip: bool,
 ) -> None:
   how = {
     key: copy.settings[key]
     for key in ("short_side", "quality", "exif_rotation")
   }
-
-  def change(encoded):
-    return shrinking.shrink(encoded, **how)
-
-  parts: list[tuple[str, Split | None, record_copy.Change]] = [
-    (train_split, source.train, change),
-    (eval_split, source.evaluation, lambda encoded: encoded),
-  ]
   copy.begin()
-  copy.end(
-    [copy.write(title, split, do) for title, split, do in parts if split],
-    source.class_names,
-  )
+  infos = []
+  if source.train:
+
+    def smaller(encoded):
+      return shrinking.shrink(encoded, **how)
+
+    infos.append(copy.write(train_split, source.train, smaller, skip=skip))
+  if source.evaluation:
+    infos.append(copy.write(eval_split, source.evaluation, _unchanged))
+  copy.end(infos, source.class_names)
+
+
+def _unchanged(encoded: Any) -> Any:
+  return encoded
 
 
 def _name(name: str, short_side: int) -> str:
@@ -155,6 +166,12 @@ def main(given: list[str] | None = None) -> None:
   parser.add_argument("--quality", type=int, default=95, help="of the JPEGs")
   parser.add_argument(
     "--exif_rotation", action="store_true", help="turn images by EXIF data"
+  )
+  parser.add_argument(
+    "--on_damaged",
+    choices=open_lib.ON_DAMAGED,
+    default="raise",
+    help="skip leaves damaged training images out, and names them",
   )
   options = parser.parse_args(given)
   try:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,6 +11,20 @@ from van_jax import errors, storage
 from van_jax.evaluation.answers import NO_ANSWER, Answers
 
 MATRIX_KINDS = (".csv", ".npy")
+
+
+class Predictions(NamedTuple):
+  """A table of predictions, as it was read.
+
+  Attributes:
+    images: N names.
+    answers: to all images; a label is -1 where the image has none.
+    names: of the classes, which the numbers are of.
+  """
+
+  images: tuple[str, ...]
+  answers: Answers
+  names: tuple[str, ...]
 
 
 def check_predictions(path: str) -> None:
@@ -53,6 +67,60 @@ def write_predictions(
       yield row
 
   _write_csv(path, rows())
+
+
+def read_predictions(
+  path: str, names: Sequence[str] | None = None
+) -> Predictions:
+  """Returns what `write_predictions` wrote.
+
+  Args:
+    path: the CSV file.
+    names: of the classes, in order, such as a bundle's labels; None for those
+      that are in the table, in alphabetical order. Of classes of one name all
+      are the first.
+
+  Raises:
+    UserError: if there is no such table, or a class in it has no such name.
+  """
+  top, rows = _read_rows(path)
+  said = [[row[1], *row[2::2]] for row in rows]
+  if names is None:
+    names = sorted({name for row in said for name in row if name})
+  numbers = {name: i for i, name in reversed([*enumerate(names)])}
+  numbers[""] = NO_ANSWER
+  if unknown := {name for row in said for name in row} - numbers.keys():
+    raise errors.UserError(
+      f"predictions={path} names the class {min(unknown)!r}, which is none of "
+      f"the {len(names)} given; give those of the weights that answered."
+    )
+  numbered = [[numbers[name] for name in row] for row in said]
+  classes = np.array(numbered, np.int32).reshape(len(rows), 1 + top)
+  chances = [[float(value) for value in row[3::2]] for row in rows]
+  probabilities = np.array(chances, np.float32).reshape(len(rows), top)
+  answers = Answers(classes[:, 0], classes[:, 1:], probabilities)
+  return Predictions(tuple(row[0] for row in rows), answers, tuple(names))
+
+
+def _read_rows(path: str) -> tuple[int, list[list[str]]]:
+  """Returns how many answers an image has, and the rows below the first."""
+  try:
+    content = storage.absolute(path).read_bytes()
+  except OSError as error:
+    raise errors.UserError(
+      f"predictions={path} cannot be read: {error.strerror or error}."
+    ) from error
+  text = io.StringIO(content.decode("utf-8", "surrogateescape"), newline="")
+  head, *rows = [row for row in csv.reader(text) if row] or [[]]
+  if head[:3] != ["image", "label", "top1"] or any(
+    len(row) != len(head) for row in rows
+  ):
+    raise errors.UserError(
+      f"predictions={path} is no table of predictions: it must begin with "
+      "image,label,top1, and all its lines be as long; eval.py --predictions "
+      "writes such."
+    )
+  return len(head) // 2 - 1, rows
 
 
 def write_matrix(path: str, matrix: np.ndarray, names: Sequence[str]) -> None:

@@ -122,3 +122,8 @@ def _wide(value: np.ndarray) -> np.ndarray:
 def _shardings(mesh: Mesh):
   """Returns the shardings of what each device holds whole, and of batches."""
   return parallel.replicated(mesh), parallel.split_by_example(mesh)
+
+
+def single_numbers(scores: Mapping[str, Any]) -> dict[str, float]:
+  """Returns the scores that are single numbers: what fits on a line."""
+  return {k: v for k, v in scores.items() if isinstance(v, int | float)}

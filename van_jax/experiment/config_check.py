@@ -3,12 +3,13 @@
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from van_jax import errors, models
 from van_jax.cli import dotted_keys
 from van_jax.experiment import recipe_task, sections
 from van_jax.experiment.sections import Config
+from van_jax.training import state
+from van_jax.training.recipe import ema, losses
 from van_jax.training.run import checkpoint, profiling
 
 _POSITIVE = (
@@ -37,7 +38,11 @@ def check_config(config: Config) -> None:
   models.architecture(sections.build(config, "model"))
   with sections.naming("task"):
     recipe_task.create_task(config)
-  _check_threshold(config)
+  losses.check_smoothing(
+    config.loss.options.to_dict(),
+    label_smoothing=config.mixing.label_smoothing,
+    num_classes=config.model.num_classes,
+  )
   _check_numbers(config)
   checkpoint.check_kept(
     config.checkpoint.keep_last, config.checkpoint.keep_best
@@ -51,14 +56,7 @@ def check_config(config: Config) -> None:
 
 def check_trainable(config: Config) -> None:
   """Raises UserError unless gradients can be computed in the model's dtype."""
-  kind = jnp.finfo(config.model.dtype)
-  if kind.minexp > jnp.finfo(jnp.bfloat16).minexp:
-    raise errors.UserError(
-      f"config.model.dtype={config.model.dtype!r} must be float32 or bfloat16 "
-      f"in training: the smallest gradients vanish below {kind.tiny:.1e} "
-      "without loss scaling, which there is not; bfloat16 is as fast, and has "
-      "float32's range."
-    )
+  state.check_trainable(config.model.dtype)
 
 
 def abstract_variables(config: Config) -> Any:
@@ -67,11 +65,7 @@ def abstract_variables(config: Config) -> Any:
 
 
 def _check_numbers(config: Config) -> None:
-  if config.ema.decay is not None and not 0 <= config.ema.decay < 1:
-    raise errors.UserError(
-      f"config.ema.decay={config.ema.decay} must be in [0, 1); None keeps no "
-      "average."
-    )
+  ema.check_decay(config.ema.decay)
   if not 0 <= config.seed < 1 << 32:  # What a key of jax.random holds.
     raise errors.UserError(
       f"config.seed={config.seed} must be from 0 to {(1 << 32) - 1}."
@@ -85,19 +79,6 @@ def _check_numbers(config: Config) -> None:
     value = dotted_keys.get(config, key)
     if value is not None and value <= 0:
       raise errors.UserError(f"config.{key}={value} must be above 0.")
-
-
-def _check_threshold(config: Config) -> None:
-  """Raises UserError where smoothing alone makes targets of all classes."""
-  threshold = config.loss.options.to_dict().get("target_threshold")
-  smoothing, classes = config.mixing.label_smoothing, config.model.num_classes
-  if threshold is not None and smoothing / max(classes, 1) > threshold:
-    raise errors.UserError(
-      f"loss.options.target_threshold={threshold} must be at least what "
-      f"mixing.label_smoothing={smoothing} gives each of {classes} "
-      "classes, or every class becomes a target; set label_smoothing to 0, as "
-      "DeiT III does."
-    )
 
 
 def _check_patterns(config: Config) -> None:

@@ -1,31 +1,20 @@
 """Scoring weights, from a bundle or from a training workdir."""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import jax
-from absl import logging
-
-from van_jax import data, errors, parallel, released, tasks
-from van_jax.bundle import Bundle
-from van_jax.evaluation import answers, evaluator, speed
+from van_jax import errors, released
 from van_jax.experiment import (
-  agreement,
-  classes,
   config_check,
-  out_of_memory,
   own_config,
-  parts,
-  recipe_task,
   score_files,
-  scoring,
-  sections,
+  score_split,
   weights,
 )
 from van_jax.experiment.imagenet import score_suites
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
+from van_jax.training.run import peers
 
 Scores = dict[str, Any]
 
@@ -101,59 +90,26 @@ def evaluate(
     "eval_split": split,
   }
   config = _config(config, checkpoint, given, batch_size, suite_directory)
-  if suite is not None:
-    _check_suite_alone(files, class_map)
-    return score_suites.evaluate(
-      config,
-      suite,
-      suite_directory,
-      checkpoint=checkpoint,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=overridden or {},
-      output=output,
-      trust_class_order=trust_class_order,
-      distributed=distributed,
-    )
-  if suite_directory is not None:
-    raise errors.UserError(
-      f"suite_directory={suite_directory} says where suites lie, and no "
-      "--suite is named."
-    )
-  source = _open(config)
-  parts.start_devices(
-    config,
-    distributed=distributed,
-    agree=lambda: agreement.check(
-      config,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=dict(overridden or {}),
-      class_map=class_map,
-      trust_class_order=trust_class_order,
-      # They are part of the program that all processes run.
-      answers_to_a_file=files.of_answers,
-      **agreement.of_source(source),
-    ),
-  )
-  scoring.suit_devices(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
-  bundle = dataclasses.replace(
-    bundle,
-    preprocessing=scoring.overridden_preprocessing(
-      bundle.preprocessing, overridden or {}
-    ),
-  )
-  task = recipe_task.create_task(config, bundle.preprocessing)
-  if task.classes is not None:
-    source = classes.in_terms_of(
-      bundle.labels,
-      task.classes,
-      source,
-      class_map=class_map,
-      trust_order=trust_class_order,
-    )
-  return _score(config, bundle, task, source, files)
+  common: dict[str, Any] = {
+    "checkpoint": checkpoint,
+    "step": step,
+    "fold_batch_norm": fold_batch_norm,
+    "overridden": dict(overridden or {}),
+    "trust_class_order": trust_class_order,
+    "distributed": distributed,
+  }
+  with peers.losses_named():
+    if suite is not None:
+      _check_suite_alone(files, class_map)
+      return score_suites.evaluate(
+        config, suite, suite_directory, output=output, **common
+      )
+    if suite_directory is not None:
+      raise errors.UserError(
+        f"suite_directory={suite_directory} says where suites lie, and no "
+        "--suite is named."
+      )
+    return score_split.evaluate(config, files, class_map=class_map, **common)
 
 
 def _config(
@@ -184,17 +140,6 @@ def _config(
   return chosen
 
 
-def _open(config: Config) -> data.Source:
-  """Opens the data; what is wrong with it is said with the flags for it."""
-  try:
-    return sections.build(config, "data", train_split=None)
-  except errors.UserError as error:
-    raise errors.UserError(
-      f"{error} Of data.name={config.data.name!r}, which --data_name, "
-      "--data_directory and --split change."
-    ) from error
-
-
 def _check_suite_alone(
   files: score_files.ScoreFiles, class_map: str | None
 ) -> None:
@@ -209,42 +154,3 @@ def _check_suite_alone(
         f"{flag}={value} is for a split, and --suite scores others: leave one "
         "of the two out, or name a suite's folder by --data_directory."
       )
-
-
-def _score(
-  config: Config,
-  bundle: Bundle,
-  task: tasks.Task,
-  source: data.Source,
-  files: score_files.ScoreFiles,
-) -> Scores:
-  """Scores weights on data in their classes, and writes what is asked for."""
-  mesh = parallel.create_mesh()
-  batches = parts.eval_batches(config, source, bundle.preprocessing)
-  stopwatch, collector = speed.Stopwatch(), answers.Collector()
-  step_sums, read = task.sums, iter(batches)
-  if files.of_answers:
-    step_sums = answers.beside(task.sums, files.top(task.classes))
-    read = answers.numbered(batches, batches.start)
-  step = parts.eval_step(
-    bundle.model, dataclasses.replace(task, sums=step_sums), mesh
-  )
-  with out_of_memory.in_evaluation(config):
-    totals = evaluator.evaluate(
-      collector.watch(step) if files.of_answers else step,
-      jax.device_put(bundle.variables, parallel.replicated(mesh)),
-      stopwatch.watch(parallel.prefetch(read, mesh)),
-      dict,
-    )
-  later = source.num_eval - config.evaluation.batch_size  # Not the first batch.
-  rate = stopwatch.images_per_second(later)
-  first = jax.process_index() == 0
-  if first and files.of_answers:  # Even where nothing has a class to score.
-    files.write_answers(collector.result(), bundle.labels, source)
-  scores = task.scores(totals)
-  if rate:
-    logging.info("%.1f images a second, after the first batch.", rate)
-  if first:
-    files.write_scores(scores, source, rate)
-  told = {"classes": scores["classes"]} if "classes" in scores else {}
-  return parts.summary(scores) | told

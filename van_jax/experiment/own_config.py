@@ -102,6 +102,7 @@ def _of_converted(fields: Mapping[str, Any]) -> dict[str, Any]:
     },
     "task": {"name": fields["task"], "options": {}},
     "preprocessing": fields["preprocessing"],
+    "mesh": {"fsdp": 1},
     "evaluation": {"batch_size": 0, "averaged_weights": True},
     "deadlines": {
       name: old_configs.ADDED[f"deadlines.{name}"]

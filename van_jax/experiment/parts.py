@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -154,13 +154,6 @@ def train_step(
     warm_up_average: whether the averages begin as copies, so that
       `ema.warmup` applies; a branch's have been averages before.
   """
-
-  def average(old, variables, step):
-    decay = config.ema.decay
-    if config.ema.warmup and warm_up_average:
-      decay = ema.warmed_up_decay(decay, step)
-    return ema.update_ema(old, variables, decay)
-
   return step_lib.make_train_step(
     apply=recipe.model.apply,
     optimizer=recipe.optimizer,
@@ -174,7 +167,9 @@ def train_step(
     freeze=functools.partial(
       freezing.stop_frozen, patterns=config.optimizer.frozen_patterns
     ),
-    average=None if config.ema.decay is None else average,
+    average=ema.averager(
+      decay=config.ema.decay, warmup=config.ema.warmup and warm_up_average
+    ),
   )
 
 
@@ -220,8 +215,3 @@ def eval_step(
   return evaluator.make_eval_step(
     apply=model.apply, inputs=task.inputs, sums=task.sums, mesh=mesh
   )
-
-
-def summary(scores: Mapping[str, Any]) -> dict[str, float]:
-  """Returns the scores that are single numbers: what fits on a line."""
-  return {k: v for k, v in scores.items() if isinstance(v, int | float)}

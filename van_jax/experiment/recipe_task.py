@@ -1,10 +1,8 @@
 """The task of a run: its config's, given the recipe that the config says."""
 
-import jax
-
 from van_jax import data, tasks
 from van_jax.experiment import sections
-from van_jax.training import randomness
+from van_jax.training.recipe import erasing
 
 
 def create_task(
@@ -23,18 +21,12 @@ def create_task(
   shown: data.Preprocessing = preprocessing or sections.build(
     config, "preprocessing"
   )
-  erase = sections.bound(config, "erasing")
-
-  def erase_with_own_key(key: jax.Array, images: jax.Array) -> jax.Array:
-    own_key = randomness.stream(key, "erasing", 0)  # The key itself mixes.
-    return erase(own_key, images)
-
   return tasks.create_task(
     **config.task,
     num_classes=config.model.num_classes,
     mean=shown.mean,
     std=shown.std,
     mixing=sections.bound(config, "mixing"),
-    erasing=erase_with_own_key,
+    erasing=erasing.with_own_key(sections.bound(config, "erasing")),
     loss=sections.build(config, "loss"),
   )

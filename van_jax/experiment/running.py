@@ -1,78 +1,26 @@
 """A checked run in a claimed workdir, to its end."""
 
 import contextlib
-import dataclasses
-import functools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import jax
-from etils import epath
-
-from van_jax import data, parallel, tasks
-from van_jax.experiment import (
-  exporting,
-  out_of_memory,
-  parts,
-  start,
-  summary,
-  validation,
-)
-from van_jax.experiment.sections import Config
+from van_jax.experiment import exporting, start, stepping, summary, validation
+from van_jax.experiment.run import Run
 from van_jax.parallel import processes
-from van_jax.training import compiling, loop
+from van_jax.training import loop
 from van_jax.training.run import (
   checkpoint as checkpoint_lib,
   goodput as goodput_lib,
   interruption,
-  metrics,
   peers,
   phases as phases_lib,
-  profiling,
-  progress as progress_lib,
+  starts,
   workdir as workdir_lib,
 )
-from van_jax.training.run.phases import (
-  COMPILE,
-  EVALUATION,
-  EXPORT,
-  RESTORE,
-  SAVE,
-  STEP,
-)
+from van_jax.training.run.phases import EVALUATION, EXPORT, RESTORE, SAVE
 from van_jax.training.state import TrainState
 
 Scores = dict[str, Any]
-
-_NEVER = 1 << 62  # Steps; the last step has everything all the same.
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Run:
-  """What stays the same while it lasts.
-
-  Attributes:
-    config: that has been checked.
-    workdir: that has been claimed.
-    task: what is learned.
-    source: the data.
-    recipe: what is trained, and how.
-    mesh: of the devices.
-    phases: told of each that the run is in.
-    is_branch: whether it began with the state of another.
-    check_ours: raises UserError when another run has the folder by now.
-  """
-
-  config: Config
-  workdir: epath.Path
-  task: tasks.Task
-  source: data.Source
-  recipe: parts.Recipe
-  mesh: jax.sharding.Mesh
-  phases: phases_lib.Phases
-  is_branch: bool
-  check_ours: Callable[[], None]
 
 
 def run(own: Run, first: TrainState | None) -> Scores:
@@ -86,6 +34,7 @@ def run(own: Run, first: TrainState | None) -> Scores:
   with phases.phase(RESTORE):
     checkpointer = _checkpointer(own)
   with (
+    starts.recorded(own.workdir),
     interruption.watch() as interrupted,  # Until all is on disk.
     _closed(checkpointer, phases),
     peers.losses_named(),
@@ -107,8 +56,13 @@ def run(own: Run, first: TrainState | None) -> Scores:
       own.workdir, phases, first_step=int(state.step)
     )
     summary.log(own.config, own.recipe, own.source, state, own.workdir)
-    state, scores = _train(
-      own, state, checkpointer, goodput, evaluate, interrupted
+    state, scores = stepping.train(
+      own,
+      state,
+      checkpointer=checkpointer,
+      goodput=goodput,
+      evaluate=evaluate,
+      interrupted=interrupted,
     )
   if not scores:
     with phases.phase(EVALUATION):
@@ -127,58 +81,6 @@ def run(own: Run, first: TrainState | None) -> Scores:
     )
   goodput.log()
   return scores
-
-
-def _train(
-  own: Run,
-  state: TrainState,
-  checkpointer: checkpoint_lib.Checkpointer,
-  goodput: goodput_lib.Goodput,
-  evaluate: Callable[[TrainState], Scores],
-  interrupted: Callable[[], bool],
-) -> tuple[TrainState, Scores | None]:
-  """Runs the loop over the batches that are left.
-
-  Args:
-    own: the run.
-    state: to go on from; donated.
-    checkpointer: of its states.
-    goodput: accounts for its time.
-    evaluate: scores a state.
-    interrupted: whether it was asked to stop.
-  """
-  config = own.config
-  progress = progress_lib.Progress(
-    first_step=int(state.step),
-    total_steps=own.recipe.total_steps,
-    batch_size=config.batch_size,
-    phases=own.phases,
-  )
-  step = compiling.CompiledStep(
-    parts.train_step(
-      config,
-      own.recipe,
-      own.task,
-      own.mesh,
-      warm_up_average=not own.is_branch,
-    ),
-    interrupted=interrupted,
-    paused=functools.partial(own.phases.phase, COMPILE),
-    xla_flags=config.xla_flags.to_dict(),
-  )
-  batches = parts.train_batches(config, own.source, int(state.step))
-  with out_of_memory.in_training(config, lambda: step.memory):
-    return _loop(
-      own,
-      state,
-      checkpointer,
-      goodput,
-      train_step=step,
-      batches=parallel.prefetch(batches, own.mesh),
-      evaluate=evaluate,
-      interrupted=interrupted,
-      progress=progress,
-    )
 
 
 @contextlib.contextmanager
@@ -202,57 +104,6 @@ def _closed(
     checkpointer.close()
 
 
-def _loop(
-  own: Run,
-  state: TrainState,
-  checkpointer: checkpoint_lib.Checkpointer,
-  goodput: goodput_lib.Goodput,
-  **passed: Any,
-) -> tuple[TrainState, Scores | None]:
-  """Runs the loop, with what it writes and how often.
-
-  Args:
-    own: the run.
-    state: to go on from; donated.
-    checkpointer: of its states.
-    goodput: accounts for its time.
-    **passed: to `loop.run` as it is.
-  """
-  config, epoch_steps = own.config, own.recipe.epoch_steps
-  first_step = int(state.step)
-  unscored = first_step > 0 and checkpointer.scores(first_step) is None
-  with (
-    own.phases.phase(STEP),
-    metrics.opened(own.workdir, last_step=first_step) as writer,
-    profiling.trace_window(
-      own.workdir,
-      first_step=config.logging.profile_first_step,
-      num_steps=config.logging.profile_steps,
-    ) as observe,
-  ):
-
-    def save(step, current, scores):
-      own.check_ours()
-      writer.flush()
-      checkpointer.save(step, current, scores)
-      goodput.note(step, saved=True)
-
-    return loop.run(
-      state,
-      total_steps=own.recipe.total_steps,
-      write=writer.write,
-      save=save,
-      add_scores=checkpointer.add_scores if unscored else None,
-      observe=observe,
-      phases=own.phases,
-      account=goodput.report,
-      log_every_steps=config.logging.every_steps or _NEVER,
-      eval_every_steps=_steps(config.evaluation.every_epochs, epoch_steps),
-      save_every_steps=_steps(config.checkpoint.every_epochs, epoch_steps),
-      **passed,
-    )
-
-
 def _checkpointer(own: Run) -> checkpoint_lib.Checkpointer:
   """Returns what keeps the run's states."""
   config = own.config
@@ -265,9 +116,3 @@ def _checkpointer(own: Run) -> checkpoint_lib.Checkpointer:
     save_seconds=config.deadlines.save_seconds,
     restore_seconds=config.deadlines.restore_seconds,
   )
-
-
-def _steps(epochs: float | None, steps_per_epoch: int) -> int:
-  if epochs is None or epochs == math.inf:
-    return _NEVER
-  return max(round(epochs * steps_per_epoch), 1)

@@ -1,5 +1,7 @@
 """What all scoring of weights shares: loading, checking, preprocessing."""
 
+import contextlib
+import dataclasses
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,21 +15,81 @@ from van_jax import (
   errors,
   imports,
   models,
+  parallel,
   storage,
 )
-from van_jax.experiment import agreement, recipe_task, sections, weights
+from van_jax.experiment import (
+  agreement,
+  parts,
+  recipe_task,
+  sections,
+  weights,
+)
 from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
 
 
-def load(
-  config: Config, checkpoint: str, step: str, fold_batch_norm: bool
-) -> bundle_lib.Bundle:
-  """Returns the weights to score, once the config suits them.
+def create_mesh(config: Config) -> jax.sharding.Mesh:
+  """Returns the mesh to score on: as the config says, if these devices can.
+
+  Weights that were trained on many devices are scored on few, too.
+  """
+  given = config.mesh.fsdp
+  for fsdp in range(given, 0, -1):
+    with contextlib.suppress(errors.UserError):
+      mesh = parallel.create_mesh(fsdp=fsdp)
+      if fsdp != given:
+        logging.info(
+          "mesh.fsdp=%d becomes %d, for the devices that are here.", given, fsdp
+        )
+      return mesh
+  raise AssertionError("1 divides all")
+
+
+def start(
+  config: Config,
+  *,
+  checkpoint: str,
+  step: str,
+  fold_batch_norm: bool,
+  overridden: Mapping[str, Any],
+  trust_class_order: bool,
+  distributed: processes.Group | None,
+  **told: Any,
+) -> tuple[bundle_lib.Bundle, jax.sharding.Mesh]:
+  """Touches the devices and loads the weights, alike in all processes.
+
+  Args:
+    config: unlocked; its evaluation's batch is made to suit the devices.
+    checkpoint: see `evaluation.evaluate`, as are the others.
+    step: of a workdir.
+    fold_batch_norm: leave its passes out.
+    overridden: dotted config keys that the user set by hand.
+    trust_class_order: whatever the classes' names.
+    distributed: what is known of the other processes, which all call this.
+    **told: what else must be the same in all of them.
+
+  Returns:
+    the weights, placed as in training, and the mesh that they lie on.
 
   Raises:
-    UserError: when they do not.
+    UserError: when the weights do not suit the config, or other processes are
+      about something else.
     CheckpointError: a checkpoint that is missing or damaged.
   """
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: agreement.check(
+      config,
+      step=step,
+      fold_batch_norm=fold_batch_norm,
+      overridden=dict(overridden),
+      trust_class_order=trust_class_order,
+      **told,
+    ),
+  )
+  _suit_devices(config)
   bundle = weights.load_weights(
     checkpoint,
     step=step,
@@ -40,10 +102,12 @@ def load(
   )
   _check_same_model(config, checkpoint, bundle.model)
   agreement.check_weights(bundle.variables)
-  return bundle
+  mesh = create_mesh(config)
+  placed = parallel.placed(bundle.variables, mesh)
+  return dataclasses.replace(bundle, variables=placed), mesh
 
 
-def suit_devices(config: Config) -> None:
+def _suit_devices(config: Config) -> None:
   """Makes the evaluation's batch a whole number of images a device.
 
   Scores do not depend on it. With devices touched.

@@ -1,10 +1,9 @@
 """What a run starts from: its checkpoint, another run's, weights, or none."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from absl import logging
 
 from van_jax import bundle as bundle_lib, parallel, released
@@ -16,10 +15,10 @@ from van_jax.experiment import (
   scoring,
 )
 from van_jax.experiment.sections import Config
-from van_jax.training import randomness
+from van_jax.training import first_state as first_state_lib
 from van_jax.training.recipe import pretrained
 from van_jax.training.run.checkpoint import Checkpointer
-from van_jax.training.state import TrainState, create_state
+from van_jax.training.state import TrainState
 
 
 def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
@@ -63,12 +62,7 @@ def first_state(
   initial = pretrained_variables(config)
   if initial is not None:  # Each process has read its own: JAX compares none.
     agreement.check_weights(initial)
-  # Run once, so that compiling is all its cost; LLVM's passes double it.
-  on_cpu = jax.default_backend() == "cpu"
-  options = {"xla_backend_optimization_level": 0} if on_cpu else None
-  shardings = parallel.state_shardings(jax.eval_shape(create, None), mesh)
-  run = jax.jit(create, out_shardings=shardings, compiler_options=options)
-  return run(initial)
+  return first_state_lib.place(create, initial, mesh)
 
 
 def last_state(
@@ -106,19 +100,12 @@ def abstract_state(
 
 def _state_creator(
   config: Config, recipe: parts.Recipe
-) -> Callable[[Mapping[str, Any] | None], TrainState]:
-  """Returns the function from pretrained variables (or None) to a state."""
-  size = config.augmentation.image_size
-  root_key = jax.random.key(config.seed)
-
-  def create(initial):
-    key = randomness.stream(root_key, "init", 0)
-    images = jnp.zeros((1, size, size, 3))
-    variables = recipe.model.init(key, images, train=False)
-    if initial is not None:
-      scale = config.pretrained_head_scale
-      variables = pretrained.merge(variables, initial, head_scale=scale)
-    ema = config.ema.decay is not None
-    return create_state(variables, recipe.optimizer, ema=ema)
-
-  return create
+) -> first_state_lib.Create:
+  return first_state_lib.creator(
+    recipe.model,
+    recipe.optimizer,
+    image_size=config.augmentation.image_size,
+    seed=config.seed,
+    averages=config.ema.decay is not None,
+    head_scale=config.pretrained_head_scale,
+  )

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import errors, storage
+from van_jax import data, errors, storage, tasks
 from van_jax.experiment import (
   agreement,
   branching,
@@ -18,6 +18,7 @@ from van_jax.experiment import (
   ownership,
   parts,
   recipe_task,
+  run as run_lib,
   running,
   sections,
   start,
@@ -103,28 +104,12 @@ def _opened(
     init_from: as of `train`.
     distributed: as of `train`.
   """
-  plain = config.to_dict()
-  if not start_over:
-    ownership.check(workdir, plain)
-    changed_arithmetic.warn(workdir, plain)
-  storage.check_writable(workdir, "workdir", inside=True)
-  source = sections.build(config, "data")
-  task = recipe_task.create_task(config)
-  misfits.check_source(config, source, task)
-  if not start_over:
-    class_names.check(workdir, source.class_names)
-  classes.report_absent(source)
-
-  def agree():
-    agreement.check(
-      config,
-      start_over=start_over,
-      init_from=init_from,
-      **agreement.of_source(source),
-    )
-    shared_folder.check(workdir)
-
-  parts.start_devices(config, distributed=distributed, agree=agree)
+  source, task = _checked(config, workdir, start_over)
+  parts.start_devices(
+    config,
+    distributed=distributed,
+    agree=lambda: _agree(config, workdir, source, start_over, init_from),
+  )
   mesh = parts.create_mesh(config)
   misfits.check_batch_sizes(config, source, devices=mesh.size)
   config_check.abstract_variables(config)  # Or it fails in a claimed workdir.
@@ -142,26 +127,73 @@ def _opened(
     branching.record(folder, origin)
 
   with workdir_lib.opened(
-    folder, plain, start_over=start_over, before_claim=before_claim
+    folder, config.to_dict(), start_over=start_over, before_claim=before_claim
   ) as check_ours:
     processes.first_does(
       "writing the class names",
       lambda: class_names.write(folder, source.class_names),
     )
-    return running.run(
-      running.Run(
-        config=config,
-        workdir=folder,
-        task=task,
-        source=source,
-        recipe=recipe,
-        mesh=mesh,
-        phases=phases,
-        is_branch=origin is not None,
-        check_ours=check_ours,
-      ),
-      first,
+    own = run_lib.Run(
+      config=config,
+      workdir=folder,
+      task=task,
+      source=source,
+      recipe=recipe,
+      mesh=mesh,
+      phases=phases,
+      is_branch=origin is not None,
+      check_ours=check_ours,
     )
+    return running.run(own, first)
+
+
+def _checked(
+  config: Config, workdir: str, start_over: bool
+) -> tuple[data.Source, tasks.Task]:
+  """Returns the data and the task, once folder, data and task fit the config.
+
+  Args:
+    config: of the run.
+    workdir: as of `train`.
+    start_over: as of `train`.
+  """
+  plain = config.to_dict()
+  if not start_over:
+    ownership.check(workdir, plain)
+    changed_arithmetic.warn(workdir, plain)
+  storage.check_writable(workdir, "workdir", inside=True)
+  source = sections.build(config, "data")
+  task = recipe_task.create_task(config)
+  misfits.check_source(config, source, task)
+  if not start_over:
+    class_names.check(workdir, source.class_names)
+  classes.report_absent(source)
+  return source, task
+
+
+def _agree(
+  config: Config,
+  workdir: str,
+  source: data.Source,
+  start_over: bool,
+  init_from: str,
+) -> None:
+  """Raises UserError unless all processes do the same, in the same folder.
+
+  Args:
+    config: of the run.
+    workdir: as of `train`.
+    source: the data that this process sees.
+    start_over: as of `train`.
+    init_from: as of `train`.
+  """
+  agreement.check(
+    config,
+    start_over=start_over,
+    init_from=init_from,
+    **agreement.of_source(source),
+  )
+  shared_folder.check(workdir)
 
 
 def _steps_in(workdir: epath.Path) -> list[int]:

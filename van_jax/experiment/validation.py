@@ -61,7 +61,7 @@ def scorer(
     variables = state.variables(averaged=config.evaluation.averaged_weights)
     device_batches = watched(int(state.step))
     with out_of_memory.in_evaluation(config):
-      scores = parts.summary(
+      scores = evaluator.single_numbers(
         evaluator.evaluate(step, variables, device_batches, task.scores)
       )
     if task.best not in scores:

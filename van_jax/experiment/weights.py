@@ -11,7 +11,6 @@ from van_jax import (
   errors,
   imports,
   models,
-  parallel,
   storage,
   tasks,
 )
@@ -37,6 +36,8 @@ def load_weights(
   **model_overrides: Any,
 ) -> bundle_lib.Bundle:
   """Returns the bundle at a path, or a training workdir's weights as one.
+
+  They are read onto the default device.
 
   Args:
     checkpoint: a bundle's folder, or a training workdir.
@@ -95,9 +96,9 @@ def _run_as_bundle(
   averaged: bool,
 ) -> bundle_lib.Bundle:
   """Returns the weights of a training workdir's step."""
-  whole = parallel.replicated(parallel.create_mesh())
+  here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   like = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
     models.variable_shapes(model),
   )
   variables = restoring.restore_weights(

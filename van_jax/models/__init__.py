@@ -1,6 +1,7 @@
 """The Visual Attention Network and its published variants."""
 
-from van_jax.models.attention.lka import LargeKernelAttention
+from van_jax.models.ablations import ABLATIONS, Ablation, create_ablation
+from van_jax.models.attention.lka import LargeKernelAttention, best_dilation
 from van_jax.models.attention.lska import LargeSeparableKernelAttention
 from van_jax.models.attention.msca import MultiScaleConvAttention
 from van_jax.models.attention.table import ATTENTIONS
@@ -19,15 +20,19 @@ from van_jax.models.variants import (
 )
 
 __all__ = [
+  "ABLATIONS",
   "ALIASES",
   "ATTENTIONS",
   "VAN",
   "VARIANTS",
+  "Ablation",
   "LargeKernelAttention",
   "LargeSeparableKernelAttention",
   "MultiScaleConvAttention",
   "Variant",
   "architecture",
+  "best_dilation",
+  "create_ablation",
   "create_model",
   "fold_batch_norm",
   "from_architecture",

@@ -16,14 +16,14 @@ from van_jax.models.van import VAN
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-  """One row of the paper's Table 1, stage by stage."""
+  """One column of the paper's Table 5, stage by stage."""
 
   widths: tuple[int, ...]
   depths: tuple[int, ...]
   ffn_ratios: tuple[int, ...] = (8, 8, 4, 4)
 
 
-# arXiv:2202.09741, Tables 1 and 8. B6 is the OpenMMLab table's (283.9 M
+# arXiv:2202.09741, Tables 5 and 8. B6 is the OpenMMLab table's (283.9 M
 # parameters); the paper and the authors' code make its stage 3 narrower.
 VARIANTS = {
   "van_b0": Variant((32, 64, 160, 256), (3, 3, 5, 2)),

@@ -18,6 +18,7 @@ from van_jax.parallel.mesh import (
 )
 from van_jax.parallel.placement import (
   check_fsdp as check_fsdp,
+  placed as placed,
   shard_bytes as shard_bytes,
   state_shardings as state_shardings,
   with_shardings as with_shardings,

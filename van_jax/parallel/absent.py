@@ -12,8 +12,9 @@ from van_jax import errors
 from van_jax.parallel import graphics_cards
 from van_jax.parallel.topologies import TPUS, Topology
 
-# Of jax[cuda12] and jax[cuda13]: the newer first, one of them is enough.
-_CUDA = ("cuda13", "cuda12")
+# JAX's extras for NVIDIA GPUs, one of which is enough: the first is what ours,
+# `pip install "van_jax[cuda]"`, brings.
+CUDA_EXTRAS = ("cuda13", "cuda12")
 _CPU_COUNT = "--xla_force_host_platform_device_count"
 
 
@@ -46,8 +47,8 @@ def check_compiler(topology: Topology) -> None:
   if topology.platform == "cuda" and _cuda_plugin() is None:
     raise errors.UserError(
       f"{topology.name} needs JAX's plugin for NVIDIA GPUs, which is not "
-      f"installed: pip install 'jax[cuda12]=={jax.__version__}'; no GPU is "
-      "needed."
+      f"installed: pip install 'jax[{CUDA_EXTRAS[0]}]=={jax.__version__}'; no "
+      "GPU is needed."
     )
 
 
@@ -109,7 +110,7 @@ def _has(module: str) -> bool:
 
 def _cuda_plugin() -> str | None:
   """Returns the module of JAX's plugin for GPUs, if there is one."""
-  names = [f"jax_{name}_plugin" for name in _CUDA]
+  names = [f"jax_{name}_plugin" for name in CUDA_EXTRAS]
   return next(filter(_has, names), None)
 
 

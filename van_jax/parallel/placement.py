@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from van_jax import errors
@@ -56,6 +57,24 @@ def with_shardings(tree: Any, mesh: Mesh) -> Any:
     tree,
     state_shardings(tree, mesh),
   )
+
+
+def placed(tree: Any, mesh: Mesh) -> Any:
+  """Returns a tree's arrays with `state_shardings`.
+
+  Args:
+    tree: of arrays that the host can read whole; each process of the mesh has
+      the same, and gives its own shards.
+    mesh: of `create_mesh`.
+  """
+
+  def place(array, sharding):
+    whole = np.asarray(array)
+    return jax.make_array_from_callback(
+      whole.shape, sharding, lambda index: whole[index]
+    )
+
+  return jax.tree.map(place, tree, state_shardings(tree, mesh))
 
 
 def check_fsdp(params: Any, mesh: Mesh) -> None:

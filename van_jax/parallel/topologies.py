@@ -65,7 +65,6 @@ _ALSO_CALLED = {
   "v7x": "tpu7x",
   "ironwood": "tpu7x",
   "h100-80gb": "h100",
-  "h100-mega": "h100",
   "h200-141gb": "h200",
   "a100-80gb": "a100",
 }

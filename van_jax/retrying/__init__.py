@@ -9,5 +9,6 @@ from van_jax.retrying.passing import (
   StillFailingError as StillFailingError,
   first_line as first_line,
   is_passing as is_passing,
+  may_go_on as may_go_on,
 )
 from van_jax.retrying.paths import path as path

@@ -1,4 +1,4 @@
-"""Which errors of storage may be gone in a while."""
+"""Which errors may be gone in a while: those of storage, for the most part."""
 
 import errno
 import os
@@ -43,6 +43,16 @@ class StillFailingError(errors.UserError):
   """Storage failed for longer than it was waited for; it may work again."""
 
 
+def may_go_on(error: BaseException) -> bool:
+  """Returns whether the same command, started again, may well go on.
+
+  Storage has failed for longer than it was waited for, or another process is
+  gone: nothing is wrong with what was asked for.
+  """
+  kinds = (StillFailingError, errors.PeerError)
+  return isinstance(error, kinds) or is_passing(error)
+
+
 def is_passing(error: BaseException) -> bool:
   """Returns whether an error of storage may be gone in a while.
 
@@ -54,8 +64,13 @@ def is_passing(error: BaseException) -> bool:
       return True
     if isinstance(chain, OSError) and chain.errno is not None:
       return False  # The system's own word, whatever it was in answer to.
-    chain = chain.__cause__ or chain.__context__
+    chain = chain.__cause__ or _context(chain)
   return False
+
+
+def _context(error: BaseException) -> BaseException | None:
+  """Returns what was being handled; None where `from None` says otherwise."""
+  return None if error.__suppress_context__ else error.__context__
 
 
 def _passes(error: BaseException) -> bool:

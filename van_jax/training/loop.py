@@ -15,7 +15,15 @@ Scalars = dict[str, float]
 
 
 class NonFiniteError(errors.UserError):
-  """A metric of a step was NaN or infinite."""
+  """A metric of a step was NaN or infinite.
+
+  Attributes:
+    what: the metric, its value and its step, in words.
+  """
+
+  def __init__(self, what: str, remedy: str = ""):
+    super().__init__(f"{what}. {remedy}" if remedy else what)
+    self.what = what
 
 
 class InterruptedRunError(RuntimeError):
@@ -149,8 +157,8 @@ def _finite(step: int, metrics: Mapping[str, jax.Array]) -> Scalars:
   for name, value in scalars.items():
     if not math.isfinite(value):
       raise NonFiniteError(
-        f"{name} is {value} at step {step}. Checkpoints saved before it are "
-        "kept; lower schedule.learning_rate, clip gradients "
-        "(optimizer.gradient_clip_norm), or train in float32."
+        f"{name} is {value} at step {step}",
+        "Checkpoints saved before it are kept; lower schedule.learning_rate, "
+        "clip gradients (optimizer.gradient_clip_norm), or train in float32.",
       )
   return {f"train/{name}": value for name, value in scalars.items()}

@@ -6,6 +6,9 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
+
+from van_jax import errors
 
 
 @flax.struct.dataclass
@@ -42,11 +45,11 @@ def create_state(
   """Returns the state before the first update.
 
   Args:
-    variables: `{"params": ..., "batch_stats": ...}`.
+    variables: `{"params": ..., "batch_stats": ...}`; the latter may be absent.
     optimizer: gives the first `opt_state`.
     ema: whether averages of the weights are kept; they start as copies.
   """
-  params, batch_stats = variables["params"], variables["batch_stats"]
+  params, batch_stats = variables["params"], variables.get("batch_stats", {})
   average = {"params": params, "batch_stats": batch_stats}
   return TrainState(
     step=jnp.zeros((), jnp.int32),
@@ -56,3 +59,15 @@ def create_state(
     # Copies, since a donated buffer may stand in the state only once.
     ema=jax.tree.map(jnp.copy, average) if ema else None,
   )
+
+
+def check_trainable(dtype: DTypeLike) -> None:
+  """Raises UserError unless gradients can be computed in a model's dtype."""
+  kind = jnp.finfo(dtype)
+  if kind.minexp > jnp.finfo(jnp.bfloat16).minexp:
+    raise errors.UserError(
+      f"model.dtype={jnp.dtype(dtype).name!r} must be float32 or bfloat16 in "
+      f"training: the smallest gradients vanish below {kind.tiny:.1e} without "
+      "loss scaling, which there is not; bfloat16 is as fast, and has the "
+      "range of float32."
+    )

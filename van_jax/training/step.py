@@ -10,12 +10,12 @@ from jax.sharding import Mesh
 from jax.typing import DTypeLike
 
 from van_jax import errors, parallel
-from van_jax.training import randomness
+from van_jax.training import gradients as gradients_lib, randomness
+from van_jax.training.gradients import Loss
 from van_jax.training.state import TrainState
 
 Step = Callable[..., tuple[TrainState, dict[str, jax.Array]]]
 Prepare = Callable[..., tuple[Any, Any]]
-Loss = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
 
 
 def prepared(
@@ -85,66 +85,21 @@ def make_train_step(
     The step. It donates (consumes) the state that it is given. Its metrics
     are scalars: loss, grad_norm, learning_rate, and those of `loss`.
   """
-  whole = parallel.replicated(mesh)
-
-  def loss_fn(params, batch_stats, inputs, targets, key):
-    params = _kernels_in(kernel_dtype, freeze(params))
-    params = jax.lax.with_sharding_constraint(params, whole)
-    outputs, new = apply(
-      {"params": params, "batch_stats": batch_stats},
-      inputs,
-      train=True,
-      mutable=["batch_stats"],
-      rngs={"dropout": key},
-    )
-    value, metrics = loss(outputs, targets)
-    if jnp.shape(value):
-      raise errors.UserError(
-        f"the task's loss has the shape {jnp.shape(value)} and must be one "
-        "number; return its mean."
-      )
-    metrics = {**metrics, "loss": value}
-    return value, (new.get("batch_stats", batch_stats), metrics)
-
-  def gradients(current, inputs, targets, key):
-    """Returns gradients, new batch statistics, and metrics of a batch."""
-    (_, (batch_stats, metrics)), grads = jax.value_and_grad(
-      loss_fn, has_aux=True
-    )(current.params, current.batch_stats, inputs, targets, key)
-    return _placed(grads, mesh), batch_stats, metrics
-
-  def accumulated(current, inputs, targets, key):
-    """Returns the same, averaged over micro-batches done one by one."""
-    spread = parallel.split_by_example(mesh, axis=1)
-
-    def split(x):
-      shape = (accumulation_steps, x.shape[0] // accumulation_steps)
-      # Every micro-batch over all devices, at the cost of one exchange.
-      return jax.lax.with_sharding_constraint(
-        x.reshape(shape + x.shape[1:]), spread
-      )
-
-    def add(total, micro):
-      part = gradients(current, *micro)
-      return jax.tree.map(jnp.add, total, part), None
-
-    micro = (
-      *jax.tree.map(split, (inputs, targets)),
-      jax.random.split(key, accumulation_steps),
-    )
-    shapes = jax.eval_shape(
-      gradients, current, *jax.tree.map(lambda x: x[0], micro)
-    )
-    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-    total, _ = jax.lax.scan(add, zeros, micro)
-    return jax.tree.map(lambda x: x / accumulation_steps, total)
-
-  compute = accumulated if accumulation_steps > 1 else gradients
+  gradients = gradients_lib.make_gradients(
+    apply=apply,
+    loss=loss,
+    mesh=mesh,
+    accumulation_steps=accumulation_steps,
+    kernel_dtype=kernel_dtype,
+    freeze=freeze,
+  )
 
   def train_step(current, batch):
     dropout_key = randomness.stream(root_key, "dropout", current.step)
     inputs, targets = prepared(prepare, root_key, batch, current.step)
-    grads, batch_stats, metrics = compute(current, inputs, targets, dropout_key)
+    grads, batch_stats, metrics = gradients(
+      current, inputs, targets, dropout_key
+    )
     updates, opt_state = optimizer.update(
       grads, current.opt_state, current.params
     )
@@ -161,30 +116,23 @@ def make_train_step(
       "grad_norm": optax.tree.norm(grads),
       "learning_rate": jnp.asarray(schedule(current.step)),
     }
-    if taken := sorted(own.keys() & metrics.keys()):
-      raise errors.UserError(
-        f"the task's metric {taken[0]!r} has the name of one that every step "
-        "has; call it otherwise."
-      )
-    return _placed(new, mesh), metrics | own
+    return gradients_lib.placed(new, mesh), _joined(metrics, own)
 
   return jax.jit(
     train_step,
     donate_argnums=0,
     in_shardings=(None, parallel.split_by_example(mesh)),
-    out_shardings=(None, whole),
+    out_shardings=(None, parallel.replicated(mesh)),
   )
 
 
-def _placed(tree: Any, mesh: Mesh) -> Any:
-  """Returns a state, or gradients, laid out as states are."""
-  return jax.lax.with_sharding_constraint(
-    tree, parallel.state_shardings(tree, mesh)
-  )
-
-
-def _kernels_in(dtype: DTypeLike | None, params: Any) -> Any:
-  """Returns parameters with the kernels of convolutions in a dtype."""
-  if dtype is None:
-    return params
-  return jax.tree.map(lambda x: x.astype(dtype) if x.ndim == 4 else x, params)
+def _joined(
+  metrics: dict[str, jax.Array], own: dict[str, jax.Array]
+) -> dict[str, jax.Array]:
+  """Returns a task's metrics with those that every step has."""
+  if taken := sorted(own.keys() & metrics.keys()):
+    raise errors.UserError(
+      f"the task's metric {taken[0]!r} has the name of one that every step "
+      "has; call it otherwise."
+    )
+  return metrics | own

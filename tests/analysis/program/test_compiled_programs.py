@@ -1,6 +1,8 @@
 """Real programs for 8 CPU devices, whose collectives their source tells."""
 
 import functools
+import types
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,6 +76,43 @@ def test_parameters_gathered_and_gradients_scattered(mesh):
     "reduce-scatter": "fsdp",
     "all-reduce": "data",
   }
+
+
+class Told:
+  """A compiled program that says of its memory what it is told to."""
+
+  input_shardings = output_shardings = ()
+  as_text = cost_analysis = lambda self: None
+
+  def __init__(self, *, temporaries, peak):
+    self._memory = types.SimpleNamespace(
+      argument_size_in_bytes=100,
+      output_size_in_bytes=90,
+      alias_size_in_bytes=80,
+      temp_size_in_bytes=temporaries,
+      peak_memory_in_bytes=peak,
+    )
+
+  def memory_analysis(self):
+    """Returns XLA's CompiledMemoryStats, of what is read of them."""
+    return self._memory
+
+
+@pytest.mark.parametrize(
+  ("temporaries", "peak", "temporary_bytes", "memory_bytes"),
+  [
+    (70, 150, 70, 180),
+    (0, 110, 0, 110),
+    (0, 150, None, 150),  # All on the chip, or not counted.
+  ],
+)
+def test_no_temporaries_are_believed_where_the_peak_says_so_too(
+  mesh, temporaries, peak, temporary_bytes, memory_bytes
+):
+  told: Any = Told(temporaries=temporaries, peak=peak)
+  found = program.read(told, mesh_shape=mesh)
+  assert found.temporary_bytes == temporary_bytes
+  assert found.memory_bytes == memory_bytes
 
 
 def test_a_scan_counts_its_turns(mesh):

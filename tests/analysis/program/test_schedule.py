@@ -13,13 +13,14 @@ OPERATION = """
    0x3   : > { %9 = sbr.rel (!%p1) target = $region1 }
    0x4   :  { %10 = vsyncadd }
 """
-# A grid's loop of three bundles, and a loop of two within.
+# A grid's loop of three bundles and four turns, two more to fetch and to store,
+# and a loop of two within.
 KERNEL = """
    0x0   : > { %s1 = smov 0 }
    0x1 LB: >> { %s2 = sadd.s32 1, %s1 }
    0x2   : >> { %9 = sbr.rel (!%p1) target = $region1 }
    0x3   : > { %s3 = smov 0 }
-   0x4   : > { %s4 = smov 0 }
+   0x4   : > { %p4 = scmp.ge.s32.totalorder %s4, 6 /* loop exit test */ }
 """
 FUSION = (
   "%fusion{n} = f32[40]{{0}} fusion(%p), kind=kLoop, calls=%fused, "
@@ -66,6 +67,39 @@ def test_an_operation_in_a_loop_counts_as_often_as_that_turns(folder):
 def test_a_kernel_counts_its_loops_by_the_turns_that_it_tells(folder):
   call = CALL.format(n=1, loops="[[1,4],[2,10]]")
   assert schedule.cycles(fragments.module(call), folder) == 4 * 3 + 10 * 2
+
+
+def test_a_kernel_whose_grid_has_one_step_has_no_loop_of_it(folder):
+  """The loops inside are then a level up, and so is what is around them."""
+  (folder / "12-depthwise.1-01-final_bundles.txt").write_text(
+    KERNEL.replace(": >", ": ")
+  )
+  call = CALL.format(n=1, loops="[[1,1],[2,10]]")
+  assert schedule.cycles(fragments.module(call), folder) == 3 + 10 * 2
+
+
+def test_of_a_grid_shared_by_two_cores_each_takes_half(folder):
+  call = CALL.format(n=1, loops="[[1,8],[2,20]]")
+  assert schedule.cycles(fragments.module(call), folder) == 4 * 3 + 10 * 2
+
+
+# How libtpu copies a last block that the end of the map cuts off.
+COPIES = """
+   0x5 LB: >> { %v1 = vld [vmem:[%s1]]  ;;  %s2 = sadd.s32 1, %s1 }
+   0x6   : >> { %2 = vst [vmem:[%s2]] /*vst_source=*/%v1 }
+   0x7   : > { %p4 = scmp.ge.s32.totalorder %s4, 6 /* loop exit test */ }
+"""
+
+
+def test_a_kernel_s_copies_of_a_cut_off_block_are_left_out(folder):
+  call = CALL.format(n=1, loops="[[1,4],[2,10]]")
+  # The grid's loop has a bundle more.
+  expected = 4 * 4 + 10 * 2
+  computing = KERNEL.replace("sadd.s32 1, %s1", "%v3 = vmul.f32 %v1, %v2", 1)
+  (folder / "12-depthwise.1-01-final_bundles.txt").write_text(
+    computing + COPIES
+  )
+  assert schedule.cycles(fragments.module(call), folder) == expected
 
 
 @pytest.mark.parametrize(

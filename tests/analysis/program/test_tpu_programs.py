@@ -1,25 +1,18 @@
-"""Programs by the TPU compiler, without a TPU: one slice, two, a kernel's.
+"""Programs by the TPU compiler, without a TPU: one slice, two, a kernel's."""
 
-libtpu is no dependency of the tests, as it weighs 680 MB: without it they are
-skipped. `make test-tpu` brings it.
-"""
-
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
-# In a process of its own: libtpu reads its settings once, when it is loaded.
+pytestmark = pytest.mark.tpu
+
 PROGRAM = """
 import json, os, pathlib, sys
 from van_jax.analysis import program
-from van_jax.analysis.program import schedule
+from van_jax.analysis.program import dumps
 
 folder = pathlib.Path(sys.argv[1])
-os.environ["LIBTPU_INIT_ARGS"] = schedule.libtpu_arguments(folder)
+os.environ["LIBTPU_INIT_ARGS"] = dumps.libtpu_arguments(folder)
 
 import jax, jax.numpy as jnp, numpy as np
 from jax.experimental import topologies
@@ -72,33 +65,10 @@ print(json.dumps([
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
+def programs(compile_for_tpus, tmp_path_factory):
   """Returns the figures of a step on one slice and two, and of a kernel."""
-  environment = {
-    name: value for name, value in os.environ.items() if name != "XLA_FLAGS"
-  }
-  environment |= {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-  }
-  finished = subprocess.run(
-    [sys.executable, "-c", PROGRAM, str(tmp_path_factory.mktemp("schedules"))],
-    env=environment,
-    capture_output=True,
-    text=True,
-  )
-  assert finished.returncode == 0, finished.stderr[-4000:]
-  return json.loads(finished.stdout.splitlines()[-1])
-
-
-pytestmark = [
-  pytest.mark.tpu,
-  pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None,
-    reason="needs the TPU compiler: make test-tpu (680 MB)",
-  ),
-]
+  said = compile_for_tpus(PROGRAM, tmp_path_factory.mktemp("schedules"))
+  return json.loads(said.splitlines()[-1])
 
 
 def by_link(figures):

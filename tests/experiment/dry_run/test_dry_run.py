@@ -25,7 +25,7 @@ def request_for(tiny_config):
       config=tiny_config(**changes).to_dict(),
       topology=topology,
       examples=EXAMPLES,
-      evaluation=False,
+      steps=["training"],
     )
 
   return request_for
@@ -35,15 +35,17 @@ def request_for(tiny_config):
 def fake(monkeypatch):
   """Returns what was asked of a compiler with 16 GiB, 1 of them for state.
 
-  An image at once takes a GiB, half of that with remat.
+  An image at once takes a GiB, half of that with remat, and a quarter of that
+  in evaluation.
   """
   asked = []
 
-  def ask(request, *, seconds, title):
-    config = request.config
-    asked.append(title.partition("4x4, ")[2])
+  def step(config, name):
     images = config["batch_size"] // config["accumulation_steps"] // 16
     needed = GIB + images * GIB // (2 if config["model"]["remat"] else 1)
+    if name == "evaluation":
+      images = config["evaluation"]["batch_size"] // 16
+      needed = GIB + images * GIB // 4
     figures = {
       "fits": needed <= 16 * GIB,
       "memory_bytes": needed,
@@ -51,15 +53,15 @@ def fake(monkeypatch):
       "flops": 1e9,
       "seconds_by_schedule": None,
     }
-    step = Compiled(
-      images=images, seconds=1.0, figures=figures, lines=["The step."]
-    )
+    return Compiled(images=images, seconds=1.0, figures=figures, lines=[name])
+
+  def ask(request, *, seconds, title):
+    asked.append(title.partition("4x4, ")[2])
     return Answer(
       available_bytes=16 * GIB,
       state_bytes=GIB,
       parameters=1000,
-      training=step,
-      evaluation=step if request.evaluation else None,
+      steps={name: step(request.config, name) for name in request.steps},
       total_steps=12,
     )
 
@@ -159,23 +161,33 @@ def test_the_config_says_how_long_a_compilation_may_take(
   assert given == [42.0]
 
 
-def test_an_evaluation_step_that_alone_does_not_fit_is_named(
-  fake, tiny_config, monkeypatch, capsys
+def test_an_evaluation_batch_that_fits_is_found_by_compiling(
+  fake, tiny_config, capsys
 ):
-  ask = asking.ask
-
-  def refuses(request, **how):
-    answer = ask(request, **how)
-    step = dataclasses.replace(answer.training, figures={"fits": False})
-    return dataclasses.replace(answer, evaluation=step)
-
-  monkeypatch.setattr(asking, "ask", refuses)
-  config = tiny_config(**{"batch_size": 32, "evaluation.batch_size": 32})
-  assert not experiment.dry_run(config, target="v5e:4x4")["fits"]
-  assert capsys.readouterr().out.splitlines()[0] == (
+  config = tiny_config(**{"batch_size": 32, "evaluation.batch_size": 2048})
+  found = experiment.dry_run(config, target="v5e:4x4")
+  assert not found["fits"]
+  # 60 images a chip fit; by proportion and with a margin 58.
+  (remedy,) = found["remedies"]
+  assert remedy["changes"] == {"evaluation.batch_size": 928}
+  assert remedy["evaluation"]["fits"]
+  assert fake == ["", "evaluation.batch_size=928"]
+  out = capsys.readouterr().out
+  assert out.splitlines()[0] == (
     "DOES NOT FIT: van_b0 with batch_size=32 on v5e:4x4: the evaluation step, "
-    "and only that; lower evaluation.batch_size=32."
+    "and only that, with evaluation.batch_size=2048."
   )
+  assert "What would fit of the evaluation step:\n" in out
+  assert "  --config.evaluation.batch_size=928\n" in out
+
+
+def test_both_steps_that_do_not_fit_have_their_remedies(fake, tiny_config):
+  config = tiny_config(**{"batch_size": 320, "evaluation.batch_size": 2048})
+  found = experiment.dry_run(config, target="v5e:4x4")
+  by_step = [
+    next(iter(r.keys() - {"flags", "changes"})) for r in found["remedies"]
+  ]
+  assert by_step == ["training"] * 3 + ["evaluation"]
 
 
 @pytest.mark.parametrize(

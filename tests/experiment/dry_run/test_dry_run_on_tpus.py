@@ -1,6 +1,5 @@
 """Dry runs by the TPU compiler, of a network small enough for the tests."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -9,13 +8,7 @@ import sys
 
 import pytest
 
-pytestmark = [
-  pytest.mark.tpu,
-  pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None,
-    reason="needs the TPU compiler: make test-tpu (680 MB)",
-  ),
-]
+pytestmark = pytest.mark.tpu
 ROOT = pathlib.Path(__file__).parents[3]
 # Two stages' worth of compiling; the widths are such that fsdp has something to
 # split, and the kernels of ours something to do.

@@ -1,8 +1,8 @@
-"""Which changes are tried for a config that does not fit, in which order."""
+"""Which changes are tried for a config that does not fit, and the best."""
 
 import pytest
 
-from van_jax.experiment.dry_run import remedies
+from van_jax.experiment.dry_run import remedies, trial
 from van_jax.parallel import topologies
 
 GB = 10**9
@@ -23,7 +23,7 @@ def tried(tiny_config):
   return tried
 
 
-def test_the_cheapest_come_first(tried):
+def test_by_the_rule_the_cheapest_come_first(tried):
   kinds = [kind for kind, _ in tried(state=15 * GB)]
   assert sorted(set(kinds), key=kinds.index) == [
     "accumulation",
@@ -71,6 +71,65 @@ def test_without_numbers_halves_are_tried(tried):
   found = tried(required=None)
   assert ("accumulation", {"accumulation_steps": 2}) in found
   assert [c["batch_size"] for k, c in found if k == "batch"] == [256, 128]
+
+
+@pytest.fixture
+def ordered(tiny_config):
+  """Returns a function from seconds a step to the kinds, best first."""
+
+  def ordered(**seconds):
+    rows = {
+      "accumulation": {"accumulation_steps": 2},
+      "fsdp": {"mesh.fsdp": 16},
+      "remat": {"model.remat": True},
+      "batch": {"batch_size": 256},
+    }
+    found = [
+      (
+        remedies.Remedy(kind, rows[kind], "", another_run=kind == "batch"),
+        trial.Compiled(
+          images=1,
+          seconds=1.0,
+          figures={"seconds_by_schedule": seconds[kind]},
+          lines=(),
+        ),
+      )
+      for kind in rows
+    ]
+    config = tiny_config(batch_size=512)
+    best = remedies.best_first(config, "training", found)
+    return [remedy.kind for remedy, _ in best]
+
+  return ordered
+
+
+def test_the_best_takes_the_fewest_seconds_by_the_schedule(ordered):
+  kinds = ordered(accumulation=3.0, fsdp=2.0, remat=1.0, batch=9.0)
+  assert kinds == ["remat", "fsdp", "accumulation", "batch"]
+
+
+def test_what_makes_another_run_comes_after_what_does_not(ordered):
+  kinds = ordered(accumulation=2.0, fsdp=3.0, remat=4.0, batch=0.1)
+  assert kinds == ["accumulation", "fsdp", "remat", "batch"]
+
+
+def test_without_a_schedule_of_one_the_rule_decides(ordered):
+  kinds = ordered(accumulation=3.0, fsdp=None, remat=1.0, batch=0.5)
+  assert kinds == ["accumulation", "fsdp", "remat", "batch"]
+
+
+def test_smaller_evaluation_batches_suit_the_devices(tiny_config):
+  config = tiny_config(**{"evaluation.batch_size": 1000 * 16})
+  found = remedies.evaluation_candidates(
+    config,
+    topologies.parse("v5e:4x4"),
+    required=33 * GB,
+    available=16 * GB,
+    variables=GB,
+  )
+  sizes = [remedy.changes["evaluation.batch_size"] for remedy in found]
+  # (0.95 * 16 - 1) / 32 of it, half of that, and so on down to an image each.
+  assert sizes == [443 * 16, 221 * 16, 110 * 16, 16]
 
 
 def test_a_remedy_is_written_as_flags():

@@ -1,19 +1,9 @@
-"""The TPU compiler takes our kernels: for v5e, v6e and v5p, without a TPU.
-
-libtpu is no dependency of the tests, as it weighs 680 MB: without it they are
-skipped. `make test-tpu` brings it.
-"""
-
-import importlib.util
-import os
-import subprocess
-import sys
+"""The TPU compiler takes our kernels: for v5e, v6e and v5p, without a TPU."""
 
 import pytest
 
 TOPOLOGIES = ["v5e:2x2", "v6e:2x2", "v5p:2x2x1"]
 
-# In a process of its own: libtpu reads its settings once, when it is loaded.
 PROGRAM = """
 import sys
 import jax, jax.numpy as jnp, numpy as np
@@ -61,30 +51,12 @@ SHAPES = [
 
 
 @pytest.mark.tpu
-@pytest.mark.skipif(
-  importlib.util.find_spec("libtpu") is None,
-  reason="needs the TPU compiler: make test-tpu (680 MB)",
-)
 @pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_three_kernels_and_one_all_reduce(shape, topology):
-  environment = {
-    name: value for name, value in os.environ.items() if name != "XLA_FLAGS"
-  }
-  environment |= {
-    "JAX_PLATFORMS": "cpu",
-    "TPU_SKIP_MDS_QUERY": "1",
-    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-  }
-  finished = subprocess.run(
-    [sys.executable, "-c", PROGRAM, topology, *map(str, shape)],
-    env=environment,
-    capture_output=True,
-    text=True,
-  )
-  assert finished.returncode == 0, finished.stderr[-4000:]
+def test_three_kernels_and_one_all_reduce(shape, topology, compile_for_tpus):
+  said = compile_for_tpus(PROGRAM, topology, *shape)
   # Forward, input gradient, kernel and bias gradient; no convolution of XLA's.
-  assert "kernels 3" in finished.stdout
+  assert "kernels 3" in said
   counts = "{'convolution': 0, 'all-reduce': 1, 'all-gather': 0, "
   counts += "'all-to-all': 0, 'collective-permute': 0}"
-  assert counts in finished.stdout
+  assert counts in said

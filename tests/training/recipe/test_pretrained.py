@@ -58,12 +58,12 @@ def test_a_model_without_a_head_takes_none():
 def test_other_misfits_are_listed_with_both_shapes():
   old = variables(1, width=6)
   old["params"]["extra"] = {"bias": np.zeros(2)}
-  with pytest.raises(ValueError, match="does not fit") as info:
+  with pytest.raises(ValueError, match="do not fit") as info:
     pretrained.merge(variables(0), old)
   for line in (
-    "batch_stats/block1_0/mean: bundle (6,), config (4,)",
-    "params/block1_0/kernel: bundle (3, 6), config (3, 4)",
-    "params/extra/bias: bundle (2,), config none",
+    "batch_stats/block1_0/mean: weights (6,), model (4,)",
+    "params/block1_0/kernel: weights (3, 6), model (3, 4)",
+    "params/extra/bias: weights (2,), model none",
   ):
     assert line in str(info.value)
 

@@ -236,6 +236,18 @@ def test_damaged_scores_are_done_without(tmp_path, text):
   assert (tmp_path / "damaged-scores-2").is_dir()
 
 
+def test_scores_that_come_later_are_kept_as_those_that_came_with_it(tmp_path):
+  save_all(tmp_path / "with", {1: 0.5})
+  with open_checkpoints(tmp_path / "later") as checkpointer:
+    checkpointer.save(1, make_state(1), None)
+    checkpointer.wait()
+    checkpointer.add_scores(1, {"top1": 0.5})
+    assert checkpointer.scores(1) == {"top1": 0.5}
+  for item in ("metrics/metrics", "fingerprint/metadata"):
+    with_it, later = tmp_path / "with/1" / item, tmp_path / "later/1" / item
+    assert later.read_text() == with_it.read_text()
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_newest_falls_back_to_the_one_before(folder, damage):
   damage(folder, 3)
@@ -371,7 +383,7 @@ def test_a_disk_that_refuses_keeps_the_finished_checkpoints(folder):
     [sys.executable, "-c", _FULL_DISK, str(folder), here],
     capture_output=True,
     text=True,
-    timeout=100,
+    timeout=300,
   )
   assert f"could not be written to {folder}" in process.stdout, process.stderr
   assert "Finished checkpoints are kept: steps [1, 2, 3]" in process.stdout

@@ -12,7 +12,7 @@ import pytest
 from absl import logging as absl_logging
 from jax.sharding import Mesh
 
-from van_jax import errors, retrying
+from van_jax import errors, retrying, storage
 from van_jax.retrying import calls as retry_calls
 from van_jax.training.run import attempts, checkpoint, history, restoring
 
@@ -181,6 +181,20 @@ def test_a_checkpoint_that_cannot_be_reached_is_not_damaged(
   ):
     checkpointer.restore_latest(two.abstract(mesh()))
   assert checkpoint.steps(tmp_path) == [1, 2]
+
+
+def test_scores_that_cannot_be_reached_are_not_damaged(tmp_path, monkeypatch):
+  """They would be set aside, and the best checkpoint be another."""
+  with two.open_checkpoints(tmp_path) as checkpointer:
+    checkpointer.save(1, two.make_state(1, mesh()), {"top1": 0.5})
+
+  def stumble(path):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+  monkeypatch.setattr(storage, "read_json", stumble)
+  with pytest.raises(OSError, match="Input/output error"):
+    two.open_checkpoints(tmp_path)
+  assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
 
 
 def test_the_history_is_whole_after_a_disk_that_stumbled(tmp_path, monkeypatch):

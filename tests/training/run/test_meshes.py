@@ -76,7 +76,7 @@ def together(folder):
     for i in range(2)
   ]
   try:
-    outputs = [process.communicate(timeout=200) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
   finally:
     for process in processes:
       process.kill()

@@ -197,4 +197,8 @@ def test_a_process_that_finds_all_set_aside_still_waits_for_the_first(
   )
   with workdir.opened(tmp_path, CONFIG, start_over=True):
     pass
-  assert points == ["setting the old run aside", "claiming the workdir"]
+  lock_first = "locking the workdir"
+  assert points == [
+    *(lock_first, "setting the old run aside"),
+    *(lock_first, "claiming the workdir"),
+  ]

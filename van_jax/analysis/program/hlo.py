@@ -254,3 +254,14 @@ def bits(dtype: str) -> int:
     return 8
   found = re.match(r"[a-z]+(\d+)", dtype)
   return int(found[1]) if found else 0
+
+
+def nameless(lines: str) -> str:
+  """Returns HLO with its names numbered as they come, and no metadata."""
+  numbers = {}
+  lines = re.sub(r", metadata={[^}]*}|, backend_config={.*}", "", lines)
+  return re.sub(
+    r"%[\w.\-]+",
+    lambda name: f"%{numbers.setdefault(name[0], len(numbers))}",
+    lines,
+  )

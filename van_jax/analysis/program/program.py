@@ -32,9 +32,11 @@ class Program:
     argument_bytes: of what it is given.
     output_bytes: of what it returns.
     donated_bytes: of arguments whose memory outputs take over.
-    temporary_bytes: of all else; None where the compiler reports none.
-    peak_bytes: the most at once by the compiler's own reckoning, which can be
-      below the temporaries; None where it reports none.
+    temporary_bytes: of all else; None where the compiler reports none. A TPU's
+      counts what lies in the device's large memory: where all of a small step
+      finds room on the chip, it says 0.
+    peak_bytes: the most at once by the compiler's own reckoning, with what lies
+      on the chip; it can be below the temporaries. None where it reports none.
     flops: a run, by XLA's cost analysis and the further turns of its loops;
       kernels of ours are not in it. None where it has none.
     collectives: in the program's order.
@@ -94,7 +96,7 @@ def read(
     mesh_shape: sizes by axis, major to minor, or the mesh.
     slices: of equal size, major in the mesh; 1 for one.
     schedule_folder: where libtpu was told to write its schedules, see
-      `schedule.libtpu_arguments`, and wrote this program's last.
+      `dumps.libtpu_arguments`, and wrote this program's last.
   """
   if isinstance(mesh_shape, jax.sharding.Mesh):
     mesh_shape = mesh_shape.shape
@@ -109,7 +111,7 @@ def read(
     argument_bytes=_size(memory, "argument_size_in_bytes") or 0,
     output_bytes=_size(memory, "output_size_in_bytes") or 0,
     donated_bytes=_size(memory, "alias_size_in_bytes") or 0,
-    temporary_bytes=_temporaries(memory, chip),
+    temporary_bytes=_temporaries(memory),
     peak_bytes=_size(memory, "peak_memory_in_bytes") or None,
     flops=_flops(compiled.cost_analysis(), module),
     collectives=collectives(module, mesh_shape, slices),
@@ -141,10 +143,17 @@ def chip_of(compiled: jax.stages.Compiled) -> str:
   return ""
 
 
-def _temporaries(memory, chip):
-  temporaries = _size(memory, "temp_size_in_bytes")
-  # A v4's compiler reports 0, whatever the program.
-  return None if chip == "TPU v4" and not temporaries else temporaries
+def _temporaries(memory):
+  """Returns their bytes; None for a 0 that the peak contradicts.
+
+  Whether they lie on the chip, or the compiler counted none, is not said.
+  """
+  sizes = ("argument_size", "output_size", "alias_size", "peak_memory")
+  given, made, donated, peak = (
+    _size(memory, f"{name}_in_bytes") or 0 for name in sizes
+  )
+  found = _size(memory, "temp_size_in_bytes")
+  return None if not found and peak > given + made - donated else found
 
 
 def _size(memory, name):

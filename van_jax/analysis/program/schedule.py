@@ -1,37 +1,11 @@
-"""The final schedules that a TPU's compiler writes, in cycles.
-
-"estimated_cycles" of HLO are another thing, up to 14 times as many. A bundle
-issues in one cycle; stalls on memory are in no schedule.
-"""
+"""The cycles of a program for TPUs, by the schedules of its operations."""
 
 import collections
-import json
 import math
 import pathlib
 import re
 
-from van_jax.analysis.program import hlo
-
-_FILE = re.compile(r"\d+-(.*)-\d+-final_bundles\.txt")
-_BUNDLE = re.compile(r"\s*0x[0-9a-f]+\s+([A-Z]{2})?\s*:\s*(>*)\s")
-_STAGES = 2  # Turns in which a pipelined loop does not compute, at most.
-_TURNS = re.compile(r'"loops":"(\[[\d,\[\]]*\])"')
-_EXIT = re.compile(r"scmp\.ge\.s32\.totalorder %\w+, (\d+) /\* loop exit test")
-
-
-def libtpu_arguments(folder: str | pathlib.Path) -> str:
-  """Returns what makes libtpu write its schedules into a folder.
-
-  It goes into the environment's LIBTPU_INIT_ARGS before libtpu is loaded, which
-  reads it once. Empty the folder before each compilation.
-
-  Args:
-    folder: that exists.
-  """
-  return (
-    f"--xla_jf_dump_to={folder} --xla_jf_dump_llo_text=true "
-    "--xla_jf_dump_llo_pass_label_regex=final_bundles"
-  )
+from van_jax.analysis.program import dumps, hlo, kernel_schedule
 
 
 def operations(
@@ -41,12 +15,12 @@ def operations(
 
   That is the bundles of its loop times the blocks that it runs over. Of
   operations that are alike but for names the compiler schedules one only;
-  copies that run beside the others and Pallas kernels (see `loops_of`) are left
-  out.
+  copies that run beside the others and Pallas kernels (see `kernel_schedule`)
+  are left out.
 
   Args:
     module: the program compiled last.
-    folder: of `libtpu_arguments`.
+    folder: of `dumps.libtpu_arguments`.
 
   Raises:
     ValueError: if an operation has no schedule, nor has one like it.
@@ -80,77 +54,39 @@ def cycles(module: hlo.Module, folder: str | pathlib.Path) -> int:
 
   Args:
     module: the program compiled last.
-    folder: of `libtpu_arguments`.
+    folder: of `dumps.libtpu_arguments`.
 
   Raises:
     ValueError: if an operation or a kernel has no schedule.
   """
-  each = operations(module, folder) + _kernels(module, folder)
+  each = operations(module, folder) + kernel_schedule.kernels(module, folder)
   return sum(each[i.name] * turns for i, turns in module.executed())
-
-
-def _kernels(module, folder):
-  """Returns the cycles of a call of each Pallas kernel."""
-  kernels = {
-    i.name: (i, _nameless(_type_of_call(i)))
-    for i, _ in module.executed()
-    if 'custom_call_target="tpu_custom_call"' in i.rest
-  }
-  names = {match for match, _ in _files(folder)}
-  written = {kind: name for name, (_, kind) in kernels.items() if name in names}
-  found = collections.Counter()
-  for name, (instruction, kind) in kernels.items():
-    turns = _TURNS.search(instruction.rest)
-    if turns is None or kind not in written:
-      raise ValueError(f"the kernel {name} has no schedule, or does not tell")
-    bundles = loops_of(written[kind], folder)
-    turns = json.loads(turns[1])
-    if [depth for depth, _ in bundles] != [depth for depth, _ in turns]:
-      raise ValueError(
-        f"the loops of the kernel {name}, {bundles}, are not those that it "
-        f"tells of, {turns}: the compiler unrolled some."
-      )
-    pairs = zip(turns, bundles, strict=True)
-    found[name] = sum(n * b for (_, n), (_, b) in pairs)
-  return found
-
-
-def _type_of_call(instruction):
-  """Returns what kernels that are scheduled alike have in common."""
-  body = re.sub(r"\.\d+", "", instruction.name)
-  return f"{body} {instruction.type} {instruction.rest}"
 
 
 def _cycles(instruction, outside, inside, turns):
   blocks = math.prod(_numbers("iteration_bounds", instruction.rest))
   # First and last the loop only fetches and stores. Some loops are not over
   # the blocks that HLO tells of: then the code is right.
-  like = not turns or 0 <= turns - blocks <= _STAGES
-  trips = blocks if like else turns - _STAGES
+  like = not turns or 0 <= turns - blocks <= dumps.STAGES
+  trips = blocks if like else turns - dumps.STAGES
   return outside + inside * max(trips, 0)
 
 
 def _scheduled(folder):
   """Returns each operation's bundles outside of its loop, in it, its turns."""
-  return {name: _bundles(file) for name, file in _files(folder)}
-
-
-def _files(folder):
-  for file in pathlib.Path(folder).iterdir():
-    if match := _FILE.fullmatch(file.name):
-      yield match[1], file
+  return {name: _bundles(file) for name, file in dumps.files(folder)}
 
 
 def _bundles(file):
   outside = inside = turns = 0
   looping = False
   for line in file.read_text().splitlines():
-    match = _BUNDLE.match(line)
+    match = dumps.BUNDLE.match(line)
     if match is None:
       continue
     looping = looping or match[1] == "LB"
     outside, inside = outside + (not looping), inside + looping
-    if test := _EXIT.search(line):
+    if test := dumps.EXIT.search(line):
       turns = int(test[1])
     if turns and "sbr.rel" in line:
       looping = False
@@ -159,19 +95,8 @@ def _bundles(file):
 
 def _body(instructions):
   """Returns a computation without names."""
-  return _nameless(
+  return hlo.nameless(
     "\n".join(f"%{i.name} = {i.type} {i.opcode}({i.rest}" for i in instructions)
-  )
-
-
-def _nameless(lines):
-  """Returns HLO with its names numbered as they come, and no metadata."""
-  numbers = {}
-  lines = re.sub(r", metadata={[^}]*}|, backend_config={.*}", "", lines)
-  return re.sub(
-    r"%[\w.\-]+",
-    lambda name: f"%{numbers.setdefault(name[0], len(numbers))}",
-    lines,
   )
 
 
@@ -188,38 +113,3 @@ def _kind(instruction, bodies):
 def _numbers(name, text):
   match = re.search(rf'"{name}":\[([^\]]*)\]', text)
   return tuple(int(n) for n in re.findall(r"\d+", match[1])) if match else ()
-
-
-def loops_of(kernel: str, folder: str | pathlib.Path) -> list[tuple[int, int]]:
-  """Returns (depth, bundles) of each loop of the kernel compiled last.
-
-  The grid's loop comes first, at depth 1; a loop's bundles do not count those
-  of the loops inside. Predicated regions count as taken.
-
-  Args:
-    kernel: name of the Pallas kernel; without a number, of the only such one.
-    folder: of `libtpu_arguments`.
-  """
-  (file,) = (
-    path
-    for name, path in _files(folder)
-    if kernel in (name, re.sub(r"\.\d+$", "", name))
-  )
-  loops, opened, between = [[1, 0]], [0], 0
-  for line in file.read_text().splitlines():
-    match = _BUNDLE.match(line)
-    if match is None:
-      continue
-    label, depth = match[1], len(match[2])
-    if depth == 0:  # Glue; it belongs to the loop around what follows.
-      between += 1
-      continue
-    starts = label == "LB" and depth > 1
-    del opened[depth - starts :]
-    loops[opened[-1]][1] += between
-    between = 0
-    if starts:
-      opened.append(len(loops))
-      loops.append([depth, 0])
-    loops[opened[-1]][1] += 1
-  return [(depth, bundles) for depth, bundles in loops]

@@ -1,15 +1,16 @@
 """Training that goes on past damaged images: others take their places.
 
-A damaged example becomes a copy of the next good one of its batch (the first
-one after the last), so that a batch still is a function of (seed, step). With
-several processes each does so in its part of the batch. This costs some time
-on every image, and is done only where it was asked for.
+In training a damaged example becomes a copy of the next good one of its batch
+(the first one after the last), so that a batch still is a function of (seed,
+step). With several processes each does so in its part of the batch. A copy of a
+data set leaves it out. Both cost some time on every image, and are done only
+where it was asked for.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,25 @@ def map_marking(
   def good(*arguments):
     pixels, numbers, rest = example(*arguments)
     images = grouping.finished([pixels], [numbers], finish, image_size)
-    return {"image": images[0], "index": arguments[-2], "damaged": False} | rest
+    return {"image": images[0]} | rest
+
+  return marked(dataset, good).batch(batch_size)
+
+
+def marked(dataset: Any, make: Callable[..., dict[str, Any]]) -> Any:
+  """Maps the elements of a dataset, in order, and marks where that fails.
+
+  Args:
+    dataset: a tf.data.Dataset; its elements end with index and handle.
+    make: from an element to tensors by name; runs in a graph.
+
+  Returns:
+    The tf.data.Dataset of these, with "index": int64 [] and "damaged": bool []
+    beside them. Where it failed all else is zeros, or empty strings.
+  """
+
+  def good(*arguments):
+    return make(*arguments) | {"index": arguments[-2], "damaged": False}
 
   def one(*arguments):
     alone = tf.data.Dataset.from_tensors(arguments)
@@ -60,7 +79,7 @@ def map_marking(
     cycle_length=_AT_ONCE,
     num_parallel_calls=tf.data.AUTOTUNE,
     deterministic=True,
-  ).batch(batch_size)
+  )
 
 
 def repaired(
@@ -79,20 +98,46 @@ def repaired(
     UserError: a batch has no good example, or an image failed that is not
       damaged: for lack of a permission, say, or of a network.
   """
-  known = set()
+  known: set[int] = set()
   for batch in batches:
-    damaged = batch["damaged"]
-    for index in batch["index"][damaged].tolist():
-      if index not in known:
-        known.add(index)
-        _check_damaged(split, index)
-        logging.warning(
-          "%s is damaged, and skipped; %d so far.",
-          split.describe(index),
-          len(known),
-        )
+    _tell(batch, split, known)
     names = batch.keys() - {"index", "damaged"}
     yield {name: _replaced(batch, name, split) for name in names}
+
+
+def left_out(
+  batches: Iterator[dict[str, np.ndarray]], split: Split, known: set[int]
+) -> Iterator[dict[str, np.ndarray]]:
+  """Leaves the damaged examples of batches out; logs each, with its name.
+
+  Args:
+    batches: of what `marked` returns.
+    split: what they are read from.
+    known: damaged examples met so far; those that are found are added.
+
+  Yields:
+    The rest, "index" among it: shorter batches, or empty ones.
+
+  Raises:
+    UserError: an image failed that is not damaged.
+  """
+  for batch in batches:
+    _tell(batch, split, known)
+    good = ~batch["damaged"]
+    yield {name: batch[name][good] for name in batch.keys() - {"damaged"}}
+
+
+def _tell(batch: dict[str, np.ndarray], split: Split, known: set[int]) -> None:
+  """Logs a batch's damaged examples that are not known, and adds them."""
+  for index in batch["index"][batch["damaged"]].tolist():
+    if index not in known:
+      known.add(index)
+      _check_damaged(split, index)
+      logging.warning(
+        "%s is damaged, and skipped; %d so far.",
+        split.describe(index),
+        len(known),
+      )
 
 
 def _check_damaged(split: Split, index: int) -> None:

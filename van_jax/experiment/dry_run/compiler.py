@@ -8,33 +8,25 @@ import dataclasses
 import json
 import math
 import os
-import pathlib
 import pickle
 import sys
-import tempfile
 import threading
-import time
-from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import jax
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from van_jax import errors, ops, parallel
-from van_jax.analysis import program as program_lib
-from van_jax.analysis.program import schedule
+from van_jax import errors, ops, parallel, tasks
+from van_jax.analysis.program import dumps
 from van_jax.experiment import parts, recipe_task, start
-from van_jax.experiment.dry_run.examples import Parts
+from van_jax.experiment.dry_run.examples import Examples, Parts
+from van_jax.experiment.dry_run.steps import SCHEDULES, Steps, available
 from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
 from van_jax.parallel import absent, topologies
-from van_jax.training import compiling
+from van_jax.training.state import TrainState
 
-# libtpu writes its schedules there: told before it is loaded, and once.
-_SCHEDULES = tempfile.TemporaryDirectory(prefix="van_jax_schedules_")
 _ASSUMED_STEPS = 1000  # An epoch of data that nobody knows the size of.
-_TOO_MUCH = 1 << 43  # Bytes that no chip has.
 
 
 def answer(request: Request) -> Answer:
@@ -52,14 +44,35 @@ def answer(request: Request) -> Answer:
   recipe = parts.recipe_of(config, num_train)
   task = recipe_task.create_task(config)
   state = start.abstract_state(config, recipe, mesh)
+  steps = Steps(topology, mesh, available(mesh, topology.platform))
+  of = {"training": _training, "evaluation": _evaluation}
+  return Answer(
+    available_bytes=steps.available,
+    state_bytes=sum(map(_bytes_a_device, jax.tree.leaves(state))),
+    parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
+    steps={
+      name: of[name](steps, config, recipe, task, state, examples)
+      for name in request.steps
+    },
+    total_steps=recipe.total_steps if examples.num_train else None,
+  )
+
+
+def _training(
+  steps: Steps,
+  config: Any,
+  recipe: parts.Recipe,
+  task: tasks.Task,
+  state: TrainState,
+  examples: Examples,
+) -> Compiled:
   batch = examples.batch(
     config.batch_size, config.augmentation.image_size, mask=False
   )
-  steps = _Steps(topology, mesh, _available(mesh, topology.platform))
-  training = steps.compile(
+  return steps.compile(
     "training step",
-    parts.train_step(config, recipe, task, mesh, warm_up_average=True),
-    (state, _on(mesh, batch)),
+    parts.train_step(config, recipe, task, steps.mesh, warm_up_average=True),
+    (state, _on(steps.mesh, batch)),
     images=config.batch_size,
     micro_batches=config.accumulation_steps,
     xla_flags=config.xla_flags.to_dict(),
@@ -68,124 +81,25 @@ def answer(request: Request) -> Answer:
       "mixing_group_size": config.mixing.group_size,
     },
   )
-  evaluation = None
-  if request.evaluation:
-    size = config.evaluation.batch_size
-    batch = examples.batch(size, config.preprocessing.image_size, mask=True)
-    evaluation = steps.compile(
-      "evaluation step",
-      parts.eval_step(recipe.model, task, mesh),
-      (
-        state.variables(averaged=config.evaluation.averaged_weights),
-        _on(mesh, batch),
-      ),
-      images=size,
-    )
-  return Answer(
-    available_bytes=steps.available,
-    state_bytes=sum(map(_bytes_a_device, jax.tree.leaves(state))),
-    parameters=sum(math.prod(x.shape) for x in jax.tree.leaves(state.params)),
-    training=training,
-    evaluation=evaluation,
-    total_steps=recipe.total_steps if examples.num_train else None,
+
+
+def _evaluation(
+  steps: Steps,
+  config: Any,
+  recipe: parts.Recipe,
+  task: tasks.Task,
+  state: TrainState,
+  examples: Examples,
+) -> Compiled:
+  size = config.evaluation.batch_size
+  batch = examples.batch(size, config.preprocessing.image_size, mask=True)
+  variables = state.variables(averaged=config.evaluation.averaged_weights)
+  return steps.compile(
+    "evaluation step",
+    parts.eval_step(recipe.model, task, steps.mesh),
+    (variables, _on(steps.mesh, batch)),
+    images=size,
   )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Steps:
-  """Compiles steps for one mesh.
-
-  Attributes:
-    topology: of the mesh.
-    mesh: of absent devices.
-    available: bytes that the compiler lets a program take; None if all.
-  """
-
-  topology: topologies.Topology
-  mesh: jax.sharding.Mesh
-  available: int | None
-
-  def compile(
-    self,
-    name: str,
-    step: Any,
-    arguments: tuple[Any, ...],
-    *,
-    images: int,
-    micro_batches: int = 1,
-    xla_flags: Mapping[str, Any] | None = None,
-    advice: Mapping[str, Any] | None = None,
-  ) -> Compiled:
-    """Returns what the compiler makes of a jitted step.
-
-    Args:
-      name: for its report.
-      step: jitted.
-      arguments: of it, shapes with shardings.
-      images: a run of it, over all devices.
-      micro_batches: that it cuts them into.
-      xla_flags: of the config, for the training step.
-      advice: arguments of `analysis.program.warnings`; None for no warnings.
-    """
-    lowered = step.lower(*arguments)
-    for file in pathlib.Path(_SCHEDULES.name).iterdir():
-      file.unlink()
-    at_once = images // micro_batches // self.topology.devices
-    begin = time.monotonic()
-    compiled = _compiled_or_refused(lowered, xla_flags or {})
-    seconds = time.monotonic() - begin
-    result, warnings = compiled, []
-    if not isinstance(compiled, program_lib.Refusal):
-      result = program_lib.read(
-        compiled,
-        mesh_shape=self.mesh,
-        slices=self.topology.slices,
-        schedule_folder=_SCHEDULES.name,
-      )
-      if advice is not None:
-        warnings = program_lib.warnings(
-          result, images_per_chip=at_once, **advice
-        )
-    lines = program_lib.describe(
-      result,
-      name=name,
-      images=images,
-      available_bytes=self.available,
-      compile_seconds=seconds,
-      warnings=warnings,
-    )
-    return Compiled(
-      images=at_once,
-      seconds=seconds,
-      figures=program_lib.as_json(result),
-      lines=lines,
-      warnings=warnings,
-    )
-
-
-def _compiled_or_refused(lowered: Any, xla_flags: Mapping[str, Any]) -> Any:
-  """Returns the compiled program, or the Refusal of one that is too large."""
-  try:
-    return compiling.compile_with(lowered, xla_flags)
-  except jax.errors.JaxRuntimeError as error:
-    if (refused := program_lib.refusal(error)) is None:
-      raise
-    return refused
-
-
-def _available(mesh: jax.sharding.Mesh, platform: str) -> int | None:
-  """Returns the bytes of a device by the compiler's refusal to take more."""
-  if platform != "tpu":  # The others' compilers refuse nothing.
-    return None
-  whole = jax.ShapeDtypeStruct(
-    (_TOO_MUCH,), jnp.int8, sharding=parallel.replicated(mesh)
-  )
-  try:
-    jax.jit(lambda x: x + 1).lower(whole).compile()
-  except jax.errors.JaxRuntimeError as error:
-    refused = program_lib.refusal(error)
-    return refused and refused.available_bytes
-  return None
 
 
 def _batch_norm_group(config: Any) -> int | None:
@@ -216,7 +130,7 @@ def main() -> None:
   request = pickle.load(sys.stdin.buffer)
   threading.Thread(target=_end_with_who_asked, daemon=True).start()
   given = os.environ.get("LIBTPU_INIT_ARGS", "")  # The run has them as well.
-  written = schedule.libtpu_arguments(_SCHEDULES.name)
+  written = dumps.libtpu_arguments(SCHEDULES.name)
   os.environ["LIBTPU_INIT_ARGS"] = f"{given} {written}".strip()
   try:
     said = {"answer": dataclasses.asdict(answer(request))}
@@ -234,7 +148,7 @@ def _end_with_who_asked() -> None:
 
 
 def _end(status: int) -> NoReturn:
-  _SCHEDULES.cleanup()
+  SCHEDULES.cleanup()
   os._exit(status)
 
 

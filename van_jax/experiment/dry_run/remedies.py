@@ -1,9 +1,10 @@
-"""Changes of a config that make it fit, the cheapest first."""
+"""Changes of a config that make it fit, and which of them is best."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from van_jax.experiment.dry_run.trial import Compiled
 from van_jax.experiment.sections import Config
 from van_jax.parallel.topologies import Topology
 
@@ -18,11 +19,13 @@ class Remedy(NamedTuple):
     kind: of which one that fits is enough.
     changes: of dotted keys.
     cost: what it costs, in words.
+    another_run: whether the run that fits would be another one.
   """
 
   kind: str
   changes: Mapping[str, Any]
   cost: str
+  another_run: bool = False
 
   @property
   def flags(self) -> str:
@@ -38,7 +41,10 @@ def candidates(
   available: int | None,
   state: int,
 ) -> Iterator[Remedy]:
-  """Yields changes, best first; those of a kind one after the other.
+  """Yields changes, those of a kind one after the other.
+
+  Kinds come as they mostly cost, the least first: that is the rule for where no
+  compiler tells.
 
   Args:
     config: that does not fit.
@@ -53,6 +59,70 @@ def candidates(
   if not config.model.remat:
     yield Remedy("remat", {"model.remat": True}, "each block is computed twice")
   yield from _batch(config, topology, keep)
+
+
+def evaluation_candidates(
+  config: Config,
+  topology: Topology,
+  *,
+  required: int | None,
+  available: int | None,
+  variables: int,
+) -> Iterator[Remedy]:
+  """Yields smaller batches of evaluation, the largest first.
+
+  Args:
+    config: whose evaluation step does not fit.
+    topology: whose devices are too small.
+    required: bytes of a device that it needs; None where nobody knows.
+    available: bytes that there are; None where nobody knows.
+    variables: bytes of a device that parameters and statistics take.
+  """
+  whole, smallest = config.evaluation.batch_size, topology.devices
+  keep = _part_that_fits(required, available, variables)
+  fits = int(whole * keep) // smallest
+  for count in sorted({fits, fits // 2, fits // 4, 1} - {0}, reverse=True):
+    if count * smallest < whole:
+      yield Remedy(
+        "evaluation batch",
+        {"evaluation.batch_size": count * smallest},
+        "the same scores, from more batches",
+      )
+
+
+def images(config: Config, step: str, remedy: Remedy) -> int:
+  """Returns the images of a run of a changed step, over all devices."""
+  if step == "evaluation":
+    return remedy.changes["evaluation.batch_size"]
+  return remedy.changes.get("batch_size", config.batch_size)
+
+
+def best_first(
+  config: Config, step: str, found: Sequence[tuple[Remedy, Compiled]]
+) -> list[tuple[Remedy, Compiled]]:
+  """Returns what fits, the best first.
+
+  What leaves the run as it is comes before what makes it another one, and of
+  each the fewest seconds an image, by the compiler's schedule, first. Where
+  there is no schedule of one of them, the order is as it was.
+
+  Args:
+    config: that does not fit.
+    step: that does not.
+    found: changes that do, in the order of `candidates`.
+  """
+
+  def rank(pair):
+    remedy, compiled = pair
+    seconds = compiled.figures["seconds_by_schedule"]
+    return remedy.another_run, seconds / images(config, step, remedy)
+
+  return sorted(found, key=rank) if scheduled(found) else list(found)
+
+
+def scheduled(found: Sequence[tuple[Remedy, Compiled]]) -> bool:
+  """Returns whether the compiler tells what each of the changes costs."""
+  return all(step.figures["seconds_by_schedule"] for _, step in found)
 
 
 def unit(config: Config, topology: Topology) -> int:
@@ -132,6 +202,7 @@ def _batch(config: Config, topology: Topology, keep: float) -> Iterator[Remedy]:
         "schedule.learning_rate": scaled_learning_rate(config, size),
       },
       "another run: more steps, with the learning rate in proportion",
+      another_run=True,
     )
 
 

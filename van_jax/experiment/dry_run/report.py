@@ -1,9 +1,10 @@
 """What a dry run prints, and the JSON of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from van_jax.analysis import program
+from van_jax.experiment.dry_run import remedies as remedies_lib
 from van_jax.experiment.dry_run.examples import Examples
 from van_jax.experiment.dry_run.remedies import Remedy, scaled_learning_rate
 from van_jax.experiment.dry_run.trial import Answer, Compiled
@@ -16,8 +17,7 @@ _JAX_TAKES = 0.75  # Of a GPU's memory: XLA_PYTHON_CLIENT_MEM_FRACTION.
 
 def fits(answer: Answer) -> bool:
   """Returns whether the compiler made programs of all steps."""
-  steps = (answer.training, answer.evaluation)
-  return all(step.fits for step in steps if step is not None)
+  return all(step.fits for step in answer.steps.values())
 
 
 def verdict(config: Config, topology: Topology, answer: Answer) -> list[str]:
@@ -28,7 +28,7 @@ def verdict(config: Config, topology: Topology, answer: Answer) -> list[str]:
     return [f"DOES NOT FIT: {where}."]
   if not fits(answer):
     return [
-      f"DOES NOT FIT: {where}: the evaluation step, and only that; lower "
+      f"DOES NOT FIT: {where}: the evaluation step, and only that, with "
       f"evaluation.batch_size={config.evaluation.batch_size}."
     ]
   if answer.available_bytes is not None:
@@ -75,14 +75,35 @@ def plan(
 
 def figures(answer: Answer) -> list[str]:
   """Returns the lines about the compiled steps."""
-  lines = ["", *answer.training.lines]
-  if answer.evaluation is not None:
-    lines += ["", *answer.evaluation.lines]
+  return [line for step in answer.steps.values() for line in ("", *step.lines)]
+
+
+def remedies(
+  config: Config, step: str, found: Sequence[tuple[Remedy, Compiled]]
+) -> list[str]:
+  """Returns the lines about changes that fit, which are in their order."""
+  if not found:
+    return [
+      f"What would fit of the {step} step: nothing that was tried; take more "
+      "chips, model.dtype=bfloat16, a smaller image_size, or a smaller model."
+    ]
+  by = "the compiler's schedule" if remedies_lib.scheduled(found) else "rule"
+  order = f", best first by {by}" if len(found) > 1 else ""
+  lines = [f"What would fit of the {step} step{order}:"]
+  for tried, compiled in found:
+    images = remedies_lib.images(config, step, tried)
+    lines += _remedy(tried, compiled, images)
   return lines
 
 
-def remedy(tried: Remedy, compiled: Compiled) -> list[str]:
-  """Returns the lines about a change that fits."""
+def _remedy(tried: Remedy, compiled: Compiled, images: int) -> list[str]:
+  """Returns the lines about a change that fits.
+
+  Args:
+    tried: the change.
+    compiled: what became of the step.
+    images: a run of it.
+  """
   found = compiled.figures
   numbers = [
     f"{program.size(found['memory_bytes'])} a device",
@@ -90,8 +111,8 @@ def remedy(tried: Remedy, compiled: Compiled) -> list[str]:
   ]
   if found["flops"]:
     numbers.append(f"{found['flops'] / 1e9:,.1f} GFLOP a device and step")
-  if found["seconds_by_schedule"]:
-    numbers.append(f"{found['seconds_by_schedule'] * 1e3:.2f} ms by schedule")
+  if seconds := found["seconds_by_schedule"]:
+    numbers.append(f"{images / seconds:,.0f} images/s by schedule")
   return [
     f"  {tried.flags}",
     f"    {', '.join(numbers)}; {tried.cost}.",
@@ -121,7 +142,6 @@ def as_json(
   config: Config, topology: Topology, answer: Answer
 ) -> dict[str, Any]:
   """Returns all of it as what `json.dumps` takes."""
-  steps = {"training": answer.training, "evaluation": answer.evaluation}
   return {
     "fits": fits(answer),
     "topology": topology.name,
@@ -138,13 +158,12 @@ def as_json(
     "learning_rate": config.schedule.learning_rate,
     "total_steps": answer.total_steps,
     **{
-      name: step
-      and {
+      name: {
         **step.figures,
         "images_a_device": step.images,
         "compile_seconds": round(step.seconds, 1),
         "warnings": list(step.warnings),
       }
-      for name, step in steps.items()
+      for name, step in answer.steps.items()
     },
   }

@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -17,9 +17,16 @@ from van_jax.experiment.dry_run import (
   remedies,
   report,
 )
-from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
+from van_jax.experiment.dry_run.trial import (
+  STEPS,
+  Answer,
+  Compiled,
+  Request,
+)
 from van_jax.experiment.sections import Config
 from van_jax.parallel import absent, topologies
+
+_FLOAT32 = 4  # Bytes of a parameter.
 
 
 def dry_run(
@@ -55,13 +62,11 @@ def dry_run(
       "--largest_batch needs a compiler that refuses what does not fit, as "
       f"that of TPUs; that for {topology.kind} refuses nothing."
     )
-  answer = trials.compile({}, evaluation=True)
+  answer = trials.compile({}, steps=STEPS)
   print(*report.verdict(config, topology, answer), "", sep="\n", flush=True)
   print(*report.plan(config, topology, trials.examples, answer), sep="\n")
   print(*report.figures(answer), sep="\n", flush=True)
-  found: dict[str, Any] = {
-    "remedies": [] if answer.training.fits else trials.remedies(answer)
-  }
+  found: dict[str, Any] = {"remedies": trials.what_would_fit(answer)}
   if largest_batch:
     found["largest_batch"] = trials.largest_batch(answer)
   return report.as_json(config, topology, answer) | found
@@ -97,9 +102,9 @@ class _Trials:
     )
 
   def compile(
-    self, changes: Mapping[str, Any], *, evaluation: bool = False
+    self, changes: Mapping[str, Any], *, steps: Sequence[str]
   ) -> Answer:
-    """Returns what compiling the config with dotted keys changed gives."""
+    """Returns what compiling steps with dotted keys changed gives."""
     config = copy.deepcopy(self.config.to_dict())
     for key, value in changes.items():
       dotted_keys.put(config, key, value)
@@ -107,7 +112,7 @@ class _Trials:
       config=config,
       topology=self.topology.name,
       examples=self.examples,
-      evaluation=evaluation,
+      steps=steps,
     )
     with_what = "".join(f", {key}={value}" for key, value in changes.items())
     title = (
@@ -116,34 +121,58 @@ class _Trials:
     seconds = self.config.deadlines.compile_seconds
     return asking.ask(request, seconds=seconds, title=title)
 
-  def remedies(self, refused: Answer) -> list[dict[str, Any]]:
-    """Prints the changes that fit, best first, and returns them."""
-    required = refused.training.figures["required_bytes"] or None
-    print("What would fit, the cheapest first:", flush=True)
-    done: dict[str, dict[str, Any]] = {}
-    for remedy in remedies.candidates(
+  def what_would_fit(self, refused: Answer) -> list[dict[str, Any]]:
+    """Prints the changes that make what does not fit fit, and returns them."""
+    told = []
+    for step, compiled in refused.steps.items():
+      if compiled.fits:
+        continue
+      tried = self._tried(step, self._candidates(step, refused))
+      found = remedies.best_first(self.config, step, tried)
+      lines = report.remedies(self.config, step, found)
+      print("", *lines, sep="\n", flush=True)
+      told += [
+        {
+          "flags": remedy.flags,
+          "changes": dict(remedy.changes),
+          step: fitting.figures,
+        }
+        for remedy, fitting in found
+      ]
+    return told
+
+  def _candidates(
+    self, step: str, refused: Answer
+  ) -> Iterator[remedies.Remedy]:
+    required = refused.steps[step].figures["required_bytes"] or None
+    available = refused.available_bytes
+    if step == "evaluation":
+      return remedies.evaluation_candidates(
+        self.config,
+        self.topology,
+        required=required,
+        available=available,
+        variables=_FLOAT32 * refused.parameters,
+      )
+    return remedies.candidates(
       self.config,
       self.topology,
       required=required,
-      available=refused.available_bytes,
+      available=available,
       state=refused.state_bytes,
-    ):
-      if remedy.kind in done:
-        continue
-      compiled = self.compile(remedy.changes).training
-      if compiled.fits:
-        print(*report.remedy(remedy, compiled), sep="\n", flush=True)
-        done[remedy.kind] = {
-          "flags": remedy.flags,
-          "changes": dict(remedy.changes),
-          "training": compiled.figures,
-        }
-    if not done:
-      print(
-        "  nothing that was tried; take more chips, model.dtype=bfloat16, a "
-        "smaller image_size, or a smaller model."
-      )
-    return list(done.values())
+    )
+
+  def _tried(
+    self, step: str, candidates: Iterator[remedies.Remedy]
+  ) -> list[tuple[remedies.Remedy, Compiled]]:
+    """Returns the first of each kind that fits, by compiling them."""
+    found: dict[str, tuple[remedies.Remedy, Compiled]] = {}
+    for remedy in candidates:
+      if remedy.kind not in found:
+        compiled = self.compile(remedy.changes, steps=[step]).steps[step]
+        if compiled.fits:
+          found[remedy.kind] = remedy, compiled
+    return list(found.values())
 
   def largest_batch(self, first: Answer) -> dict[str, Any]:
     """Prints and returns the largest batch that the compiler takes."""
@@ -157,7 +186,8 @@ class _Trials:
     def need(units: int) -> largest.Need:
       training = first.training
       if units != known:
-        training = self.compile({"batch_size": units * unit}).training
+        changes = {"batch_size": units * unit}
+        training = self.compile(changes, steps=["training"]).training
       return largest.Need(training.fits, _needed(training))
 
     found = largest.search(

@@ -6,6 +6,8 @@ from typing import Any
 
 from van_jax.experiment.dry_run.examples import Examples
 
+STEPS = ("training", "evaluation")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
@@ -15,13 +17,13 @@ class Request:
     config: nested dicts.
     topology: by its name.
     examples: of the data.
-    evaluation: whether the evaluation step is compiled as well.
+    steps: of STEPS, those that are compiled.
   """
 
   config: Mapping[str, Any]
   topology: str
   examples: Examples
-  evaluation: bool
+  steps: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,23 +60,23 @@ class Answer:
       where it refuses none.
     state_bytes: of one device, that the training state takes.
     parameters: numbers that are trained or frozen.
-    training: the training step.
-    evaluation: the evaluation step, if it was asked for.
+    steps: what became of each that was asked for.
     total_steps: updates of the run; None where the data's size is not known.
   """
 
   available_bytes: int | None
   state_bytes: int
   parameters: int
-  training: Compiled
-  evaluation: Compiled | None
+  steps: Mapping[str, Compiled]
   total_steps: int | None
+
+  @property
+  def training(self) -> Compiled:
+    """The training step, where it was asked for."""
+    return self.steps["training"]
 
 
 def answer_from(fields: Mapping[str, Any]) -> Answer:
   """Returns the Answer that `dataclasses.asdict` made fields of."""
-  steps = {
-    name: fields[name] and Compiled(**fields[name])
-    for name in ("training", "evaluation")
-  }
-  return Answer(**{**fields, **steps})
+  steps = {name: Compiled(**step) for name, step in fields["steps"].items()}
+  return Answer(**{**fields, "steps": steps})

@@ -14,7 +14,7 @@ from van_jax.bundle import Bundle
 from van_jax.data.images import normalization
 from van_jax.evaluation import evaluator
 from van_jax.evaluation.imagenet import corruption, restriction, suites
-from van_jax.experiment import agreement, parts, scoring
+from van_jax.experiment import parts, scoring
 from van_jax.experiment.imagenet import suite_data, suite_table
 from van_jax.experiment.imagenet.suite_data import Part
 from van_jax.experiment.sections import Config
@@ -69,26 +69,22 @@ def evaluate(
   """
   _check_classes(config)
   opened = suite_data.open_suites(suites.parse_names(names), directory, config)
-  parts.start_devices(
+  bundle, mesh = scoring.start(
     config,
+    checkpoint=checkpoint,
+    step=step,
+    fold_batch_norm=fold_batch_norm,
+    overridden=overridden,
+    trust_class_order=trust_class_order,
     distributed=distributed,
-    agree=lambda: agreement.check(
-      config,
-      suite=names,
-      step=step,
-      fold_batch_norm=fold_batch_norm,
-      overridden=dict(overridden),
-      trust_class_order=trust_class_order,
-      images={
-        part.name: part.split.size for each in opened.values() for part in each
-      },
-    ),
+    suite=names,
+    images={
+      part.name: part.split.size for each in opened.values() for part in each
+    },
   )
-  scoring.suit_devices(config)
-  bundle = scoring.load(config, checkpoint, step, fold_batch_norm)
   if not trust_class_order:
     _check_labels(bundle.labels)
-  run = _runner(config, bundle, overridden)
+  run = _runner(config, bundle, mesh, overridden)
   full = {name: _scored(name, passes, run) for name, passes in opened.items()}
   if jax.process_index() == 0:
     logging.info("Scores:\n%s", suite_table.render(full))
@@ -117,12 +113,19 @@ def _check_labels(labels: Sequence[str] | None) -> None:
 
 
 def _runner(
-  config: Config, bundle: Bundle, overridden: Mapping[str, Any]
+  config: Config,
+  bundle: Bundle,
+  mesh: jax.sharding.Mesh,
+  overridden: Mapping[str, Any],
 ) -> Callable[[Part], Scores]:
-  """Returns the function that scores the weights on one part."""
-  mesh = parallel.create_mesh()
-  variables = jax.device_put(bundle.variables, parallel.replicated(mesh))
+  """Returns the function that scores the weights on one part.
 
+  Args:
+    config: as of `evaluate`.
+    bundle: the weights, on the mesh.
+    mesh: of the devices.
+    overridden: as of `evaluate`.
+  """
   # Both now: an override that cannot work is no error after hours.
   own = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
   stored = as_stored(own, overridden)
@@ -148,7 +151,10 @@ def _runner(
 
     batches = _batches(config, part, stored if part.suite.cropped else own)
     return evaluator.evaluate(
-      eval_step, variables, parallel.prefetch(batches, mesh), accuracy.scores
+      eval_step,
+      bundle.variables,
+      parallel.prefetch(batches, mesh),
+      accuracy.scores,
     )
 
   return run

@@ -29,6 +29,8 @@ _BOUND = ("depthwise", "pointwise", "dtype", "implementation")
 def described(attention: Any) -> FrozenDict[str, Any]:
   """Returns an attention's name and all of its own fields, checked.
 
+  They are as the module has them, which may put a value where None is given.
+
   The name is the table's, or for a stranger's module the class.
 
   Args:
@@ -57,11 +59,12 @@ def described(attention: Any) -> FrozenDict[str, Any]:
   }
   try:
     # With no parent, or a module around would adopt it.
-    cls(**values, **_missing_bound(cls), parent=None)
+    module = cls(**values, **_missing_bound(cls), parent=None)
   except (ValueError, TypeError, ArithmeticError) as error:
     raise errors.UserError(f"attention {label(cls)}: {error}") from error
   names = {row: name for name, row in ATTENTIONS.items()}
-  return FrozenDict({"name": names.get(cls, cls)} | values)
+  kept = {name: plain(getattr(module, name)) for name in fields}
+  return FrozenDict({"name": names.get(cls, cls)} | kept)
 
 
 def module_class(name: Any) -> type[nn.Module]:

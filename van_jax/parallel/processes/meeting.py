@@ -1,13 +1,14 @@
 """Where processes wait for one another: for a bounded time, and by name."""
 
 import collections
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 
-from van_jax import errors
+from van_jax import errors, retrying
 from van_jax.parallel.processes import listing, runtime
 
 _AT = "at"  # Where each process was seen last, by index.
@@ -45,7 +46,7 @@ def barrier(name: str, *, seconds: float | None = None) -> None:
     if "DEADLINE_EXCEEDED" not in str(error):
       raise runtime.unreachable(error) from error
     line = _missing(name, here, seconds)
-    if runtime.index() == 0:  # The store ends with it: others read there too.
+    if runtime.is_first():  # The store ends with it: others read there too.
       time.sleep(_TELLING_SECONDS)
     raise errors.PeerError(line) from error
 
@@ -67,11 +68,11 @@ def broadcast(
     return value
   key = f"said/{name}"
   use = _uses[name] + 1
-  if jax.process_index() == 0:
+  if runtime.is_first():
     runtime.post(f"{key}/{use}", value)
   barrier(name, seconds=seconds)
   # Whoever is here has read the one before.
-  if jax.process_index() == 0:
+  if runtime.is_first():
     runtime.forget(f"{key}/{use - 1}")
   said = runtime.read(f"{key}/{use}")
   assert said is not None, f"{name} was posted before the barrier"
@@ -111,23 +112,27 @@ def first_does(
     seconds: that the others wait for it, as of `barrier`.
 
   Raises:
-    UserError: in the others, when the first one failed.
+    UserError: in the others, when the first one failed; StillFailingError
+      where the same command may go on, so that all end alike.
     PeerError: naming who has not come.
     Exception: in the first process, what the function raised.
   """
   failure, told = None, ""
-  if jax.process_index() == 0:
+  if runtime.is_first():
     try:
       function()
     except Exception as error:  # The others would wait for nothing.
-      failure, told = error, str(error) or type(error).__name__
+      said = str(error) or type(error).__name__
+      failure, told = error, json.dumps([said, retrying.may_go_on(error)])
   try:
     told = broadcast(name, told, seconds=seconds)
   finally:
     if failure is not None:
       raise failure
   if told:
-    raise errors.UserError(f"process 0 failed at {name}: {told}")
+    said, again = json.loads(told)
+    kind = retrying.StillFailingError if again else errors.UserError
+    raise kind(f"process 0 failed at {name}: {said}")
 
 
 def _missing(name: str, here: str, seconds: float) -> str:

@@ -23,6 +23,11 @@ def index() -> int:
   return state().process_id
 
 
+def is_first() -> bool:
+  """Returns whether this process is the first, or the only one."""
+  return not several() or index() == 0
+
+
 def count() -> int:
   """Returns how many processes there are, as `join` was told."""
   return state().num_processes

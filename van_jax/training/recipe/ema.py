@@ -1,11 +1,42 @@
 """Exponential moving average of parameters and BatchNorm statistics."""
 
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from van_jax import errors
+
 Tree = TypeVar("Tree")
+
+
+def averager(
+  *, decay: float | None = None, warmup: bool = False
+) -> Callable[[Any, Any, jax.Array], Any] | None:
+  """Returns `(ema, variables, step) -> ema`; None where none is kept.
+
+  Args:
+    decay: of the average, a step, in [0, 1); None keeps none.
+    warmup: whether the first steps have a lower one, `warmed_up_decay`.
+  """
+  check_decay(decay)
+  if decay is None:
+    return None
+
+  def average(old, variables, step):
+    own = warmed_up_decay(decay, step) if warmup else decay
+    return update_ema(old, variables, own)
+
+  return average
+
+
+def check_decay(decay: float | None) -> None:
+  """Raises UserError for a decay that no average can have."""
+  if decay is not None and not 0 <= decay < 1:
+    raise errors.UserError(
+      f"ema.decay={decay} must be in [0, 1); None keeps no average."
+    )
 
 
 def update_ema(ema: Tree, new: Tree, decay: float | jax.Array) -> Tree:

@@ -6,15 +6,28 @@ normalisation and after mixing; targets stay as they are.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from van_jax import errors
+from van_jax.training import randomness
 
 MODES = ("pixel", "rand", "const")
 _ATTEMPTS = 10  # Then timm leaves the box out.
+
+
+def with_own_key(
+  erase: Callable[[jax.Array, jax.Array], jax.Array],
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+  """Returns `(key, images) -> images` that draws from a stream of its own.
+
+  Args:
+    erase: `erase`, with its options bound; the key given is mixing's.
+  """
+  return lambda key, images: erase(randomness.stream(key, "erasing", 0), images)
 
 
 def erase(

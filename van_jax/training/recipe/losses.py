@@ -39,6 +39,28 @@ def create_loss(
   return bound
 
 
+def check_smoothing(
+  options: Mapping[str, Any], *, label_smoothing: float, num_classes: int
+) -> None:
+  """Raises UserError where smoothing alone makes targets of all classes.
+
+  Args:
+    options: the loss's own.
+    label_smoothing: of the targets.
+    num_classes: K.
+  """
+  threshold = options.get("target_threshold")
+  if (
+    threshold is not None and label_smoothing / max(num_classes, 1) > threshold
+  ):
+    raise errors.UserError(
+      f"loss.options.target_threshold={threshold} must be at least what "
+      f"mixing.label_smoothing={label_smoothing} gives each of {num_classes} "
+      "classes, or every class becomes a target; set label_smoothing to 0, as "
+      "DeiT III does."
+    )
+
+
 def soft_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
   """Returns the mean over the batch of -sum_k targets_k log softmax_k, [].
 

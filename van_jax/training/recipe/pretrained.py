@@ -56,16 +56,16 @@ def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
   prefix = _prefix(fresh)
   new, old = _flat(fresh), _below(prefix, pretrained)
   misfits = [
-    f"{name}: bundle {_shape(old, name)}, config {_shape(new, name)}"
+    f"{name}: weights {_shape(old, name)}, model {_shape(new, name)}"
     for name in _misfits(new, old, prefix)
     if not name.startswith(_name("params", prefix, "head/"))
   ]
   if misfits:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
     raise errors.UserError(
-      "The pretrained bundle does not fit config.model: "
-      f"{'; '.join(misfits[:_LISTED])}{more}. Set config.model to the "
-      "bundle's architecture."
+      "The pretrained weights do not fit the model: "
+      f"{'; '.join(misfits[:_LISTED])}{more}. Give the model (config.model) "
+      "the weights' architecture."
     )
 
 

@@ -10,11 +10,13 @@ from typing import TypeVar
 
 from van_jax import errors, retrying
 from van_jax.parallel import processes
+from van_jax.training.run import peers
 
 Result = TypeVar("Result")
 
-# How an attempt ended, from the best to the worst: the worst counts.
-_DONE, _PASSING, _OVER, _FAILED = range(4)
+# How an attempt ended, from the best to the worst: the worst counts. Where one
+# fails, others that wait for it in what they do lose it: the failure counts.
+_DONE, _PASSING, _LOST, _OVER, _FAILED = range(5)
 
 
 class OtherProcessError(errors.UserError):
@@ -44,23 +46,22 @@ def together(
   Raises:
     StillFailingError: when the storage of one fails for longer.
     OtherProcessError: when only another's call failed, for good.
-    PeerError: when another does not come.
+    PeerError: when another does not come, or one has lost another.
     Exception: what the call of this process raised.
   """
   patience = retrying.Patience(what, seconds)
   wait_seconds = 2 * seconds if wait_seconds is None else wait_seconds
   while True:
     result, error = _called(do)
-    ends = processes.gather(
-      "attempt", str(_end(error, patience)), seconds=wait_seconds
-    )
+    mine = _end(error, patience)
+    ends = processes.gather("attempt", str(mine), seconds=wait_seconds)
     worst = max(map(int, ends))  # It counts.
     if worst == _DONE:
       return result  # pyright: ignore[reportReturnType]
-    error = error or OtherProcessError(
-      f"{what} failed in another process of this run, whose log says why."
-    )
-    if worst == _FAILED:
+    says_why = mine == worst or (mine, worst) == (_PASSING, _OVER)
+    if error is None or not says_why:
+      error = _elsewhere(what, worst)
+    if worst in (_FAILED, _LOST):
       raise error
     if worst == _OVER:
       raise retrying.StillFailingError(
@@ -69,6 +70,18 @@ def together(
       ) from error
     patience.wait(error)
     before_again()
+
+
+def _elsewhere(what: str, end: int) -> errors.UserError:
+  """Returns what to say where another process has come to this end."""
+  if end == _LOST:
+    return errors.PeerError(
+      f"{what} was cut short: another process of this run has lost a third, "
+      "see its log; the same command, started again on all hosts, goes on."
+    )
+  return OtherProcessError(
+    f"{what} failed in another process of this run, whose log says why."
+  )
 
 
 def _called(
@@ -83,6 +96,8 @@ def _called(
 def _end(error: Exception | None, patience: retrying.Patience) -> int:
   if error is None:
     return _DONE
+  if peers.is_loss(error):
+    return _LOST
   if not retrying.is_passing(error):
     return _FAILED
   return _OVER if patience.is_over() else _PASSING

@@ -2,9 +2,7 @@
 
 import contextlib
 import dataclasses
-import errno
 import functools
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping
@@ -15,7 +13,7 @@ from absl import logging
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from van_jax import errors, retrying, storage
+from van_jax import errors, storage
 from van_jax.parallel import processes
 from van_jax.training.run import (
   checksum,
@@ -24,13 +22,10 @@ from van_jax.training.run import (
   restoring,
   saving,
   scores as scores_lib,
+  unwritable,
 )
 from van_jax.training.run.restoring import CheckpointError
 from van_jax.training.state import TrainState
-
-
-class StillUnwritableError(CheckpointError, retrying.StillFailingError):
-  """A checkpoint could not be written for as long as it was tried."""
 
 
 class Checkpointer:
@@ -129,13 +124,10 @@ class Checkpointer:
 
   def add_scores(self, step: int, scores: Mapping[str, float]):
     """Gives a finished checkpoint the scores that it was saved without."""
-
-    def write():
-      item = self._directory / str(step) / scores_lib.ITEM
-      with storage.replacing(item / scores_lib.ITEM) as draft:
-        draft.write_text(json.dumps(dict(scores)))
-
-    processes.first_does("scores of a checkpoint", write)
+    processes.first_does(
+      "scores of a checkpoint",
+      lambda: scores_lib.add(self._directory / str(step), scores),
+    )
     self._saver.manager.reload()
 
   def wait(self):
@@ -167,13 +159,7 @@ class Checkpointer:
     """
     if not self._directory.is_dir():
       self._failed = True
-      raise self._removed()
-
-  def _removed(self) -> CheckpointError:
-    return CheckpointError(
-      f"{self._directory} was removed while the run was writing to it, and "
-      "its checkpoints are gone; run the same command to start anew."
-    )
+      raise unwritable.removed(self._directory)
 
   @contextlib.contextmanager
   def _failures_named(self) -> Iterator[None]:
@@ -184,23 +170,8 @@ class Checkpointer:
       self._failed = True
       if peers.is_loss(error):
         raise
-      raise self._unwritable(error) from error
-
-  def _unwritable(self, error: Exception) -> CheckpointError:
-    there = steps(self._directory)
-    missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
-    if not there and any(word in str(error) for word in missing):
-      return self._removed()  # In the midst of a save, which makes parts anew.
-    given_up = isinstance(error, retrying.StillFailingError)
-    passing = given_up or retrying.is_passing(error)
-    cause = error.__cause__ if given_up and error.__cause__ else error
-    reason = storage.lack_of_space(error) or retrying.first_line(cause)
-    return (StillUnwritableError if passing else CheckpointError)(
-      f"A checkpoint could not be written to {self._directory}: {reason}. "
-      f"Finished checkpoints are kept: steps {there}. Free "
-      "space or mend the folder, and run the same command to go on from the "
-      "last of them, or anew if there is none."
-    )
+      there = steps(self._directory)
+      raise unwritable.told(error, self._directory, there) from error
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
     """Returns the newest state that can be read; None if there is none yet.

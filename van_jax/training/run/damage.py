@@ -5,7 +5,7 @@ import json
 from absl import logging
 from etils import epath
 
-from van_jax import storage
+from van_jax import retrying, storage
 from van_jax.parallel import processes
 from van_jax.training.run import scores as scores_lib
 
@@ -58,16 +58,16 @@ def _looked(
   The first process looks for all: a network file system may show another host
   an older folder, and all of them rename together.
   """
-  mine = ""
-  if processes.index() == 0:
-    there = {step: directory / str(step) for step in steps}
-    mine = json.dumps(
-      [
-        [[step, _scores_damage(path)] for step, path in there.items()],
-        [step for step, path in there.items() if not _is_described(path)],
-      ]
-    )
-  scores, broken = json.loads(processes.broadcast("damage", mine))
+  there = {step: directory / str(step) for step in steps}
+  seen = []
+
+  def look():
+    seen.append([[step, _scores_damage(path)] for step, path in there.items()])
+    seen.append([s for s, path in there.items() if not _is_described(path)])
+
+  processes.first_does("looking for damaged checkpoints", look)
+  told = processes.broadcast("damage", json.dumps(seen))
+  scores, broken = json.loads(told)
   return dict(scores), broken
 
 
@@ -107,7 +107,9 @@ def _is_described(checkpoint: epath.Path) -> bool:
     metadata = storage.read_json(checkpoint / _METADATA)
   except FileNotFoundError:
     return True
-  except (OSError, ValueError):
+  except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     return False
   return isinstance(metadata, dict) and all(
     isinstance(metadata.get(name), kind | None)

@@ -49,7 +49,7 @@ class Goodput:
     self._phases = phases
     self._wall = wall
     self._step = first_step
-    before = _read(self._path)
+    before = read(self._path.parent)
     self._before: dict[str, float] = {
       name: before["seconds"].get(name, 0.0) for name in _SHARES
     }
@@ -160,8 +160,18 @@ class Goodput:
     )
 
 
-def _read(path: Any) -> dict[str, Any]:
-  """Returns the account so far, one of nothing where there is none."""
+def read(workdir: str | os.PathLike[str]) -> dict[str, Any]:
+  """Returns the account so far, one of nothing where there is none.
+
+  Args:
+    workdir: the run's folder.
+
+  Returns:
+    runs (processes so far), steps_recomputed, step and written (the last entry:
+    steps done, seconds since 1970), seconds (by phase, and for restarts), saved
+    (seconds of all steps before a save, by its step).
+  """
+  path = storage.absolute(workdir) / NAME
   account: dict[str, Any] = {"runs": 0, "steps_recomputed": 0}
   account |= {"step": 0, "written": 0.0, "seconds": {}, "saved": {}}
   with contextlib.suppress(

@@ -6,11 +6,11 @@ import json
 import os
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jax
 from absl import logging
 from etils import epath
 
@@ -19,6 +19,7 @@ from van_jax.parallel import processes
 
 NAME = ".lock"
 _BEAT_SECONDS = 20.0  # Between two signs of life in an object store.
+_END_SECONDS = 20.0  # For the last one to be written.
 _PATIENCE_SECONDS = 70.0  # Without any, their writer is dead.
 
 
@@ -40,36 +41,33 @@ def held(workdir: str | os.PathLike[str]) -> Iterator[Callable[[], None]]:
     workdir: the run's folder; made if it is not there.
 
   Raises:
-    UserError: in all processes, when another run has it.
+    UserError: in all processes, when another run has it; StillFailingError, or
+      one whose cause passes, when the storage fails.
   """
   folder = storage.absolute(workdir)
-  lock = contextlib.ExitStack()
-  refusal, is_ours = "", _always
-  if jax.process_index() == 0:
+  is_ours: list[Callable[[], bool]] = [_always]
+
+  def take():
     try:
       folder.mkdir(parents=True, exist_ok=True)
       held_by = _leased if storage.is_remote(folder) else _locked
-      is_ours = lock.enter_context(held_by(folder))
-    except errors.UserError as error:
-      refusal = str(error)
-    except OSError as error:  # Or the other processes would wait for ever.
-      refusal = (
+      is_ours[:] = [lock.enter_context(held_by(folder))]
+    except OSError as error:
+      raise errors.UserError(
         f"workdir={workdir} cannot be locked: {error.strerror or error}; mend "
         "that, or name another folder."
-      )
-  # An object store's lock is waited for.
-  if refusal := processes.broadcast("the workdir's lock", refusal):
-    raise errors.UserError(refusal)
+      ) from error
 
   def check():
-    ours = "ours" if is_ours() else ""
+    ours = "ours" if is_ours[0]() else ""
     if not processes.broadcast("whose workdir it is", ours):
       raise errors.UserError(
         f"workdir={workdir} was taken over by another run while this one was "
         "halted, or its folder removed; this one stops, and writes no more."
       )
 
-  with lock:
+  with contextlib.ExitStack() as lock:
+    processes.first_does("locking the workdir", take)
     yield check
 
 
@@ -83,7 +81,7 @@ def _locked(folder: epath.Path) -> Iterator[Callable[[], bool]]:
   import fcntl  # POSIX has it.
 
   path = folder / NAME
-  with open(path, "a+b") as file:
+  with path.open("ab") as file:  # Tried again while the storage fails.
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -141,7 +139,7 @@ def _leased(folder: epath.Path) -> Iterator[Callable[[], bool]]:
     yield is_ours
   finally:
     stopped.set()
-    beating.join(_BEAT_SECONDS)
+    beating.join(_END_SECONDS)
     if _read(path).get("nonce") == owner["nonce"]:
       path.unlink(missing_ok=True)
 
@@ -165,7 +163,7 @@ def _wait_for_silence(folder: epath.Path, path: epath.Path) -> None:
     path,
     _PATIENCE_SECONDS,
   )
-  threading.Event().wait(_PATIENCE_SECONDS)
+  time.sleep(_PATIENCE_SECONDS)
   now = _content(path)
   if now is not None and now != before:
     raise _refusal(folder, _owner_in(now))

@@ -7,7 +7,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import errors, storage
+from van_jax import errors, retrying, storage
 
 ITEM = "metrics"  # Orbax's name of them, folder and file.
 CHECKSUM = "scores_crc32"  # In the checkpoint's fingerprint.
@@ -25,6 +25,32 @@ def checksum(scores: Mapping[str, float]) -> int:
   return zlib.crc32(json.dumps(dict(scores), sort_keys=True).encode())
 
 
+def add(checkpoint: epath.Path, scores: Mapping[str, float]) -> None:
+  """Gives a finished checkpoint the scores that it was saved without.
+
+  Their checksum comes last: without it they are taken as they are.
+
+  Args:
+    checkpoint: its folder.
+    scores: of its state.
+  """
+  _write(checkpoint / ITEM / ITEM, dict(scores))
+  path = checkpoint / _FINGERPRINT
+  try:
+    sums = storage.read_json(path)
+  except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
+    return  # As in `_saved_checksum`.
+  if isinstance(sums, dict):
+    _write(path, sums | {CHECKSUM: checksum(scores)})
+
+
+def _write(path: epath.Path, content: Any) -> None:
+  with storage.replacing(path) as draft:
+    draft.write_text(json.dumps(content))
+
+
 def read(checkpoint: epath.Path) -> Scores | None:
   """Returns a checkpoint's scores, None if it was saved without.
 
@@ -33,6 +59,7 @@ def read(checkpoint: epath.Path) -> Scores | None:
 
   Raises:
     DamagedScoresError: when they cannot be read, or are others.
+    OSError: when the storage fails.
   """
   path = checkpoint / ITEM / ITEM
   if not (checkpoint / ITEM).exists():
@@ -40,6 +67,8 @@ def read(checkpoint: epath.Path) -> Scores | None:
   try:
     scores = storage.read_json(path)
   except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     raise DamagedScoresError(
       _damage(path, f"it is not JSON: {error}")
     ) from error
@@ -66,6 +95,8 @@ def _saved_checksum(checkpoint: epath.Path, default: int) -> Any:
   """Returns what was saved; the default of old or damaged fingerprints."""
   try:
     saved = storage.read_json(checkpoint / _FINGERPRINT)
-  except (OSError, ValueError):
+  except (OSError, ValueError) as error:
+    if retrying.is_passing(error):
+      raise
     return default  # Whoever restores the state will find that.
   return saved.get(CHECKSUM, default) if isinstance(saved, dict) else default

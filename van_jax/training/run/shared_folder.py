@@ -7,7 +7,6 @@ import socket
 import time
 import uuid
 
-import jax
 from etils import epath
 
 from van_jax import errors, storage
@@ -21,8 +20,8 @@ _LOOK_SECONDS = 0.1
 def check(workdir: str | os.PathLike[str]) -> None:
   """Checks that what the first process writes in a folder, all others see.
 
-  The folder is made if it is not there. All processes call this; one alone
-  returns at once.
+  A folder that is not there is made, and removed again: what is refused after
+  this leaves none behind. All processes call this; one alone returns at once.
 
   Raises:
     UserError: in all of them, naming who does not, its host and its path.
@@ -31,7 +30,7 @@ def check(workdir: str | os.PathLike[str]) -> None:
     return
   folder = storage.absolute(workdir)
   name = processes.broadcast("name of a mark", _MARK + uuid.uuid4().hex)
-  is_new = not folder.exists()
+  absent = _absent(folder)
   processes.first_does("a mark in the workdir", lambda: _leave(folder / name))
   mine = {
     "host": socket.gethostname(),
@@ -41,11 +40,11 @@ def check(workdir: str | os.PathLike[str]) -> None:
   said = processes.gather("who sees the mark", json.dumps(mine))
   found = [json.loads(each) for each in said]
   blind = [i for i, each in enumerate(found) if not each["sees"]]
-  if jax.process_index() == 0:
+  if processes.index() == 0:
     (folder / name).unlink(missing_ok=True)
-    if blind and is_new:
-      with contextlib.suppress(OSError):  # What is said below matters more.
-        folder.rmdir()
+    with contextlib.suppress(OSError):  # Somebody else has put a file there.
+      for path in absent:
+        path.rmdir()
   if blind:
     first, other = found[0], found[blind[0]]
     raise errors.UserError(
@@ -54,6 +53,18 @@ def check(workdir: str | os.PathLike[str]) -> None:
       f"see (in {other['path']} on {other['host']}); name a folder that all "
       "hosts share: NFS, or gs://..."
     )
+
+
+def _absent(folder: epath.Path) -> list[epath.Path]:
+  """Returns a folder and those that it lies in, where they are not there yet.
+
+  An object store has no folders.
+  """
+  absent = []
+  while not storage.is_remote(folder) and not folder.exists():
+    absent.append(folder)
+    folder = folder.parent
+  return absent
 
 
 def _leave(mark: epath.Path) -> None:

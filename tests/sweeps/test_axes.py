@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from van_jax.sweep import __main__ as script, axes, members
+from van_jax.sweeps import array_job, axes, members
 
 # ml_collections reads config files so.
 pytestmark = pytest.mark.filterwarnings(
@@ -131,7 +131,7 @@ def test_a_single_runs_workdir_is_no_sweeps(tmp_path):
 )
 def test_an_array_job_says_which_run(monkeypatch, environment, given, index):
   clear(monkeypatch, environment)
-  assert script._index(given, 3) == index
+  assert array_job.index(given, 3) == index
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_an_index_without_a_run_is_refused(
 ):
   clear(monkeypatch, environment)
   with pytest.raises(ValueError, match=said):
-    script._index(given, 3)
+    array_job.index(given, 3)
 
 
 def clear(monkeypatch, environment):

@@ -15,7 +15,7 @@ import ml_collections
 import pytest
 from etils import epath
 
-from van_jax.sweep import members, run, states, table
+from van_jax.sweeps import members, run, states, table
 
 CONFIG = ml_collections.ConfigDict(
   {"schedule": {"epochs": 2.0}, "evaluation": {"averaged_weights": True}}
@@ -165,7 +165,7 @@ def test_a_signal_is_passed_on_once_and_ends_the_sweep(tmp_path, number):
   )
   parent = (
     "import sys\n"
-    "from van_jax.sweep import processes\n"
+    "from van_jax.sweeps import processes\n"
     "runner = processes.Runner()\n"
     "with runner.passing_on():\n"
     "  status = runner.run([sys.executable, '-c', sys.argv[1]])\n"

@@ -1,11 +1,11 @@
 """The table of a sweep: a line for each choice of values, over its seeds."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from van_jax.sweep.members import Member
-from van_jax.sweep.states import State
+from van_jax.evaluation import seeds
+from van_jax.sweeps.members import Member
+from van_jax.sweeps.states import State
 
 _SEED = "seed"
 
@@ -15,23 +15,11 @@ class Group(NamedTuple):
 
   Attributes:
     values: by key of an axis, without the seed.
-    scores: of those that are finished.
-    count: of all.
+    score: of the runs.
   """
 
   values: Mapping[str, Any]
-  scores: list[float]
-  count: int
-
-  @property
-  def mean(self) -> float | None:
-    """Of the scores; None without any."""
-    return statistics.fmean(self.scores) if self.scores else None
-
-  @property
-  def spread(self) -> float | None:
-    """Standard deviation of the scores (n - 1); None of less than two."""
-    return statistics.stdev(self.scores) if len(self.scores) > 1 else None
+  score: seeds.Seeds
 
 
 def groups(members: Sequence[Member], states: Sequence[State]) -> list[Group]:
@@ -42,8 +30,10 @@ def groups(members: Sequence[Member], states: Sequence[State]) -> list[Group]:
   return [
     Group(
       _without_seed(runs[0][0]),
-      [state.score for _, state in runs if state.score is not None],
-      len(runs),
+      seeds.Seeds(
+        [state.score for _, state in runs if state.score is not None],
+        len(runs),
+      ),
     )
     for runs in found.values()
   ]
@@ -68,19 +58,18 @@ def lines(
   rows = [
     [
       *(str(group.values[key]) for key in keys),
-      f"{len(group.scores)} of {group.count}",
-      _number(group.mean),
-      _number(group.spread),
+      group.score.finished,
+      seeds.number(group.score.mean),
+      seeds.number(group.score.spread),
     ]
     for group in groups(members, states)
   ]
-  table = [titles, ["---"] * len(titles), *rows]
   unfinished = [
     f"{member.name}: {_stands(state, statuses.get(member.name))}"
     for member, state in zip(members, states, strict=True)
     if not state.finished
   ]
-  return [*(f"| {' | '.join(row)} |" for row in table), *unfinished]
+  return [*seeds.markdown(titles, rows), *unfinished]
 
 
 def fields(
@@ -95,10 +84,10 @@ def fields(
     "groups": [
       {
         "values": dict(group.values),
-        "mean": group.mean,
-        "spread": group.spread,
-        "finished": len(group.scores),
-        "count": group.count,
+        "mean": group.score.mean,
+        "spread": group.score.spread,
+        "finished": len(group.score.scores),
+        "count": group.score.count,
       }
       for group in groups(members, states)
     ],
@@ -118,10 +107,6 @@ def fields(
 
 def _without_seed(member: Member) -> dict[str, Any]:
   return {key: v for key, v in member.values.items() if key != _SEED}
-
-
-def _number(value: float | None) -> str:
-  return "-" if value is None else f"{value:.5g}"
 
 
 def _stands(state: State, status: int | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from van_jax import errors
 from van_jax.bundle import description
 from van_jax.experiment import exporting, recipe_task
-from van_jax.sweep.members import Member
+from van_jax.sweeps.members import Member
 from van_jax.training.run import checkpoint, history, workdir as workdir_lib
 
 

@@ -14,7 +14,7 @@ from ml_collections import config_flags
 from van_jax import errors, storage
 from van_jax.cli import dotted_keys, flag_parsing
 from van_jax.experiment import config_check, ownership
-from van_jax.sweep import axes as axes_lib
+from van_jax.sweeps import axes as axes_lib
 from van_jax.training.run import workdir as workdir_lib
 
 _LONGEST = 200  # Characters of a folder's name; file systems take 255 bytes.

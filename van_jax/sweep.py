@@ -5,16 +5,17 @@ python -m van_jax.sweep --config=configs/digits.py --workdir=runs/sweep \
 
 Runs that are finished are skipped, those that were begun go on. What follows
 -- is given to train.py: -- --distributed
+
+This is the command alone, which nothing may import: `van_jax.sweep` is a
+function, of `van_jax.lab`.
 """
 
-import os
 import sys
 
 import jax
 from absl import app, flags
 from ml_collections import config_flags
 
-from van_jax import errors
 from van_jax.cli import command, flag_parsing
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -51,8 +52,6 @@ _SCORE = flags.DEFINE_string(
 _TABLE = flags.DEFINE_bool(
   "table", False, "Print the table of what is there, and run nothing."
 )
-_ARRAY_JOBS = ("SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX")
-_AUTO = "auto"
 
 
 def main(arguments: list[str], given: list[str], more: list[str]) -> None:
@@ -64,7 +63,7 @@ def main(arguments: list[str], given: list[str], more: list[str]) -> None:
     more: those for train.py.
   """
   del arguments
-  from van_jax.sweep import axes, members, run
+  from van_jax.sweeps import array_job, axes, members, run
 
   # The accelerator is the runs': this process must not hold it.
   jax.config.update("jax_platforms", "cpu")
@@ -80,38 +79,13 @@ def main(arguments: list[str], given: list[str], more: list[str]) -> None:
     return run.sweep(
       planned,
       outcome,
-      index=_index(_INDEX.value, len(planned)),
+      index=array_job.index(_INDEX.value, len(planned)),
       score=_SCORE.value,
       only_table=_TABLE.value,
     )
 
   command.run(function)
   sys.exit(outcome.status)
-
-
-def _index(given: str | None, count: int) -> int | None:
-  """Returns the number of the run to do; None for all.
-
-  Raises:
-    UserError: where it is no number of a run.
-  """
-  if given is None:
-    return None
-  text, name = given, "--index"
-  if given == _AUTO:
-    name = next((job for job in _ARRAY_JOBS if job in os.environ), "")
-    if not name:
-      raise errors.UserError(
-        f"--index={_AUTO} needs {' or '.join(_ARRAY_JOBS)} in the environment, "
-        "which array jobs have; start this as one, or give a number."
-      )
-    text = os.environ[name]
-  if not text.isdecimal() or int(text) >= count:
-    raise errors.UserError(
-      f"{name}={text} must be a number from 0 to {count - 1}: the sweep has "
-      f"{count} runs."
-    )
-  return int(text)
 
 
 def _start() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from absl import logging
 
 from van_jax.cli import command
-from van_jax.sweep import processes, states, table
-from van_jax.sweep.members import Member
+from van_jax.sweeps import processes, states, table
+from van_jax.sweeps.members import Member
 
 
 @dataclasses.dataclass

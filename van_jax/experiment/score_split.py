@@ -1,0 +1,148 @@
+"""Scoring weights on one split of a data set."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from absl import logging
+
+from van_jax import data, errors, parallel, tasks
+from van_jax.bundle import Bundle
+from van_jax.evaluation import answers, evaluator, speed
+from van_jax.experiment import (
+  agreement,
+  classes,
+  out_of_memory,
+  parts,
+  recipe_task,
+  score_files,
+  scoring,
+  sections,
+)
+from van_jax.experiment.sections import Config
+from van_jax.parallel import processes
+
+Scores = dict[str, Any]
+
+
+def evaluate(
+  config: Config,
+  files: score_files.ScoreFiles,
+  *,
+  checkpoint: str,
+  step: str,
+  fold_batch_norm: bool,
+  overridden: Mapping[str, Any],
+  class_map: str | None,
+  trust_class_order: bool,
+  distributed: processes.Group | None,
+) -> Scores:
+  """Scores a bundle, or a checkpoint of a workdir, on a config's split.
+
+  Args:
+    config: checked and unlocked; the data, the batch size, and how the model
+      is run.
+    files: that are written.
+    checkpoint: a bundle's folder, or a training workdir.
+    step: of a workdir: "latest", "best", or a number.
+    fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
+    overridden: dotted config keys that the user set by hand.
+    class_map: as of `evaluation.evaluate`.
+    trust_class_order: as of `evaluation.evaluate`.
+    distributed: what is known of the other processes, which all call this;
+      None where there are none.
+
+  Returns:
+    The task's scores that are single numbers, and "classes" where the data has
+    not all of them.
+
+  Raises:
+    UserError: bad input.
+    CheckpointError: a checkpoint that is missing or damaged.
+  """
+  source = _open(config)
+  bundle, mesh = scoring.start(
+    config,
+    checkpoint=checkpoint,
+    step=step,
+    fold_batch_norm=fold_batch_norm,
+    overridden=overridden,
+    trust_class_order=trust_class_order,
+    distributed=distributed,
+    class_map=class_map,
+    # They are part of the program that all processes run.
+    answers_to_a_file=files.of_answers,
+    **agreement.of_source(source),
+  )
+  shown = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
+  bundle = dataclasses.replace(bundle, preprocessing=shown)
+  task = recipe_task.create_task(config, shown)
+  if task.classes is not None:
+    source = classes.in_terms_of(
+      bundle.labels,
+      task.classes,
+      source,
+      class_map=class_map,
+      trust_order=trust_class_order,
+    )
+  return _score(config, bundle, mesh, task, source, files)
+
+
+def _open(config: Config) -> data.Source:
+  """Opens the data; what is wrong with it is said with the flags for it."""
+  try:
+    return sections.build(config, "data", train_split=None)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"{error} Of data.name={config.data.name!r}, which --data_name, "
+      "--data_directory and --split change."
+    ) from error
+
+
+def _score(
+  config: Config,
+  bundle: Bundle,
+  mesh: jax.sharding.Mesh,
+  task: tasks.Task,
+  source: data.Source,
+  files: score_files.ScoreFiles,
+) -> Scores:
+  """Scores weights on data in their classes, and writes what is asked for.
+
+  Args:
+    config: says the batch.
+    bundle: the weights, on the mesh.
+    mesh: of the devices.
+    task: of the weights.
+    source: the data.
+    files: that are written.
+  """
+  batches = parts.eval_batches(config, source, bundle.preprocessing)
+  stopwatch, collector = speed.Stopwatch(), answers.Collector()
+  step_sums, read = task.sums, iter(batches)
+  if files.of_answers:
+    step_sums = answers.beside(task.sums, files.top(task.classes))
+    read = answers.numbered(batches, batches.start)
+  step = parts.eval_step(
+    bundle.model, dataclasses.replace(task, sums=step_sums), mesh
+  )
+  with out_of_memory.in_evaluation(config):
+    totals = evaluator.evaluate(
+      collector.watch(step) if files.of_answers else step,
+      bundle.variables,
+      stopwatch.watch(parallel.prefetch(read, mesh)),
+      dict,
+    )
+  later = source.num_eval - config.evaluation.batch_size  # Not the first batch.
+  rate = stopwatch.images_per_second(later)
+  first = jax.process_index() == 0
+  if first and files.of_answers:  # Even where nothing has a class to score.
+    files.write_answers(collector.result(), bundle.labels, source)
+  scores = task.scores(totals)
+  if rate:
+    logging.info("%.1f images a second, after the first batch.", rate)
+  if first:
+    files.write_scores(scores, source, rate)
+  told = {"classes": scores["classes"]} if "classes" in scores else {}
+  return evaluator.single_numbers(scores) | told
