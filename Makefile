@@ -31,9 +31,10 @@ check: $(VENV)/.test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # Into build/site; a warning, or a page that would load anything from another
-# host, is an error. Material's banner about MkDocs 2 is left out.
+# host, is an error; with --quiet, warnings would be none. Material's banner
+# about MkDocs 2 is left out.
 docs: $(VENV)/.docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,6 @@
-"""Docstrings for the site: indented paragraphs are code, as a reader sees them.
+"""Docstrings for the site: indented paragraphs are code, and * is a star.
 
-Markdown wants four spaces for that, and the house writes two.
+Markdown wants four spaces for code, and the house writes two.
 """
 
 import re
@@ -31,10 +31,20 @@ def fenced(text: str) -> str:
     first, *_ = lines = paragraph.split("\n")
     if not first.startswith(" "):
       in_section = bool(_SECTION.fullmatch(first)) and len(lines) > 1
-    if in_section or not all(line.startswith("  ") for line in lines):
+    if in_section:
       parts.append(paragraph)
+      continue
+    if not all(line.startswith("  ") for line in lines):
+      parts.append(_plain(paragraph))
       continue
     code = "\n".join(line[2:] for line in lines)
     language = "sh" if _SHELL.match(code.lstrip()) else "python"
     parts.append(f"```{language}\n{code}\n```")
   return "\n\n".join(parts)
+
+
+def _plain(paragraph: str) -> str:
+  """Returns a paragraph whose stars, but for those in code, are stars."""
+  parts = paragraph.split("`")
+  parts[::2] = [part.replace("*", r"\*") for part in parts[::2]]
+  return "`".join(parts)
