@@ -7,6 +7,7 @@ LayerNorm; that rule gives every figure that was published for VAN.
 from typing import Any
 
 import flax.linen as nn
+import jax
 
 
 def additions(module: nn.Module, result: Any) -> int:
@@ -17,6 +18,7 @@ def additions(module: nn.Module, result: Any) -> int:
     result: of its call.
   """
   own = module.variables.get("params", {})
+  size = sum(leaf.size for leaf in jax.tree.leaves(result))
   if "scale" in own:  # A norm.
-    return 2 * result.size
-  return result.size if "bias" in own else 0
+    return 2 * size
+  return size if "bias" in own else 0

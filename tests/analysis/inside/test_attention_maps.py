@@ -115,7 +115,7 @@ def test_the_map_of_a_sigmoid_gate_is_the_sigmoid():
     jnp.full((1, 1, 1, 1), 3.0),
     mutable=["intermediates"],
   )
-  (sown,) = state["intermediates"]["attention_map"]
+  sown = np.asarray(state["intermediates"]["attention_map"][0])
   np.testing.assert_allclose(sown, 1 / (1 + math.exp(-6)), rtol=1e-6)
   np.testing.assert_allclose(y, 3 / (1 + math.exp(-6)), rtol=1e-6)
 

@@ -35,7 +35,7 @@ def hat(row, column):
 
 def test_the_class_lights_where_its_signal_is(network):
   images = signals((32, 64, RED), (0, 32, GREEN))
-  cam = grad_cam(*network, images)
+  cam = grad_cam(network[0], network[1], images)
   assert cam.shape == (2, 96, 96)
   assert cam.dtype == np.float32
   # The map is sqrt(2) there and 0 elsewhere, and the weight 1 / 9: 1 at most.
@@ -45,10 +45,10 @@ def test_the_class_lights_where_its_signal_is(network):
 
 def test_what_speaks_against_the_class_is_dark(network):
   images = signals((32, 64, RED), (0, 32, GREEN))
-  cam = grad_cam(*network, images, classes=GREEN)
+  cam = grad_cam(network[0], network[1], images, classes=GREEN)
   assert not cam[0].any()
   np.testing.assert_allclose(cam[1], hat(0, 32), atol=1e-6)
-  swapped = grad_cam(*network, images, classes=[GREEN, RED])
+  swapped = grad_cam(network[0], network[1], images, classes=[GREEN, RED])
   assert not swapped.any()
 
 
@@ -74,7 +74,7 @@ def test_dense_heads_speak_by_the_mean_of_their_logits(network, pixelwise):
   images = signals((32, 64, RED), (0, 32, GREEN))
   ours = grad_cam(dense, around, images, classes=RED)
   np.testing.assert_allclose(
-    ours, grad_cam(*network, images, classes=RED), atol=1e-6
+    ours, grad_cam(network[0], network[1], images, classes=RED), atol=1e-6
   )
 
 
@@ -88,7 +88,7 @@ def test_dense_heads_speak_by_the_mean_of_their_logits(network, pixelwise):
 )
 def test_what_is_not_there_is_refused(options, message, network):
   with pytest.raises(errors.UserError, match=message):
-    grad_cam(*network, signals((0, 0, RED)), **options)
+    grad_cam(network[0], network[1], signals((0, 0, RED)), **options)
 
 
 def test_features_have_no_classes(network):

@@ -40,7 +40,7 @@ def test_the_kernel_is_what_becomes_of_one_pixel(attention, make_small):
     pointwise=functools.partial(layers.Pointwise, **run),
   )
   _, state = module.apply({"params": unit}, delta, mutable=["intermediates"])
-  (answer,) = state["intermediates"]["attention_map"]
+  answer = np.asarray(state["intermediates"]["attention_map"][0])
   kernel = composed_kernel(model, variables, block=BLOCK)
   # A network correlates: what pixel p gives to p - s is the kernel at s.
   size = kernel.shape[0]

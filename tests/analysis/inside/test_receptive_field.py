@@ -155,5 +155,6 @@ def test_a_strangers_rule_is_not_known():
   [({"stage": 0}, "stage=0"), ({"draws": 0}, "draws=0")],
 )
 def test_bad_options_are_refused(options, message, make_small):
+  model, variables = make_small()
   with pytest.raises(errors.UserError, match=message):
-    receptive_field(*make_small(), noise(32), **options)
+    receptive_field(model, variables, noise(32), **options)

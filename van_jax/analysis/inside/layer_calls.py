@@ -7,6 +7,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from van_jax import errors
 from van_jax.analysis.additions import additions
 from van_jax.analysis.inside import probe
 
@@ -68,6 +69,9 @@ def calls(model: nn.Module, variables: Any, images: Any) -> list[Call]:
     model: any.
     variables: of the model, or their shapes.
     images: [B, H, W, 3], or their shape.
+
+  Raises:
+    UserError: where convolutions are not XLA's.
   """
   found: list[Call] = []
   around: list[Call] = []
@@ -76,6 +80,7 @@ def calls(model: nn.Module, variables: Any, images: Any) -> list[Call]:
     module = context.module
     if context.method_name != "__call__":
       return call_method(*args, **kwargs)
+    _check_countable(module)
     seen = dict(module.variables)
     params = seen.get("params", {})
     own = {k: v for k, v in params.items() if _is_array(v)}
@@ -94,6 +99,15 @@ def calls(model: nn.Module, variables: Any, images: Any) -> list[Call]:
   with nn.intercept_methods(watch):
     jax.eval_shape(lambda v, x: probe.call(model, v, x), variables, images)
   return found
+
+
+def _check_countable(module: nn.Module) -> None:
+  if getattr(module, "implementation", "xla") != "xla":
+    raise errors.UserError(
+      f"{'/'.join(module.path)} computes convolutions that cannot be counted: "
+      "let the VAN be a field of the module around it, or make it with "
+      "implementation='xla'."
+    )
 
 
 def _is_array(value: Any) -> bool:

@@ -81,7 +81,6 @@ def layer_table(
   # Of XLA's operations there is one a convolution; of ours there are loops.
   plain = _with_implementation(model, "xla")
   calls = layer_calls.calls(plain, variables, images)
-  _check_countable(calls)
   macs = _inclusive_macs(calls)
   own = _implementation(model)
   rows, seen, measured = [], set(), {}
@@ -186,13 +185,3 @@ def _implementation(module: nn.Module) -> str:
     if isinstance(value, nn.Module) and field.name != "parent":
       return _implementation(value)
   return "auto"
-
-
-def _check_countable(calls: Sequence[Call]) -> None:
-  for call in calls:
-    if getattr(call.module, "implementation", "xla") != "xla":
-      raise errors.UserError(
-        f"{'/'.join(call.path)} computes convolutions that cannot be counted: "
-        "let the VAN be a field of the module around it, or make it with "
-        "implementation='xla'."
-      )
