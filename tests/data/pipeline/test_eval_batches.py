@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from van_jax import data
+from van_jax.data.pipeline import grouping
 from van_jax.data.sources import tfds
 
 
@@ -37,6 +38,21 @@ def test_every_example_comes_once_in_the_splits_order(source, preprocessing):
   small = data.eval_batches(source, batch_size=4, preprocessing=preprocessing)
   assert len(set(_examples(whole))) == 15
   assert _examples(small) == _examples(whole)
+
+
+def test_less_than_a_batch_is_one_data_set(digits, preprocessing, monkeypatch):
+  built, map_batches = [], grouping.map_batches
+
+  def recorded(*args, batch_size, **options):
+    built.append(batch_size)
+    return map_batches(*args, batch_size=batch_size, **options)
+
+  monkeypatch.setattr(grouping, "map_batches", recorded)
+  batches = data.eval_batches(
+    digits, batch_size=1000, preprocessing=preprocessing
+  )
+  assert len(_examples(batches)) == digits.num_eval
+  assert built == [digits.num_eval]  # Each takes a second to build.
 
 
 def test_last_batch_is_filled_with_masked_zeros(source, preprocessing):
