@@ -11,6 +11,8 @@ CONSTRAINTS ?= constraints.txt
 # The compiler of TPUs, 680 MB: in a folder of its own, as with it among the
 # others JAX would look for TPUs whenever it starts.
 LIBTPU := $(VENV)/libtpu
+# Those alone are collected: there are thousands of others.
+TPU_TESTS = $(shell grep -rl --include='test_*.py' 'pytest\.mark\.tpu' tests)
 
 .PHONY: train test libtpu test-tpu check docs clean
 
@@ -23,7 +25,8 @@ test: $(VENV)/.test
 libtpu: $(LIBTPU)/.installed
 
 test-tpu: $(VENV)/.test $(LIBTPU)/.installed
-	PYTHONPATH=$(abspath $(LIBTPU)) $(BIN)/python -m pytest -n auto --dist worksteal -m tpu
+	PYTHONPATH=$(abspath $(LIBTPU)) $(BIN)/python -m pytest -n auto --dist worksteal -m tpu \
+	  $(TPU_TESTS)
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -29,15 +29,34 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_key_reuse", True)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def compilation_cache(tmp_path_factory):
-  """Shares what is compiled between tests, workers, and what they start."""
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+  """Returns a folder that all workers have."""
   folder = tmp_path_factory.getbasetemp()
-  if os.environ.get("PYTEST_XDIST_WORKER"):
-    folder = folder.parent
-  jax.config.update("jax_compilation_cache_dir", str(folder / "xla"))
+  return folder.parent if os.environ.get("PYTEST_XDIST_WORKER") else folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(shared):
+  """Shares what is compiled between tests, workers, and what they start."""
+  jax.config.update("jax_compilation_cache_dir", str(shared / "xla"))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-  return folder / "xla"
+  return shared / "xla"
+
+
+@pytest.fixture(scope="session")
+def digits_directory(shared) -> str:
+  """Returns a TFDS directory that holds the digits; do not change it.
+
+  Workers may prepare it at once: test_digits.py has that.
+  """
+  from van_jax import data
+
+  directory = str(shared / "tfds")
+  data.open_source(
+    name="digits", directory=directory, train_split="train", eval_split=None
+  )
+  return directory
 
 
 @pytest.hookimpl(tryfirst=True)  # Before the fixtures, which compile.

@@ -121,13 +121,13 @@ def test_a_backbone_gives_the_classifiers_features(saved, images, fold):
   assert backbone.labels is None
   assert "head" not in backbone.variables["params"]
   model: Any = backbone.model  # Type checkers think that it returns a pair.
-  run = functools.partial(model.apply, backbone.variables)
-  maps = run(images, method="features")
+  features = functools.partial(model.apply, method="features")
+  maps = jax.eval_shape(features, backbone.variables, images)
   assert [m.shape[1] for m in maps] == [8, 4, 2, 1]
-  pooled = np.asarray(run(images))
+  pooled = np.asarray(jax.jit(model.apply)(backbone.variables, images))
   head = jax.tree.map(np.asarray, whole.variables["params"]["head"])
   classifier: Any = whole.model
-  logits = np.asarray(classifier.apply(whole.variables, images))
+  logits = jax.jit(classifier.apply)(whole.variables, images)
   np.testing.assert_allclose(  # Folding rounds.
     pooled @ head["kernel"] + head["bias"], logits, rtol=1e-3, atol=1e-4
   )

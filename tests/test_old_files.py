@@ -47,9 +47,8 @@ def unusual(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def script(tmp_path_factory):
+def script(digits_directory):
   """Returns a function that runs a script on the old config."""
-  data = tmp_path_factory.mktemp("tfds")
 
   def script(*command):
     return subprocess.run(
@@ -57,7 +56,7 @@ def script(tmp_path_factory):
         sys.executable,
         *command,
         f"--config={V1 / 'run.py'}",
-        f"--config.data.directory={data}",
+        f"--config.data.directory={digits_directory}",
       ],
       capture_output=True,
       text=True,

@@ -99,8 +99,8 @@ def test_loaded_model_gives_the_same_logits(saved, model, variables):
   images = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
   bundle = bundle_lib.load_bundle(saved)
   np.testing.assert_array_equal(
-    bundle.model.apply(bundle.variables, images, train=False),
-    model.apply(variables, images, train=False),
+    jax.jit(bundle.model.apply)(bundle.variables, images),
+    jax.jit(model.apply)(variables, images),
   )
 
 
@@ -311,8 +311,8 @@ def test_bundle_can_be_folded_when_it_is_loaded(tmp_path, model, variables):
   assert folded.model.folded
   images = jnp.full((1, 32, 32, 3), 0.01)
   np.testing.assert_allclose(
-    np.asarray(folded.model.apply(folded.variables, images)),
-    np.asarray(plain.model.apply(plain.variables, images)),
+    jax.jit(folded.model.apply)(folded.variables, images),
+    jax.jit(plain.model.apply)(plain.variables, images),
     rtol=1e-4,  # Weights of size 1 make the network amplify rounding.
   )
 

@@ -57,7 +57,7 @@ def test_probabilities_are_the_models_softmax(bundle, jpeg):
   image = Image.open(io.BytesIO(jpeg))
   pixels = preprocessing.preprocess_image(image, bundle.preprocessing)
   images = (pixels[None] / np.float32(255) - 0.5) / 0.5
-  logits = bundle.model.apply(bundle.variables, images, train=False)
+  logits = jax.jit(bundle.model.apply)(bundle.variables, images)
   expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
   for found in bundle_lib.predict(bundle, image, top=7):
     np.testing.assert_allclose(

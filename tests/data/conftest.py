@@ -13,16 +13,6 @@ PER_CLASS = 14
 
 
 @pytest.fixture(scope="session")
-def digits_directory(tmp_path_factory) -> str:
-  """Returns a TFDS directory that holds the digits."""
-  directory = str(tmp_path_factory.mktemp("tfds"))
-  data.open_source(
-    name="digits", directory=directory, train_split="train", eval_split=None
-  )
-  return directory
-
-
-@pytest.fixture(scope="session")
 def digits(digits_directory) -> data.Source:
   return data.open_source(
     name="digits",

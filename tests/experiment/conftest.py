@@ -13,7 +13,7 @@ import jax
 import orbax.checkpoint as ocp
 import pytest
 
-from van_jax import data, experiment
+from van_jax import experiment
 
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -37,13 +37,9 @@ def whole_arrays():
 
 
 @pytest.fixture(scope="session")
-def data_directory(tmp_path_factory):
-  """Returns a TFDS directory that holds the digits."""
-  directory = str(tmp_path_factory.mktemp("tfds"))
-  data.open_source(
-    name="digits", directory=directory, train_split="train", eval_split=None
-  )
-  return directory
+def data_directory(digits_directory):
+  """Returns the directory of the data of the tiny runs."""
+  return digits_directory
 
 
 @pytest.fixture(scope="session")

@@ -107,15 +107,18 @@ def test_another_schedule_cannot_be_made_longer(goes_on):
   assert "only a constant one can be extended" in refusal
 
 
-def test_a_run_goes_on_when_its_pretrained_bundle_has_moved(
+def test_a_finished_run_scores_the_same_again_though_its_bundle_has_moved(
   finished, run_copy, tiny_config, tmp_path
 ):
   gone = str(tmp_path / "gone")
   path = run_copy / workdir_lib.CONFIG
+  checksum = run_copy / workdir_lib.CHECKPOINTS / "12/fingerprint/metadata"
+  before = checksum.read_text()
   described = json.loads(path.read_text())
   path.write_text(json.dumps({**described, "pretrained_bundle": gone}))
   config = tiny_config(pretrained_bundle=gone)
   assert experiment.train(config, workdir=str(run_copy)) == finished[1]
+  assert checksum.read_text() == before
 
 
 @pytest.fixture(scope="module")

@@ -3,35 +3,41 @@
 import json
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from flax import traverse_util
 
 import van_jax
+from van_jax import experiment, parallel
 
-SHORT = (
+SHORT = {
   # Few steps: AdamW divides by small numbers, and rounding would grow.
-  "--config.schedule.epochs=0.5",
-  "--config.schedule.warmup_epochs=0",
+  "schedule.epochs": 0.5,
+  "schedule.warmup_epochs": 0.0,
   # A batch is the same set of examples in another order: what depends on an
   # example's place in it, its mixing partner or its dropped paths, must be off.
-  "--config.mixing.mixup_alpha=0",
-  "--config.model.drop_path_rate=0",
-)
+  "mixing.mixup_alpha": 0.0,
+  "model.drop_path_rate": 0.0,
+}
 
 
 @pytest.fixture(scope="module")
-def alone(run, last_json, tmp_path_factory):
-  """Returns the workdir and the scores of one process."""
+def alone(tiny_config, tmp_path_factory):
+  """Returns the workdir and the scores of one process with one device."""
   workdir = tmp_path_factory.mktemp("alone") / "run"
-  return workdir, last_json(run("train.py", f"--workdir={workdir}", *SHORT))
+  one = parallel.create_mesh(jax.devices()[:1])
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(parallel, "create_mesh", lambda *_, **__: one)
+    return workdir, experiment.train(tiny_config(**SHORT), workdir=str(workdir))
 
 
 @pytest.fixture(scope="module")
 def together(run_two, tmp_path_factory):
   """Returns the workdir and what the two processes said."""
   workdir = tmp_path_factory.mktemp("together") / "run"
-  return workdir, run_two("train.py", f"--workdir={workdir}", *SHORT)
+  flags = [f"--config.{key}={value}" for key, value in SHORT.items()]
+  return workdir, run_two("train.py", f"--workdir={workdir}", *flags)
 
 
 def scores_of(together):

@@ -11,6 +11,15 @@ from van_jax import experiment, parallel
 from van_jax.data.images import grid
 from van_jax.experiment import preview, recipe_task, stepping
 
+COMMAND = """
+import runpy, sys
+sys.path.insert(0, "")
+from van_jax import experiment
+
+experiment.draw_preview = lambda config, **options: {
+  "batch_size": config.batch_size, **options}
+runpy.run_module("van_jax.data.preview", run_name="__main__")
+"""
 SEEN = {  # All that training can do to the digits.
   "mixing.cutmix_alpha": 1.0,
   "erasing.probability": 0.5,
@@ -194,9 +203,17 @@ def test_a_config_that_cannot_work_is_refused(refuse, tmp_path):
 
 
 def test_the_command_ends_with_a_line_of_json(run, last_json, tmp_path):
-  output = str(tmp_path / "x.png")
-  process = run("-m van_jax.data.preview", f"--output={output}", "--count=2")
-  assert last_json(process) == {"output": output, "count": 2, "step": 0}
+  # What it draws is seen above: here it says what it was asked to.
+  file = tmp_path / "command.py"
+  file.write_text(COMMAND)
+  flags = ("--output=x.png", "--count=2", "--step=3", "--overwrite")
+  assert last_json(run(file, *flags)) == {
+    "batch_size": 16,
+    "output": "x.png",
+    "count": 2,
+    "step": 3,
+    "overwrite": True,
+  }
 
 
 def test_the_command_says_in_one_line_what_is_wrong(run):

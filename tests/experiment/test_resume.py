@@ -108,10 +108,3 @@ def test_sigterm_saves_the_step_it_came_in_and_exits_with_75(terminated):
   assert steps == [2, 4, 5]
   assert "the same command goes on from there" in process.stderr
   assert process.stdout == ""
-
-
-def test_a_finished_run_started_again_scores_the_same(run, last_json, unbroken):
-  workdir, scores = unbroken
-  before = last_checkpoint(workdir)[1]
-  assert last_json(run("train.py", f"--workdir={workdir}")) == scores
-  assert last_checkpoint(workdir)[1] == before

@@ -1,5 +1,6 @@
 """BatchNorm folded away: the same network, to rounding."""
 
+import functools
 from typing import Any
 
 import jax
@@ -19,13 +20,14 @@ SIZES = {
 
 
 def _apply(model: models.VAN, variables, images, **options) -> Any:
-  return model.apply(variables, images, train=False, **options)
+  run = functools.partial(model.apply, train=False, **options)
+  return jax.jit(run)(variables, images)
 
 
 def _trained_like(model):
   """Returns variables whose norms, scales and biases are far from 1 and 0."""
   images = jnp.zeros((1, 64, 64, 3))
-  variables = model.init(jax.random.key(0), images)
+  variables = jax.jit(model.init)(jax.random.key(0), images)
   rng = np.random.default_rng(0)
 
   def drawn(path, x):

@@ -1,5 +1,6 @@
 """Layers against their formulas."""
 
+import functools
 from typing import Any
 
 import jax
@@ -14,11 +15,12 @@ from van_jax.models.batch_norm import BatchNorm
 
 
 def init(module, x, **options) -> Any:
-  return module.init(jax.random.key(1), x, **options)
+  run = functools.partial(module.init, **options)
+  return jax.jit(run)(jax.random.key(1), x)
 
 
 def apply(module, variables, x, **options) -> Any:
-  return module.apply(variables, x, **options)
+  return jax.jit(functools.partial(module.apply, **options))(variables, x)
 
 
 def test_lka_sees_23_pixels_each_way():  # 5 + (7 - 1) * 3.

@@ -24,14 +24,17 @@ def narrow_van():
   return create
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def batch():
   """Returns a batch of 16 random images, uint8, and their labels."""
   numbers = np.random.default_rng(0)
-  return {
+  batch = {
     "image": numbers.integers(0, 256, (16, 32, 32, 3), dtype=np.uint8),
     "label": numbers.integers(0, 5, 16, dtype=np.int32),
   }
+  for values in batch.values():
+    values.setflags(write=False)  # All tests have the same.
+  return batch
 
 
 @pytest.fixture(params=[1, 8])

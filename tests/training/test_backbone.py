@@ -1,5 +1,6 @@
 """A model with a VAN inside trains with all of the recipe."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -40,10 +41,12 @@ def trained(narrow_van):
   images = jnp.asarray(
     np.random.default_rng(0).normal(size=(8, 32, 32, 3)), jnp.float32
   )
-  van: Any = narrow_van(num_classes=7).init(
-    jax.random.key(1), images[:1], train=False
-  )
-  fresh: Any = model.init(jax.random.key(2), images[:1], train=False)
+
+  def init(model, seed) -> Any:
+    run = jax.jit(functools.partial(model.init, train=False))
+    return run(jax.random.key(seed), images[:1])
+
+  van, fresh = init(narrow_van(num_classes=7), 1), init(model, 2)
   van, fresh = jax.device_get((van, fresh))  # The step consumes its state.
   start = pretrained.merge(fresh, van)
   optimizer = optimizers.create_optimizer(

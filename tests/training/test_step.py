@@ -73,6 +73,24 @@ def assert_close(one, other, relative):
     )
 
 
+@pytest.fixture(scope="module")
+def plain(narrow_van, batch):
+  """Returns the state and the metrics after a step on one device."""
+  return one_update(narrow_van(), batch)
+
+
+@pytest.fixture(scope="module")
+def still(narrow_van, batch):
+  """Returns those of a step that leaves the parameters where they were."""
+  return one_update(narrow_van(), batch, optimizer=optax.sgd(0.0))
+
+
+@pytest.fixture(scope="module")
+def in_parts(narrow_van, batch):
+  """Returns those of a step in four micro-batches."""
+  return one_update(narrow_van(), batch, accumulation_steps=4)
+
+
 # With SGD at rate 1 the update is the gradient, so that equal parameters are
 # equal gradients. Sums over 16 examples in another order: a few float32
 # roundings (6e-8) of terms larger than their sum; measured 2e-6.
@@ -89,35 +107,40 @@ def test_eight_devices_agree_with_one(narrow_van, batch):
   assert_close(one.ema, eight.ema, ROUNDING)
 
 
+@pytest.fixture(scope="module")
+def in_groups(narrow_van, batch):
+  """Returns those of a step whose statistics are of four images each."""
+  return one_update(narrow_van(batch_norm_group_size=4), batch)
+
+
 @pytest.mark.parametrize("devices", [1, 2])
-def test_accumulation_equals_one_step_with_groups(narrow_van, batch, devices):
-  whole, whole_metrics = one_update(narrow_van(batch_norm_group_size=4), batch)
-  parts, parts_metrics = one_update(
-    narrow_van(), batch, devices=devices, accumulation_steps=4
-  )
+def test_accumulation_equals_one_step_with_groups(
+  narrow_van, batch, in_groups, in_parts, devices
+):
+  whole, whole_metrics = in_groups
+  parts, parts_metrics = in_parts
+  if devices > 1:
+    parts, parts_metrics = one_update(
+      narrow_van(), batch, devices=devices, accumulation_steps=4
+    )
   assert_close(whole_metrics, parts_metrics, ROUNDING)
   assert_close(whole.params, parts.params, ROUNDING)
   assert_close(whole.batch_stats, parts.batch_stats, ROUNDING)
 
 
-def test_accumulation_differs_from_one_group(narrow_van, batch):
-  whole, _ = one_update(narrow_van(), batch)
-  parts, _ = one_update(narrow_van(), batch, accumulation_steps=4)
+def test_accumulation_differs_from_one_group(plain, in_parts):
   with pytest.raises(AssertionError):
-    assert_close(whole.params, parts.params, ROUNDING)
+    assert_close(plain[0].params, in_parts[0].params, ROUNDING)
 
 
-def test_one_step_counts_one(narrow_van, batch):
-  state, metrics = one_update(narrow_van(), batch)
+def test_one_step_counts_one(plain):
+  state, metrics = plain
   assert int(state.step) == 1
   assert set(metrics) == {"loss", "size", "grad_norm", "learning_rate"}
 
 
-def test_average_moves_half_way_to_the_new_weights(narrow_van, batch):
-  state, _ = one_update(narrow_van(), batch)
-  start, _ = one_update(
-    narrow_van(), batch, optimizer=optax.sgd(0.0)
-  )  # Leaves the parameters where they were.
+def test_average_moves_half_way_to_the_new_weights(plain, still):
+  state, start = plain[0], still[0]
   middle = jax.tree.map(lambda a, b: (a + b) / 2, start.params, state.params)
   assert_close(middle, state.ema["params"], 1e-6)  # One rounding of a sum.
 
@@ -133,15 +156,11 @@ def test_micro_batches_draw_their_own_drop_paths(narrow_van, batch):
 
 
 def test_frozen_parameters_have_no_gradient_and_no_part_in_its_norm(
-  narrow_van, batch
+  narrow_van, batch, still
 ):
   freeze = functools.partial(freezing.stop_frozen, patterns=["(?!head).*"])
-  optimizer = optax.sgd(1.0)
-  start, _ = one_update(narrow_van(), batch, optimizer=optax.sgd(0.0))
-  state, metrics = one_update(
-    narrow_van(), batch, optimizer=optimizer, freeze=freeze
-  )
-  moved = jax.tree.map(lambda a, b: a - b, state.params, start.params)
+  state, metrics = one_update(narrow_van(), batch, freeze=freeze)
+  moved = jax.tree.map(lambda a, b: a - b, state.params, still[0].params)
   assert not any(
     np.any(leaf)
     for name, tree in moved.items()

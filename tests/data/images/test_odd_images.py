@@ -100,7 +100,6 @@ def source(odd_folder):
 @pytest.mark.parametrize(
   "options",
   [
-    {"crop": "random_resized", "policy": "randaugment"},
     {"crop": "random_resized", "policy": "three_augment", "color_jitter": 0.3},
     {"crop": "pad"},
   ],

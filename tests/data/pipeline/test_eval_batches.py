@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 
 from van_jax import data
+from van_jax.data.pipeline import grouping
 from van_jax.data.sources import tfds
 
+KINDS = ["memory", "records", "files"]
 
-@pytest.fixture(params=["memory", "records", "files"])
+
+# Files come in order as what lies in memory does, by `IndexedSplit`.
+@pytest.fixture(params=KINDS[:2])
 def source(request, digits_directory, monkeypatch) -> data.Source:
   if request.param == "files":
     return request.getfixturevalue("open_folder")(train_split=None)
@@ -32,6 +36,7 @@ def _examples(batches):
   ]
 
 
+@pytest.mark.parametrize("source", KINDS, indirect=True)
 def test_every_example_comes_once_in_the_splits_order(source, preprocessing):
   whole = data.eval_batches(source, batch_size=15, preprocessing=preprocessing)
   small = data.eval_batches(source, batch_size=4, preprocessing=preprocessing)
@@ -39,6 +44,22 @@ def test_every_example_comes_once_in_the_splits_order(source, preprocessing):
   assert _examples(small) == _examples(whole)
 
 
+def test_less_than_a_batch_is_one_data_set(digits, preprocessing, monkeypatch):
+  built, map_batches = [], grouping.map_batches
+
+  def recorded(*args, batch_size, **options):
+    built.append(batch_size)
+    return map_batches(*args, batch_size=batch_size, **options)
+
+  monkeypatch.setattr(grouping, "map_batches", recorded)
+  batches = data.eval_batches(
+    digits, batch_size=1000, preprocessing=preprocessing
+  )
+  assert len(_examples(batches)) == digits.num_eval
+  assert built == [digits.num_eval]  # Each takes a second to build.
+
+
+@pytest.mark.parametrize("source", KINDS, indirect=True)
 def test_last_batch_is_filled_with_masked_zeros(source, preprocessing):
   *_, last = data.eval_batches(
     source, batch_size=4, preprocessing=preprocessing
@@ -50,7 +71,7 @@ def test_last_batch_is_filled_with_masked_zeros(source, preprocessing):
 
 
 # 15 examples: 4 each but the last 3; 2 each, and none for the last process.
-@pytest.mark.parametrize(("count", "batch_size"), [(4, 4), (4, 12), (8, 8)])
+@pytest.mark.parametrize(("count", "batch_size"), [(4, 12), (8, 8)])
 def test_processes_share_the_examples_in_as_many_batches(
   source, preprocessing, count, batch_size
 ):

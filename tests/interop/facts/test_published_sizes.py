@@ -1,7 +1,8 @@
-"""B0 to B5 from a file in PyTorch and in Flax: the same logits.
+"""B0, B1 and B2 from a file in PyTorch and in Flax: the same logits.
 
-`python benchmarks/conversion.py --models=van_b0,van_b6 --sizes=224,384` does
-the same for all of them, B6 too, at full size.
+B2 has blocks of two digits, as all larger ones do. `python
+benchmarks/conversion.py --models=van_b0,van_b6 --sizes=224,384` does the same
+for all of them at full size.
 """
 
 import dataclasses
@@ -52,7 +53,6 @@ def write_realistic(name, path):
     ("van_b0", 224),
     ("van_b1", 64),
     ("van_b2", 64),
-    ("van_b4", 64),
   ],
 )
 def test_logits_are_pytorchs(name, size, tmp_path):

@@ -99,11 +99,13 @@ class EvalBatches:
       )
 
     left = (stop - start) % self.batch_size
-    dataset = batches(start, stop - left, self.batch_size)
-    if left:
-      rest = batches(stop - left, stop, left)
-      # Building a data set takes a while: not of nothing.
-      dataset = dataset.concatenate(rest) if left < stop - start else rest
+    if 0 < left == stop - start:
+      # Building a data set takes a while: none of nothing, before the rest.
+      dataset = batches(start, stop, left)
+    else:
+      dataset = batches(start, stop - left, self.batch_size)
+      if left:
+        dataset = dataset.concatenate(batches(stop - left, stop, left))
     dataset = grouping.ahead(dataset)
     done = 0
     for batch in readable.batches(
