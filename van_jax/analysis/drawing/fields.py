@@ -6,14 +6,17 @@ import numpy as np
 
 from van_jax.analysis.drawing import canvas
 
+_DECADES = 4  # That the colours span.
+
 
 def receptive_field(
   field: np.ndarray, box: tuple[int, int, int, int], *, title: str = ""
 ) -> Any:
   """Returns a Figure of a receptive field.
 
-  Left the field, divided by its largest value and drawn by its square root, or
-  little but the centre would be seen; a box is around all that is not zero.
+  Left the field, divided by its largest value, on a logarithmic scale of four
+  decades, or little but the centre would be seen: of a gate's input the centre
+  itself counts most. A box is around all that is not zero.
   Right the largest value of each row and of each column, on a logarithmic axis.
 
   Args:
@@ -28,7 +31,8 @@ def receptive_field(
   top, bottom, left, right = box
   shown = field / (field.max() or 1)
   heat, profile = figure.subplots(1, 2, width_ratios=(1, 1.1))
-  drawn = heat.imshow(np.sqrt(shown), cmap="inferno", vmin=0, vmax=1)
+  decades = np.log10(np.maximum(shown, 10.0**-_DECADES))
+  drawn = heat.imshow(decades, cmap="inferno", vmin=-_DECADES, vmax=0)
   heat.add_patch(
     Rectangle(
       (left - 0.5, top - 0.5),
@@ -44,9 +48,9 @@ def receptive_field(
     f"{bottom - top + 1} rows x {right - left + 1} columns not zero", fontsize=8
   )
   heat.tick_params(labelsize=7)
-  ticks = [0, 0.01, 0.1, 0.25, 0.5, 1]
-  bar = figure.colorbar(drawn, ax=heat, ticks=np.sqrt(ticks), shrink=0.85)
-  bar.ax.set_yticklabels([f"{tick:g}" for tick in ticks], fontsize=7)
+  ticks = range(-_DECADES, 1)
+  bar = figure.colorbar(drawn, ax=heat, ticks=ticks, shrink=0.85)
+  bar.ax.set_yticklabels([f"{10.0**tick:g}" for tick in ticks], fontsize=7)
   for axis, name, colour, style in (
     (1, "rows", "#1f5fa8", "-"),
     (0, "columns", "#d1652a", "--"),  # Often they are one line.
