@@ -46,11 +46,21 @@ def parser(
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,
   )
-  needed = {"default": ""} if optional else {"required": True}
+  needed = not optional
   add = made.add_argument
   add("--name", required=True, help="of what is created: van-b2")
-  add("--image", **needed, help="container, from launch/Dockerfile")
-  add("--topology", **needed, help="v5e:16x16, v5litepod-256, 2xv5e:16x16")
+  add(
+    "--image",
+    required=needed,
+    default="",
+    help="container, from launch/Dockerfile",
+  )
+  add(
+    "--topology",
+    required=needed,
+    default="",
+    help="v5e:16x16, v5litepod-256, 2xv5e:16x16",
+  )
   add("--spot", action="store_true", help="may be taken away; far cheaper")
   add("--max_restarts", type=int, default=50, help="at most (%(default)s)")
   add(
