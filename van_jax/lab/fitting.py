@@ -57,8 +57,9 @@ def fit(
   epochs, at most 5, so that short runs train too.
 
   With the same settings and seed every update is train.py's, bit for bit.
-  Ctrl-C (a notebook's stop button) ends it after the step, and what was reached
-  is returned: `Fit.is_whole` says so. A second one is a KeyboardInterrupt.
+  Ctrl-C (a notebook's stop button) or SIGTERM ends it after the step, and what
+  was reached is returned: `Fit.is_whole` says so. A second Ctrl-C is a
+  KeyboardInterrupt.
 
   Args:
     model: a VAN; the name of one, which gets the data's number of classes; or
