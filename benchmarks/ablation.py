@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--task", choices=photograph_tasks.TASKS, default="pairs")
   add("--rows", nargs="+", default=ROWS, help="names of models.ABLATIONS")
   add("--seeds", type=int, default=3)
-  add("--train", type=int, default=15_000, help="examples to train on")
+  add("--train", type=int, default=12_000, help="examples to train on")
   add("--test", type=int, default=5_000, help="examples of each evaluation")
   add("--epochs", type=float, default=5.0)
   flags = parser.parse_args(argv)
