@@ -91,7 +91,7 @@ def test_a_van_within_a_model_is_found_and_the_rest_stays_fresh():
 
 def test_a_misfit_is_named_by_its_path_in_the_model():
   fresh = inside(variables(0), np.zeros(3))
-  with pytest.raises(ValueError, match="params/backbone/block1_0/kernel: bun"):
+  with pytest.raises(ValueError, match="params/backbone/block1_0/kernel: wei"):
     pretrained.merge(fresh, variables(1, width=6))
 
 
