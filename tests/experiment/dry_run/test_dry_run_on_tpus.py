@@ -89,7 +89,9 @@ def test_what_does_not_fit_is_refused_by_the_compiler():
   assert process.stdout.startswith(
     "DOES NOT FIT: van_b0 with batch_size=131072"
   )
-  found = json.loads(process.stdout.splitlines()[-1])
+  last = process.stdout.splitlines()[-1]
+  assert last.startswith("{"), process.stderr[-4000:]
+  found = json.loads(last)
   training = found["training"]
   # XLA recomputes until little is over, and says both with two digits.
   assert training["required_bytes"] >= training["available_bytes"] > 0
