@@ -267,7 +267,7 @@ def test_images_without_a_file_are_numbered(finished, tiny_config, tmp_path):
 def test_a_place_that_cannot_be_written_is_told_before_the_work(
   score, folder, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(scoring, "load", None)
+  monkeypatch.setattr(scoring, "start", None)
   (tmp_path / "file").write_text("")
   for flag in ("predictions", "confusion_matrix"):
     with pytest.raises(ValueError, match=f"{flag}=.* cannot be written"):

@@ -191,9 +191,6 @@ def test_the_command_ends_in_a_line(tmp_path, capsys):
   assert error.startswith("error: WORKDIR")
 
 
-@pytest.mark.skipif(
-  not hasattr(analysis, "grad_cam"), reason="needs the maps of analysis"
-)
 def test_maps_of_a_real_run_are_in_the_page(with_predictions, tmp_path):
   output = tmp_path / "page.html"
   told = experiment.write_report(

@@ -44,11 +44,11 @@ def test_training_starts_from_weights_by_name(tiny_config, by_name):
 def test_evaluation_scores_weights_by_name(tiny_config, monkeypatch):
   taken = []
 
-  def take(_, checkpoint, *__):  # Scoring itself is another file's to test.
+  def take(_, *, checkpoint, **__):  # Scoring is another file's to test.
     taken.append(bundle.load_bundle(checkpoint))
     raise StopIteration
 
-  monkeypatch.setattr(scoring, "load", take)
+  monkeypatch.setattr(scoring, "start", take)
   with pytest.raises(StopIteration):
     experiment.evaluate(tiny_config(), checkpoint="van_b0")
   assert taken[0].source["format"] == "official"
