@@ -17,7 +17,8 @@ Weights:
 Training:
   fit: trains a model on arrays, a folder or a named data set.
   sweep: several variants, several seeds each, and a table of their scores.
-  Fit, Sweep: what these return.
+  Fit: what `fit` returns.
+  Sweep: what `sweep` returns.
   read_history: what a run of train.py has measured at each step, as arrays.
 
   bundle = van_jax.load_bundle("bundles/van_b0")

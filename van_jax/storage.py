@@ -8,6 +8,7 @@ import pathlib
 import re
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -148,7 +149,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[epath.Path]:
       ) from error
     raise
   finally:
-    _remove(draft)
+    _discard(draft)
 
 
 def remove_leftovers(folder: epath.Path, name: str | None = None) -> None:
@@ -193,6 +194,7 @@ def is_running(pid: int) -> bool:
 _DRAFT = re.compile(
   r"\.(?P<name>.+)\.((?P<host>[^.]+)-)?(?P<pid>\d+)\.(?P<end>incomplete|replaced)"
 )
+_QUIET = 6  # Looks in a row, 0.05 s apart, at which a draft is not there.
 _SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -258,6 +260,23 @@ def _copy(source: epath.Path, target: epath.Path) -> None:
   target.mkdir()
   for part in source.iterdir():
     _copy(part, target / part.name)
+
+
+def _discard(draft: epath.Path) -> None:
+  """Removes a draft, and what threads of a failed writer then add to it.
+
+  Orbax passes on the first error, while other files are being written.
+  """
+  is_folder = draft.is_dir()
+  _remove(draft)
+  quiet = 0 if is_folder and not is_remote(draft) else _QUIET
+  for _ in range(10 * _QUIET):
+    if quiet >= _QUIET:
+      return
+    time.sleep(0.05)
+    quiet = 0 if draft.exists() else quiet + 1
+    with contextlib.suppress(OSError):  # A file may come as it is removed.
+      _remove(draft)
 
 
 def _remove(path: epath.Path) -> None:

@@ -6,11 +6,12 @@ python -m van_jax.sweep --config=configs/digits.py --workdir=runs/sweep \
 Runs that are finished are skipped, those that were begun go on. What follows
 -- is given to train.py: -- --distributed
 
-This is the command alone, which nothing may import: `van_jax.sweep` is a
-function, of `van_jax.lab`.
+This is the command alone: `van_jax.sweep` is a function, of `van_jax.lab`, and
+whoever imports this module gets that.
 """
 
 import sys
+from typing import Any, cast
 
 import jax
 from absl import app, flags
@@ -102,3 +103,7 @@ def _start() -> None:
 
 if __name__ == "__main__":
   _start()
+else:  # A tool that imports all modules would put this one in its place.
+  from van_jax import lab
+
+  sys.modules[__name__] = cast(Any, lab.sweep)

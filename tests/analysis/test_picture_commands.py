@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import van_jax
-from van_jax import analysis, errors, models
+from van_jax import errors, models
 from van_jax.analysis import pictures
 from van_jax.analysis.inside.attention_maps import channel_strengths
 from van_jax.bundle import save_bundle
@@ -189,5 +189,13 @@ def test_folders_without_images_are_named(request_to, tmp_path):
     pictures.draw_attention(request_to(), image=[str(tmp_path)])
 
 
-def test_the_function_of_a_commands_name_is_a_function():
-  assert callable(analysis.receptive_field)
+def test_the_function_of_a_commands_name_stays_when_the_command_is_imported():
+  program = """
+import importlib, van_jax
+from van_jax import analysis
+before = van_jax.sweep, analysis.receptive_field
+for name in ("van_jax.sweep", "van_jax.analysis.receptive_field"):
+  importlib.import_module(name)
+assert before == (van_jax.sweep, analysis.receptive_field)
+"""
+  subprocess.run([sys.executable, "-c", program], check=True)

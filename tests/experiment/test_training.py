@@ -100,7 +100,7 @@ def test_raw_and_averaged_weights_score_differently(finished, tiny_config):
 def test_one_device_scores_what_eight_do(finished, tiny_config, monkeypatch):
   workdir, scores = finished
   one = parallel.create_mesh(jax.devices()[:1])
-  monkeypatch.setattr(parallel, "create_mesh", lambda: one)
+  monkeypatch.setattr(parallel, "create_mesh", lambda fsdp: one)
   alone = experiment.evaluate(tiny_config(), checkpoint=str(workdir / "bundle"))
   # Logits of order 1 whose sums are done in another order.
   assert alone.pop("loss") == pytest.approx(scores["loss"], rel=1e-5)

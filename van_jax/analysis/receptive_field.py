@@ -3,8 +3,12 @@
 python -m van_jax.analysis.receptive_field --checkpoint=BUNDLE_OR_WORKDIR \
   --image=FOLDER --output=field.png [--stage=3 | --block=stage2/block0]
 
-Nobody imports this module: `van_jax.analysis.receptive_field` is the function.
+`van_jax.analysis.receptive_field` is the function, and whoever imports this
+module gets that.
 """
+
+import sys
+from typing import Any, cast
 
 from absl import app, flags
 
@@ -44,3 +48,7 @@ def main(_) -> None:
 
 if __name__ == "__main__":
   app.run(main, flags_parser=command.parse_flags)
+else:  # A tool that imports all modules would put this one in its place.
+  from van_jax.analysis.inside.receptive_field import receptive_field
+
+  sys.modules[__name__] = cast(Any, receptive_field)

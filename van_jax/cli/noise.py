@@ -3,6 +3,7 @@
 import logging as logging_levels
 import os
 import sys
+import warnings
 from typing import Any
 
 from absl import logging
@@ -21,6 +22,8 @@ def keep_out() -> None:
   if _worth_reading not in handler.filters:
     handler.addFilter(_worth_reading)
   sys.unraisablehook = _unraisable
+  # Of a save that failed: Orbax leaves what it had still to write.
+  warnings.filterwarnings("ignore", "coroutine .* was never awaited")
 
 
 def _worth_reading(record: logging_levels.LogRecord) -> bool:
