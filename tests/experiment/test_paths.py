@@ -199,7 +199,9 @@ def test_home_is_filled_in_for_a_workdir(home, tiny_config, monkeypatch):
 
 def test_home_is_filled_in_for_a_pretrained_bundle(home, tiny_config):
   config = tiny_config(pretrained_bundle="~/given/bundle")
-  with pytest.raises(ValueError, match="weights do not fit the model"):
+  with pytest.raises(
+    ValueError, match=r"pretrained_bundle=.*weights do not fit the model"
+  ):
     start.pretrained_variables(config)
 
 

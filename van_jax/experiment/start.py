@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from absl import logging
 
-from van_jax import bundle as bundle_lib, parallel, released
+from van_jax import bundle as bundle_lib, errors, parallel, released
 from van_jax.experiment import (
   agreement,
   branching,
@@ -29,7 +29,11 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
     released.local_bundle(config.pretrained_bundle),
     attention=scoring.attention_class(config),
   )
-  pretrained.check(config_check.abstract_variables(config), bundle.variables)
+  try:
+    pretrained.check(config_check.abstract_variables(config), bundle.variables)
+  except errors.UserError as error:
+    name = config.pretrained_bundle
+    raise errors.UserError(f"pretrained_bundle={name}: {error}") from error
   for name in ("mean", "std"):
     theirs = getattr(bundle.preprocessing, name)
     ours = tuple(config.preprocessing[name])
