@@ -5,7 +5,7 @@ import math
 import re
 from collections import defaultdict
 
-from van_jax.analysis.program import hlo
+from van_jax.analysis.program import hlo, hlo_line
 
 # A register of a TPU holds 8 x 128 numbers, and its matrix units take as many
 # channels in and give as many out as there are lanes (256 from v6e on, which
@@ -129,7 +129,9 @@ class _Layer:
 def _layer(instruction, types):
   if instruction.opcode not in ("convolution", "dot"):
     return None
-  known = [hlo.arrays_of(types.get(name, "")) for name in instruction.operands]
+  known = [
+    hlo_line.arrays_of(types.get(name, "")) for name in instruction.operands
+  ]
   if len(known) < 2 or not (known[0] and known[1]):
     return None
   left, right, out = known[0][0], known[1][0], instruction.arrays[0]
