@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.analysis.drawing import canvas
 
 _MOST_NUMBERS = 15  # Classes whose counts are written into the cells.
@@ -22,9 +23,18 @@ def confusion_matrix(
   Args:
     matrix: [K, K], as `analysis.confusion_matrix` gives it.
     names: of the classes; None for their numbers. Of many classes only some.
+
+  Raises:
+    UserError: if it is not [K, K] with K names.
   """
+  matrix = np.asarray(matrix)
   number = len(matrix)
   shown = [str(i) for i in range(number)] if names is None else list(names)
+  if matrix.shape != (number, number) or not number or len(shown) != number:
+    raise errors.UserError(
+      f"matrix of shape {matrix.shape} and {len(shown)} names must be [K, K] "
+      "and K."
+    )
   parts = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
   side = min(max(0.38 * number, 3.0), 10.0)
   figure = canvas.figure(side + 1.6, side + 1.0)

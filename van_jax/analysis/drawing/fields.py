@@ -1,16 +1,18 @@
 """A receptive field as heat, with its extent and its profiles."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.analysis.drawing import canvas
 
 _DECADES = 4  # That the colours span.
 
 
 def receptive_field(
-  field: np.ndarray, box: tuple[int, int, int, int], *, title: str = ""
+  field: np.ndarray, box: Sequence[float], *, title: str = ""
 ) -> Any:
   """Returns a Figure of a receptive field.
 
@@ -22,13 +24,21 @@ def receptive_field(
   Args:
     field: [H, W], not negative.
     box: (top, bottom, left, right), the first and last rows and columns that
-      are not zero: the first four of `analysis.extent`.
+      are not zero, as `analysis.extent` begins; the rest of it is not read.
     title: above the field.
+
+  Raises:
+    UserError: for a field or a box of another kind.
   """
+  if np.ndim(field) != 2 or not np.all(field >= 0) or len(box) < 4:
+    raise errors.UserError(
+      f"field of shape {np.shape(field)} and box={box} must be [H, W] with no "
+      "value that is negative or NaN, and (top, bottom, left, right)."
+    )
   figure = canvas.figure(8.2, 3.9)  # It says where matplotlib is missing.
   from matplotlib.patches import Rectangle
 
-  top, bottom, left, right = box
+  top, bottom, left, right, *_ = box
   shown = field / (field.max() or 1)
   heat, profile = figure.subplots(1, 2, width_ratios=(1, 1.1))
   decades = np.log10(np.maximum(shown, 10.0**-_DECADES))

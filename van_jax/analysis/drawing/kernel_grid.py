@@ -25,9 +25,16 @@ def kernels(
     channels: which of them; None for the first 16.
 
   Raises:
-    UserError: if there is none, or a channel is not there.
+    UserError: if there is none, they are not [h, w, C], or a channel is not
+      there.
   """
-  most = min((kernel.shape[2] for kernel in rows.values()), default=0)
+  if not rows or any(kernel.ndim != 3 for kernel in rows.values()):
+    shapes = {name: kernel.shape for name, kernel in rows.items()}
+    raise errors.UserError(
+      f"rows has kernels {shapes}, and must have one [h, w, C] at least, as "
+      "analysis.depthwise_kernels gives them."
+    )
+  most = min(kernel.shape[2] for kernel in rows.values())
   chosen = list(range(min(16, most))) if channels is None else list(channels)
   if not chosen or not all(0 <= channel < most for channel in chosen):
     raise errors.UserError(

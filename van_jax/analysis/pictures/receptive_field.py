@@ -10,6 +10,8 @@ from van_jax.analysis.inside import extents
 from van_jax.analysis.inside.receptive_field import receptive_field
 from van_jax.analysis.pictures.subject import Request, read_images
 
+_NOISE = 8  # Images of it: one batch.
+
 
 def draw_receptive_field(
   request: Request,
@@ -24,7 +26,7 @@ def draw_receptive_field(
   Args:
     request: weights and output.
     image: files, and folders of images, which the field is a mean over; none
-      for 8 of normal noise.
+      for some of normal noise.
     stage: whose map, 1 to 4.
     block: "stage2/block0", say: of that block's attention alone.
     count: of images at the most.
@@ -41,13 +43,13 @@ def draw_receptive_field(
     images = read_images(image, bundle.preprocessing, most=count).normalised
   else:
     side = bundle.preprocessing.image_size
-    shape = (8, side, side, 3)
+    shape = (_NOISE, side, side, 3)
     images = np.random.default_rng(0).standard_normal(shape, np.float32)
   options = {"stage": stage, "block": block}
   field = receptive_field(bundle.model, bundle.variables, images, **options)
   found = extents.extent(field)
   name = block or f"stage {stage}"
-  figure = drawing.receptive_field(field, found[:4], title=name)
+  figure = drawing.receptive_field(field, found, title=name)
   return request.finish(
     figure,
     of=name,
