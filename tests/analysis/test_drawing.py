@@ -88,6 +88,14 @@ def test_cells_of_a_confusion_matrix_have_their_counts():
   np.testing.assert_allclose(shown, [[5 / 6, 1 / 6], [0, 1]])
 
 
+def test_what_two_in_a_hundred_are_taken_for_is_seen_among_many_classes():
+  matrix = 50 * np.eye(40, dtype=np.int64)
+  matrix[3, 5] = 1
+  (image,) = drawing.confusion_matrix(matrix).axes[0].images
+  colours = image.to_rgba(image.get_array())
+  assert np.abs(colours[3, 5] - colours[3, 6]).max() > 0.1  # Of [0, 1].
+
+
 def test_the_box_of_a_field_is_around_its_extent():
   found = analysis.Extent(2, 5, 1, 7, area=20, fraction=0.95)
   axis = drawing.receptive_field(np.eye(9), found).axes[0]
@@ -96,10 +104,34 @@ def test_the_box_of_a_field_is_around_its_extent():
   assert (box.get_width(), box.get_height()) == (7, 4)
 
 
+@pytest.mark.parametrize(
+  ("box", "caption"),
+  [
+    ((1, 3, 1, 7), "3 rows x 7 columns not zero"),
+    ((1, 4, 1, 7), "4 rows x 7 columns not zero, cut off at the edge"),
+    ((1, 3, 0, 7), "3 rows x 8 columns not zero, cut off at the edge"),
+  ],
+)
+def test_a_field_says_whether_the_image_ends_it(box, caption):
+  figure = drawing.receptive_field(np.ones((5, 9)), box, unit="position")
+  heat, profile = figure.axes[:2]
+  assert heat.get_xlabel() == caption
+  assert profile.get_xlabel() == "position"
+
+
 def test_no_two_curves_look_alike():
   axis = drawing.curves({f"{i}": ([1, 2], [i, i]) for i in range(40)}).axes[0]
   looks = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
   assert len(looks) == 40
+
+
+def test_kernels_that_are_rows_leave_no_gaps():
+  squares, rows = np.ones((7, 7, 4)), np.ones((1, 7, 4))
+  heights = [
+    drawing.kernels({"conv": kernels}).get_size_inches()[1]
+    for kernels in (squares, rows)
+  ]
+  assert heights[1] < heights[0] - 0.5
 
 
 GREY = np.zeros((4, 4, 3), np.uint8)

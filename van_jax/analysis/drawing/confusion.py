@@ -18,7 +18,9 @@ def confusion_matrix(
   """Returns a Figure of a confusion matrix, true classes down.
 
   A cell's colour is its part of its row, that is of all images of the class;
-  its number, of few classes, is how many they are.
+  its number, of few classes, is how many they are. Of many the colours follow
+  the root of the part, or a class that takes 2 % of another's images, which is
+  much among a thousand, would be white.
 
   Args:
     matrix: [K, K], as `analysis.confusion_matrix` gives it.
@@ -37,9 +39,13 @@ def confusion_matrix(
     )
   parts = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
   side = min(max(0.38 * number, 3.0), 10.0)
-  figure = canvas.figure(side + 1.6, side + 1.0)
+  figure = canvas.figure(side + 1.6, side + 1.0)  # It says what is missing.
+  from matplotlib.colors import PowerNorm
+
   axis = figure.subplots()
-  drawn = axis.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+  few = number <= _MOST_NUMBERS
+  scale = PowerNorm(1.0 if few else 0.5, vmin=0, vmax=1)
+  drawn = axis.imshow(parts, cmap="Blues", norm=scale)
   step = -(-number // _MOST_NAMES)
   ticks = list(range(0, number, step))
   labels = [canvas.shortened(shown[i], 18) for i in ticks]
@@ -47,7 +53,7 @@ def confusion_matrix(
   axis.set_yticks(ticks, labels, fontsize=7)
   axis.set_xlabel("predicted", fontsize=9)
   axis.set_ylabel("true", fontsize=9)
-  if number <= _MOST_NUMBERS:
+  if few:
     for i, j in np.ndindex(number, number):
       if matrix[i, j]:
         colour = "white" if parts[i, j] > 0.5 else "black"

@@ -32,8 +32,9 @@ def draw_receptive_field(
     count: of images at the most.
 
   Returns:
-    output, the number of images, the size in pixels of all that is not zero
-    (height, width) and of the fewest pixels that hold 95 % (area).
+    output, the number of images, the size of all that is not zero (height,
+    width) and of the least that holds 95 % (area): in pixels, or of a block in
+    positions of its map.
 
   Raises:
     UserError: bad input.
@@ -49,7 +50,8 @@ def draw_receptive_field(
   field = receptive_field(bundle.model, bundle.variables, images, **options)
   found = extents.extent(field)
   name = block or f"stage {stage}"
-  figure = drawing.receptive_field(field, found, title=name)
+  unit = "position of its map" if block else "pixel"
+  figure = drawing.receptive_field(field, found, title=name, unit=unit)
   return request.finish(
     figure,
     of=name,
