@@ -81,6 +81,13 @@ def blocks(van: models.VAN) -> dict[str, str]:
   }
 
 
+def last_blocks(van: models.VAN) -> dict[str, str]:
+  """Returns those of `blocks` that end a stage."""
+  known = blocks(van)
+  ends = (f"stage{s}/block{n - 1}" for s, n in enumerate(van.depths, start=1))
+  return {name: known[name] for name in ends}
+
+
 def find_block(van: models.VAN, block: str) -> str:
   """Returns the module's name of a block, or raises UserError."""
   known = blocks(van)

@@ -57,10 +57,7 @@ def stage_statistics(
   """
   images = inputs.checked(images)
   path, van = probe.find_van(model, variables, images[:1])
-  places = tuple(
-    (*path, f"block{s}_{depth - 1}")
-    for s, depth in enumerate(van.depths, start=1)
-  )
+  places = tuple((*path, name) for name in probe.last_blocks(van).values())
   sums = [_Sums() for _ in places]
   for batch in inputs.batches(images, batch_size):
     found = _features(model, places, variables, batch)
