@@ -11,8 +11,8 @@ LOOKS = {
   "occlusion": analysis.occlusion,
   "receptive_field": analysis.receptive_field,
   "stage_statistics": analysis.stage_statistics,
-  "measure_shape_bias": lambda *given: analysis.measure_shape_bias(
-    *given, [0, 1]
+  "measure_shape_bias": lambda model, variables, images: (
+    analysis.measure_shape_bias(model, variables, images, [0, 1])
   ),
 }
 GIVEN = np.random.default_rng(0).standard_normal((2, 32, 32, 3), "f")
@@ -48,8 +48,9 @@ def test_images_that_are_not_normalised_are_refused(look, kind, make_small):
 def test_labels_that_do_not_fit_are_refused(
   images, labels, options, message, make_small
 ):
+  model, variables = make_small()
   with pytest.raises(errors.UserError, match=message):
-    analysis.measure_shape_bias(*make_small(), images, labels, **options)
+    analysis.measure_shape_bias(model, variables, images, labels, **options)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,7 @@ def test_params_alone_are_not_the_variables(make_small):
     )
 
 
-def test_stages_beyond_the_last_have_no_extent(make_small):
-  with pytest.raises(errors.UserError, match="stage=5"):
-    analysis.stage_extent(make_small()[0], 5)
+@pytest.mark.parametrize("stage", [5, 2.0])
+def test_what_is_no_stage_has_no_extent(stage, make_small):
+  with pytest.raises(errors.UserError, match=f"stage={stage}"):
+    analysis.stage_extent(make_small()[0], stage)
