@@ -181,28 +181,6 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(
   assert read(here / "place", folder=folder) == "new"
 
 
-def test_what_can_be_written_is_tried_and_leaves_nothing(here):
-  storage.check_writable("new/folder/file", "output")
-  storage.check_writable("run", "workdir", inside=True)
-  storage.check_writable("gs://bucket/run", "workdir")
-  assert os.listdir(here) == []
-
-
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_place_that_cannot_be_written_is_named(here, inside):
-  (here / "file").write_text("mine")
-  message = rf"^output=file/x cannot be written: {here}/file is not .*directory"
-  with pytest.raises(ValueError, match=message):
-    storage.check_writable("file/x", "output", inside=inside)
-
-
-def test_a_workdir_is_written_into(here):
-  (here / "file").write_text("mine")
-  storage.check_writable("file", "output")  # It would be replaced.
-  with pytest.raises(ValueError, match=r"^workdir=file cannot be"):
-    storage.check_writable("file", "workdir", inside=True)
-
-
 @pytest.fixture
 def bucket(here, monkeypatch):
   """Returns a folder whose paths count as remote ones."""

@@ -97,7 +97,7 @@ def test_the_box_of_a_field_is_around_its_extent():
 
 @pytest.mark.parametrize("name", ["picture.bmp", "picture", ""])
 def test_names_that_say_no_kind_are_refused(name, tmp_path):
-  with pytest.raises(errors.UserError, match=r"\.png, \.svg, \.pdf"):
+  with pytest.raises(errors.UserError, match=r"\.png or \.svg or \.pdf"):
     drawing.save(FIGURES["bars"](), tmp_path / f"x{name}")
 
 

@@ -130,7 +130,7 @@ def test_a_page_is_not_overwritten_unasked(finished, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "said"),
   [
-    ({"output": "page.txt"}, "must name an HTML file"),
+    ({"output": "page.txt"}, "must end with .html or .htm"),
     ({"images": -1}, "images=-1 must be at least 0"),
     ({"workdirs": []}, "names no run"),
     ({"workdirs": ["absent"]}, "holds no run"),

@@ -4,7 +4,7 @@ import os
 
 from etils import epath
 
-from van_jax import bundle as bundle_lib, errors, imports, storage
+from van_jax import bundle as bundle_lib, errors, imports, places, storage
 from van_jax.deployment import description, program as program_lib
 from van_jax.deployment.formats import FORMATS
 
@@ -61,7 +61,7 @@ def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
       f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
     )
   FORMATS[to].check()
-  storage.check_writable(path, "output")
+  places.check_writable(path, "output")
   path = storage.absolute(path)
   if not path.exists() or _is_empty_folder(path):
     return

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import data, errors, storage, tasks
+from van_jax import data, errors, places, storage, tasks
 from van_jax.experiment import (
   agreement,
   branching,
@@ -161,7 +161,7 @@ def _checked(
   if not start_over:
     ownership.check(workdir, plain)
     changed_arithmetic.warn(workdir, plain)
-  storage.check_writable(workdir, "workdir", inside=True)
+  places.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)

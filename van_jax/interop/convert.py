@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, storage
+from van_jax import bundle as bundle_lib, errors, places, storage
 from van_jax.interop import export, identification, provenance
 from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import class_names
@@ -52,7 +52,7 @@ def convert(
     UserError: if `output` exists and may not be replaced.
   """
   bundle_lib.check_destination(output, overwrite=overwrite)
-  storage.check_writable(output, "output")
+  places.check_writable(output, "output")
   if images is not None and not verify:
     raise errors.UserError(
       f"images={images} are what a verification compares on; ask for one "
@@ -202,7 +202,7 @@ def convert_back(
   """
   output = storage.absolute(output)
   export.check_destination(output, to=to, overwrite=overwrite)
-  storage.check_writable(output, "output")
+  places.check_writable(output, "output")
   is_bundle = bundle_lib.is_bundle(input)
   bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
   export.check(bundle.model, to=to)

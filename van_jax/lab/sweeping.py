@@ -7,7 +7,7 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from van_jax import data as data_lib, errors, signatures, storage
+from van_jax import data as data_lib, errors, places, signatures, storage
 from van_jax.lab import (
   fitting,
   members as members_lib,
@@ -147,7 +147,7 @@ def _folder(
         "bundles=True needs a folder to write them to; name one, folder=PATH."
       )
     return None
-  storage.check_writable(folder, "folder", inside=True)
+  places.check_writable(folder, "folder", inside=True)
   return storage.absolute(folder)
 
 

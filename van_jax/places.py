@@ -1,0 +1,78 @@
+"""What a user names to write to, checked before the work that fills it."""
+
+import os
+import tempfile
+from collections.abc import Sequence
+
+from etils import epath
+
+from van_jax import errors, retrying, storage
+
+
+def check_file(
+  path: str | os.PathLike[str],
+  name: str,
+  *,
+  kinds: Sequence[str] = (),
+  overwrite: bool = True,
+) -> epath.Path:
+  """Returns where a file is to be; nothing is written.
+
+  Args:
+    path: as the user gave it.
+    name: of the flag or argument that it was given for.
+    kinds: endings that say what is written, of which it has one; any if none.
+    overwrite: whether it may be there already.
+
+  Raises:
+    UserError: where the file would be of another kind, would replace what may
+      not be replaced, or cannot be made.
+  """
+  place = storage.absolute(path)
+  if kinds and not place.name.lower().endswith(tuple(kinds)):
+    raise errors.UserError(
+      f"{name}={path} must end with {' or '.join(kinds)}, which says what is "
+      "written."
+    )
+  if place.is_dir():
+    raise errors.UserError(f"{name}={path} is a folder; name a file.")
+  if place.exists() and not overwrite:
+    raise errors.UserError(
+      f"{name}={path} is there already; name another file, or allow it with "
+      "--overwrite (overwrite=True in Python)."
+    )
+  check_writable(path, name)
+  return place
+
+
+def check_writable(
+  path: str | os.PathLike[str], name: str, *, inside: bool = False
+) -> None:
+  """Raises UserError where a file or a folder cannot be made at `path`.
+
+  It is tried, where the nearest folder that is there lies, again while the
+  storage fails, and nothing is left behind. Remote paths pass: they are tried
+  by writing alone.
+
+  Args:
+    path: as the user gave it.
+    name: of the flag or argument that it was given for.
+    inside: `path` is a folder that is written into, not replaced.
+  """
+  target = storage.absolute(path)
+  if storage.is_remote(target):
+    return
+  nearest = target if inside else target.parent
+  while not os.path.lexists(nearest):
+    nearest = nearest.parent
+  try:
+    retrying.call(
+      lambda: tempfile.TemporaryFile(dir=nearest).close(),
+      f"A file in {nearest}",
+    )
+  except OSError as error:
+    reason = error.strerror or error
+    raise errors.UserError(
+      f"{name}={path} cannot be written: {nearest} is not a folder that you "
+      f"may write to ({reason}); name a place in one that is."
+    ) from error
