@@ -88,6 +88,7 @@ DOORS = {
   "onnx": ("deployment/onnx_model.py",),
   "orbax": (
     "training/run/checkpoint.py",
+    "training/run/kept.py",
     "training/run/restoring.py",
     "training/run/saving.py",
     "bundle",

@@ -14,7 +14,7 @@ import pytest
 import van_jax
 from van_jax import data, errors, storage
 from van_jax.training import state
-from van_jax.training.run import checkpoint, restoring, workdir
+from van_jax.training.run import checkpoint, kept, restoring, workdir
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_checkpoints_go_into_a_relative_folder():
   )
   saver.save(1, start)
   saver.close()
-  assert checkpoint.steps("runs/a") == [1]
+  assert kept.steps("runs/a") == [1]
   assert restoring.restore("runs/a", 1, start).params["w"].shape == (3,)
 
 

@@ -26,8 +26,8 @@ from van_jax.experiment import (
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
 from van_jax.training.run import (
-  checkpoint as checkpoint_lib,
   class_names,
+  kept,
   peers,
   phases as phases_lib,
   shared_folder,
@@ -198,7 +198,7 @@ def _agree(
 
 def _steps_in(workdir: epath.Path) -> list[int]:
   """Returns the steps of a workdir's checkpoints."""
-  return checkpoint_lib.steps(workdir / workdir_lib.CHECKPOINTS)
+  return kept.steps(workdir / workdir_lib.CHECKPOINTS)
 
 
 def _agreed_steps(workdir: epath.Path) -> list[int]:

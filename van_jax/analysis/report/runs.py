@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from van_jax import errors, storage
 from van_jax.bundle import description
 from van_jax.training.run import (
-  checkpoint,
   class_names,
   goodput,
   history,
+  kept,
   lock,
   starts,
   workdir as workdir_lib,
@@ -132,7 +132,7 @@ def _read(name: str, path: Any) -> Run:
     config=attempt(workdir_lib.read_config, path, {}),
     history=attempt(history.read_history, path, {}),
     account=goodput.read(path),
-    saved=attempt(checkpoint.steps, path / workdir_lib.CHECKPOINTS, []),
+    saved=attempt(kept.steps, path / workdir_lib.CHECKPOINTS, []),
     bundle=attempt(description.read, path / _BUNDLE, None)
     if is_bundle
     else None,
