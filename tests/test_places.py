@@ -67,3 +67,46 @@ def test_a_file_below_a_file_is_refused(here):
   (here / "a").write_text("mine")
   with pytest.raises(ValueError, match=r"^output=a/b cannot be written"):
     places.check_file("a/b", "output")
+
+
+def own(path, overwrite=False, **options):
+  return places.check_own(
+    path,
+    "path",
+    kind="a bundle",
+    is_own=lambda place: (place / "bundle.json").exists(),
+    overwrite=overwrite,
+    **options,
+  )
+
+
+def test_what_is_ours_is_replaced_only_when_allowed(here):
+  (here / "a").mkdir()
+  (here / "a" / "bundle.json").write_text("")
+  with pytest.raises(ValueError, match=r"^path=a exists already; .*--overwr"):
+    own("a")
+  assert own("a", overwrite=True) == here / "a"
+
+
+def test_what_is_not_ours_is_never_replaced(here):
+  (here / "a").mkdir()
+  (here / "a" / "thesis.txt").write_text("years")
+  for overwrite, rule in (
+    (False, "exists already"),
+    (True, "not a bundle, so"),
+  ):
+    with pytest.raises(ValueError, match=rf"^path=a {rule}|path=a is {rule}"):
+      own("a", overwrite)
+
+
+def test_an_empty_folder_is_free_for_a_folder_alone(here):
+  (here / "a").mkdir()
+  assert own("a") == here / "a"
+  with pytest.raises(ValueError, match=r"^path=a exists already"):
+    own("a", folder=False)
+
+
+def test_a_folder_below_a_file_is_refused(here):
+  (here / "a").write_text("mine")
+  with pytest.raises(ValueError, match=r"^path=a/b cannot be written"):
+    own("a/b")

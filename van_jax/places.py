@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from etils import epath
 
@@ -40,6 +40,46 @@ def check_file(
     raise errors.UserError(
       f"{name}={path} is there already; name another file, or allow it with "
       "--overwrite (overwrite=True in Python)."
+    )
+  check_writable(path, name)
+  return place
+
+
+def check_own(
+  path: str | os.PathLike[str],
+  name: str,
+  *,
+  kind: str,
+  is_own: Callable[[epath.Path], bool],
+  overwrite: bool,
+  folder: bool = True,
+) -> epath.Path:
+  """Returns where something of ours is to be; nothing is written.
+
+  Args:
+    path: as the user gave it.
+    name: of the flag or argument that it was given for.
+    kind: of what is written, "a bundle" say.
+    is_own: whether what is there is of that kind.
+    overwrite: whether such may be replaced.
+    folder: whether it is a folder, of which an empty one may be there.
+
+  Raises:
+    UserError: where anything else would be, or nothing can be made.
+  """
+  place = storage.absolute(path)
+  is_free = not place.exists() or (
+    folder and place.is_dir() and not any(place.iterdir())
+  )
+  if not is_free and not overwrite:
+    raise errors.UserError(
+      f"{name}={path} exists already; choose another place, or replace it with "
+      "--overwrite (overwrite=True in Python)."
+    )
+  if not is_free and not is_own(place):  # Never delete what is not ours.
+    raise errors.UserError(
+      f"{name}={path} is not {kind}, so it is not overwritten; choose another "
+      "place, or remove it by hand."
     )
   check_writable(path, name)
   return place

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from van_jax import errors, models, storage
+from van_jax import errors, models, places, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import CLASSIFICATION
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -64,23 +64,23 @@ def save_bundle(
     )
 
 
-def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-  """Raises UserError unless a bundle may be written at `path`."""
-  path = storage.absolute(path)
-  if not path.exists():
-    return
-  if not overwrite:
-    raise errors.UserError(
-      f"{path} exists already; choose another folder, or replace it with "
-      "--overwrite (overwrite=True in Python)."
-    )
-  if path.is_dir() and not any(path.iterdir()):
-    return
-  if not description.is_bundle(path):  # Never delete what is not ours.
-    raise errors.UserError(
-      f"{path} is not a bundle, so it is not overwritten; choose another "
-      "folder, or remove it by hand."
-    )
+def check_destination(
+  path: str | os.PathLike[str], *, overwrite: bool, name: str = "path"
+) -> None:
+  """Raises UserError unless a bundle may be written at `path`.
+
+  Args:
+    path: as the user gave it.
+    overwrite: whether a bundle that is there may be replaced.
+    name: of the flag or argument that it was given for.
+  """
+  places.check_own(
+    path,
+    name,
+    kind="a bundle",
+    is_own=description.is_bundle,
+    overwrite=overwrite,
+  )
 
 
 def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:

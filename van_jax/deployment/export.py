@@ -2,8 +2,6 @@
 
 import os
 
-from etils import epath
-
 from van_jax import bundle as bundle_lib, errors, imports, places, storage
 from van_jax.deployment import description, program as program_lib
 from van_jax.deployment.formats import FORMATS
@@ -61,21 +59,10 @@ def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
       f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
     )
   FORMATS[to].check()
-  places.check_writable(path, "output")
-  path = storage.absolute(path)
-  if not path.exists() or _is_empty_folder(path):
-    return
-  if not overwrite:
-    raise errors.UserError(
-      f"{path} exists already; choose another folder, or replace it with "
-      "--overwrite (overwrite=True in Python)."
-    )
-  if not (path / description.NAME).exists():  # Never delete what is not ours.
-    raise errors.UserError(
-      f"{path} is not an exported bundle: it has no {description.NAME}, so it "
-      "is not overwritten; choose another folder, or remove it by hand."
-    )
-
-
-def _is_empty_folder(path: epath.Path) -> bool:
-  return path.is_dir() and not any(path.iterdir())
+  places.check_own(
+    path,
+    "output",
+    kind="an exported bundle",
+    is_own=lambda place: (place / description.NAME).exists(),
+    overwrite=overwrite,
+  )
