@@ -12,7 +12,9 @@ import pytest
 
 import van_jax
 from van_jax import errors
+from van_jax.evaluation import evaluator
 from van_jax.lab import progress_bar
+from van_jax.training import loop
 
 
 def test_it_learns_what_can_be_learned(fitted):
@@ -138,3 +140,16 @@ def test_ctrl_c_returns_what_was_reached(
   }
   assert f"Stopped after step {stopped.step} of 400" in caplog.text
   assert "stopped" in repr(stopped)
+
+
+def test_ctrl_c_in_the_last_evaluation_leaves_the_fit_unfinished(
+  stranger, quarters, how, monkeypatch
+):
+  def evaluate(*_):
+    raise loop.InterruptedRunError(2)
+
+  monkeypatch.setattr(evaluator, "evaluate", evaluate)
+  stopped = van_jax.fit(stranger, quarters, **how | {"epochs": 0.25})
+  assert stopped.step == stopped.total_steps == 2
+  assert not stopped.is_whole
+  assert "2 steps of 2, stopped" in repr(stopped)

@@ -1,18 +1,19 @@
 """Variants against one another, with several seeds each."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 from etils import epath
 
 from van_jax import data as data_lib, errors, places, signatures, storage
+from van_jax.data import arguments
 from van_jax.lab import (
   fitting,
   members as members_lib,
+  numbers,
   planning,
-  refusals,
   running,
 )
 from van_jax.lab.swept import Sweep
@@ -94,10 +95,11 @@ def sweep(
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-  chosen = range(seeds) if isinstance(seeds, int) else seeds
-  for seed in chosen:
-    refusals.check_seed(seed)
-  if not len(chosen) or len(set(chosen)) < len(chosen):
+  if arguments.is_whole(seeds):
+    seeds = range(seeds)
+  which = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
+  chosen = [numbers.number("seed", seed) for seed in seeds] if which else []
+  if not chosen or len(set(chosen)) < len(chosen):
     raise errors.UserError(
       f"seeds={seeds!r} must be how many there are, at least 1, or which, each "
       "once."
@@ -112,6 +114,12 @@ def _own(variants: Mapping[str, Any], model: Any) -> dict[str, dict[str, Any]]:
       "variants must be a mapping from names to models, or to arguments of "
       "fit, and not empty."
     )
+  for name in variants:
+    if not isinstance(name, str) or not name:
+      raise errors.UserError(
+        f"variants: {name!r} is the name of one, and must be a text, "
+        f"{str(name) or 'lka'!r} say."
+      )
   own = {
     name: {"model": model, **special}
     if isinstance(special, Mapping)
