@@ -106,6 +106,17 @@ def test_an_empty_folder_is_free_for_a_folder_alone(here):
     own("a", folder=False)
 
 
+@pytest.mark.parametrize("path", ["", 3, None])
+def test_a_place_has_a_name(here, path):
+  message = f"^path={path!r} must be a path, and not empty"
+  with pytest.raises(ValueError, match=message):
+    own(path, overwrite=True)
+  with pytest.raises(ValueError, match=message):
+    places.check_file(path, "path")
+  with pytest.raises(ValueError, match=message):
+    places.check_writable(path, "path", inside=True)
+
+
 def test_a_folder_below_a_file_is_refused(here):
   (here / "a").write_text("mine")
   with pytest.raises(ValueError, match=r"^path=a/b cannot be written"):

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from etils import epath
 
@@ -28,7 +29,7 @@ def check_file(
     UserError: where the file would be of another kind, would replace what may
       not be replaced, or cannot be made.
   """
-  place = storage.absolute(path)
+  place = _absolute(path, name)
   if kinds and not place.name.lower().endswith(tuple(kinds)):
     raise errors.UserError(
       f"{name}={path} must end with {' or '.join(kinds)}, which says what is "
@@ -67,7 +68,7 @@ def check_own(
   Raises:
     UserError: where anything else would be, or nothing can be made.
   """
-  place = storage.absolute(path)
+  place = _absolute(path, name)
   is_free = not place.exists() or (
     folder and place.is_dir() and not any(place.iterdir())
   )
@@ -99,7 +100,7 @@ def check_writable(
     name: of the flag or argument that it was given for.
     inside: `path` is a folder that is written into, not replaced.
   """
-  target = storage.absolute(path)
+  target = _absolute(path, name)
   if storage.is_remote(target):
     return
   nearest = target if inside else target.parent
@@ -116,3 +117,10 @@ def check_writable(
       f"{name}={path} cannot be written: {nearest} is not a folder that you "
       f"may write to ({reason}); name a place in one that is."
     ) from error
+
+
+def _absolute(path: Any, name: str) -> epath.Path:
+  """Returns the path, made absolute; of "" it would be the folder around."""
+  if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+    raise errors.UserError(f"{name}={path!r} must be a path, and not empty.")
+  return storage.absolute(path)

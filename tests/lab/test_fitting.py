@@ -4,6 +4,7 @@ One small training serves most of these.
 """
 
 import contextlib
+import dataclasses
 import signal
 
 import jax
@@ -56,6 +57,16 @@ def test_what_it_saves_predicts_with_names_and_preprocessing(
   assert bundle.source["recipe"]["optimizer"] == {"weight_decay": 0.0}
   with pytest.raises(errors.UserError, match="exists already"):
     fitted.save(tmp_path / "bundle")
+
+
+def test_what_is_no_van_has_no_bundle(fitted, stranger, tmp_path):
+  other = dataclasses.replace(fitted, model=stranger)
+  said = "model is a Stranger, and bundles are of models.VAN"
+  with pytest.raises(errors.UserError, match=said):
+    other.bundle()
+  with pytest.raises(errors.UserError, match=said):
+    other.save(tmp_path / "x")
+  assert not list(tmp_path.iterdir())
 
 
 def test_it_prints_scores_and_no_weights(fitted):

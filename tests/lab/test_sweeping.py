@@ -249,6 +249,15 @@ def test_a_sweep_trains_as_fit_does(stranger, quarters):
   assert swept.rows[0].scores == van_jax.fit(stranger, quarters, **how).scores
 
 
+def test_what_no_bundle_can_hold_is_refused_before_it_is_trained(
+  played, variants, quarters, tmp_path
+):
+  said = "^lka: bundles=True, and model is a Stranger, and bundles are of"
+  with pytest.raises(errors.UserError, match=said):
+    van_jax.sweep(variants, quarters, folder=tmp_path, bundles=True, **HOW)
+  assert played == []
+
+
 def test_bundles_are_left_where_they_are_asked_for(
   fitted, small, quarters, tmp_path, monkeypatch
 ):

@@ -83,12 +83,22 @@ def check_destination(
   )
 
 
+def check_model(model: Any) -> None:
+  """Raises UserError unless `load_bundle` could make such a model again."""
+  _architecture(model)
+
+
 def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   """Returns the model's fields as JSON, and what `load_bundle` makes of them.
 
   Raises:
     UserError: if that is another model.
   """
+  if not isinstance(model, models.VAN):
+    raise errors.UserError(
+      f"model is a {type(model).__qualname__}, and bundles are of models.VAN; "
+      "keep the variables of another module as your own code does."
+    )
   if model.folded:
     raise errors.UserError(
       "model.folded=True: a folded network cannot be trained or converted; "

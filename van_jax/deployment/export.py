@@ -36,6 +36,11 @@ def export_bundle(
     UserError: if `to` or `preprocessing` is none of these, what makes the
       format is not installed, or `path` is there and may not be replaced.
   """
+  if not isinstance(bundle, bundle_lib.Bundle):
+    raise errors.UserError(
+      f"bundle is of type {type(bundle).__name__} and must be a "
+      "van_jax.Bundle; van_jax.load_bundle(PATH) and fit.bundle() return one."
+    )
   check(path, to=to, overwrite=overwrite)
   chosen = FORMATS[to]
   program = program_lib.create_program(
@@ -54,7 +59,7 @@ def export_bundle(
 
 def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
   """Raises UserError unless an export may be written at `path`."""
-  if to not in FORMATS:
+  if not isinstance(to, str) or to not in FORMATS:
     raise errors.UserError(
       f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
     )

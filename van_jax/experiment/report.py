@@ -14,6 +14,7 @@ from van_jax import errors, imports, places, storage
 from van_jax.analysis import report as report_lib
 from van_jax.analysis.report import Run
 from van_jax.cli import config_files
+from van_jax.data import arguments
 from van_jax.experiment import examining, old_configs, recipe_task
 
 IMAGES = 8  # To show of each run.
@@ -49,12 +50,16 @@ def write_report(
     UserError: a workdir that holds no run, or an output that may not be
       written, before anything is scored.
   """
+  if isinstance(workdirs, str | os.PathLike):
+    raise errors.UserError(
+      f"workdirs={os.fspath(workdirs)!r} must be a list of folders; write "
+      f"[{os.fspath(workdirs)!r}]."
+    )
   if not workdirs:
     raise errors.UserError(
       "WORKDIR... names no run; name one or more folders that train.py wrote."
     )
-  if images < 0:
-    raise errors.UserError(f"images={images} must be at least 0.")
+  arguments.check_whole("images", images, 0)
   path = places.check_file(
     output, "output", kinds=(".html", ".htm"), overwrite=overwrite
   )

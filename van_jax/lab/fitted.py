@@ -45,7 +45,11 @@ class Fit:
     """Returns it as what `van_jax.predict` takes; of a VAN.
 
     van_jax.predict(fit.bundle(), "cat.jpg")
+
+    Raises:
+      UserError: if it is no VAN.
     """
+    bundle_lib.check_model(self.model)
     return bundle_lib.Bundle(
       model=self.model,
       variables=self.variables,

@@ -7,7 +7,14 @@ from typing import Any
 from absl import logging
 from etils import epath
 
-from van_jax import data as data_lib, errors, places, signatures, storage
+from van_jax import (
+  bundle as bundle_lib,
+  data as data_lib,
+  errors,
+  places,
+  signatures,
+  storage,
+)
 from van_jax.data import arguments
 from van_jax.lab import (
   fitting,
@@ -87,6 +94,8 @@ def sweep(
     variant: _plan(variant, source, {**arguments_of_fit, **special})
     for variant, special in own.items()
   }
+  if bundles:
+    _check_savable(plans)
   members = members_lib.members(plans, chosen, _folder(folder, bundles))
   rows, failures = _trained(members, bundles=bundles, shown=progress)
   return Sweep(
@@ -144,6 +153,15 @@ def _plan(
     return planning.plan(model, source, **settings)
   except errors.UserError as error:
     raise errors.UserError(f"{variant}: {error}") from error
+
+
+def _check_savable(plans: Mapping[str, planning.Plan]) -> None:
+  """Raises UserError unless what is trained can be kept, before it is."""
+  for variant, plan in plans.items():
+    try:
+      bundle_lib.check_model(plan.model)
+    except errors.UserError as error:
+      raise errors.UserError(f"{variant}: bundles=True, and {error}") from error
 
 
 def _folder(

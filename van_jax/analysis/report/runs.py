@@ -18,7 +18,6 @@ from van_jax.training.run import (
   workdir as workdir_lib,
 )
 
-_BUNDLE = "bundle"  # As a run leaves it.
 _HANGS = "hang-*.txt"
 Found = TypeVar("Found")
 
@@ -125,7 +124,7 @@ def _read(name: str, path: Any) -> Run:
       problems.append(" ".join(str(error).split()))
       return other
 
-  is_bundle = description.is_bundle(path / _BUNDLE)
+  is_bundle = description.is_bundle(path / workdir_lib.BUNDLE)
   return Run(
     name=name,
     workdir=os.fspath(path),
@@ -133,7 +132,7 @@ def _read(name: str, path: Any) -> Run:
     history=attempt(history.read_history, path, {}),
     account=goodput.read(path),
     saved=attempt(kept.steps, path / workdir_lib.CHECKPOINTS, []),
-    bundle=attempt(description.read, path / _BUNDLE, None)
+    bundle=attempt(description.read, path / workdir_lib.BUNDLE, None)
     if is_bundle
     else None,
     starts=starts.read(path),
