@@ -85,7 +85,8 @@ def test_the_table_has_mean_and_spread_over_the_seeds(
 
 
 def test_variants_may_be_arguments_of_fit(played, stranger, quarters):
-  rates = {"low": {"learning_rate": 0.01}, "high": {"learning_rate": 0.02}}
+  low, high = np.linspace(0.01, 0.02, 2)  # NumPy's numbers are numbers.
+  rates = {"low": {"learning_rate": low}, "high": {"learning_rate": high}}
   swept = van_jax.sweep(rates, quarters, model=stranger, seeds=(2, 0), **HOW)
   np.testing.assert_allclose(swept.scores("high"), [0.72, 0.52])
   assert [row.seed for row in swept.rows] == [2, 0, 2, 0]

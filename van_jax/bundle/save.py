@@ -83,6 +83,15 @@ def check_destination(
   )
 
 
+def check_van(model: Any) -> None:
+  """Raises UserError unless a bundle may have such a model."""
+  if not isinstance(model, models.VAN):
+    raise errors.UserError(
+      f"model is a {type(model).__qualname__}, and bundles are of models.VAN; "
+      "keep the variables of another module as your own code does."
+    )
+
+
 def check_model(model: Any) -> None:
   """Raises UserError unless `load_bundle` could make such a model again."""
   _architecture(model)
@@ -94,11 +103,7 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   Raises:
     UserError: if that is another model.
   """
-  if not isinstance(model, models.VAN):
-    raise errors.UserError(
-      f"model is a {type(model).__qualname__}, and bundles are of models.VAN; "
-      "keep the variables of another module as your own code does."
-    )
+  check_van(model)
   if model.folded:
     raise errors.UserError(
       "model.folded=True: a folded network cannot be trained or converted; "

@@ -22,7 +22,10 @@ def check_model(model: Any) -> None:
       f"model={' '.join(repr(model).split())} must be a VAN, the name of one, "
       f"or an instance of a flax.linen module{hint}."
     )
-  parameters = inspect.signature(type(model).__call__).parameters
+  # A class without one has its metaclass's, which makes instances.
+  own = [vars(c) for c in type(model).__mro__ if "__call__" in vars(c)]
+  call = own[0]["__call__"] if own else lambda: None
+  parameters = inspect.signature(call).parameters
   kinds = [parameter.kind for parameter in parameters.values()]
   if "train" not in parameters and inspect.Parameter.VAR_KEYWORD not in kinds:
     raise errors.UserError(

@@ -148,6 +148,9 @@ def _plan(
 ) -> planning.Plan:
   given = ("data", "evaluation", "seed", "class_names", "directory", "progress")
   try:
+    for name in numbers.RULES.keys() & settings.keys():
+      if settings[name] is not None:  # NumPy's scalars are numbers.
+        settings[name] = numbers.number(name, settings[name])
     signatures.check(fitting.fit, settings, "sweep", given=given)
     model = settings.pop("model")
     return planning.plan(model, source, **settings)
