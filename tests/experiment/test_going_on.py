@@ -161,11 +161,11 @@ def test_its_checkpoint_has_the_scores_and_can_be_the_best(
   stopped_at_an_evaluation,
 ):
   folder = stopped_at_an_evaluation[0] / workdir_lib.CHECKPOINTS
-  kept: dict[int, Any] = {
+  saved: dict[int, Any] = {
     step: json.loads((folder / str(step) / "metrics/metrics").read_text())
     for step in (6, 12)
   }
-  losses = {step: scores["loss"] for step, scores in kept.items()}
+  losses = {step: scores["loss"] for step, scores in saved.items()}
   best = kept.best_step(folder, best="loss", best_mode="min")
   assert best == min(losses, key=lambda step: losses[step])
   worst = kept.best_step(folder, best="loss", best_mode="max")

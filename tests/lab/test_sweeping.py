@@ -214,19 +214,21 @@ def test_variants_without_a_model_or_in_one_folder_are_refused(
     )
   with pytest.raises(errors.UserError, match="not empty"):
     van_jax.sweep({}, quarters, **HOW)
+  numbered: Any = {7: stranger}
   with pytest.raises(errors.UserError, match=r"7 is the name .* a text, '7'"):
-    van_jax.sweep({7: stranger}, quarters, **HOW)
+    van_jax.sweep(numbered, quarters, **HOW)
   assert played == []
 
 
 def test_no_name_of_a_variant_leaves_the_folder(
   played, stranger, quarters, tmp_path
 ):
+  one: Any = np.int64(1)
   names = ("..", ".hidden", "a" * 300, "größe 3/2")
   van_jax.sweep(
     dict.fromkeys(names, stranger),
     quarters,
-    seeds=np.int64(1),
+    seeds=one,
     folder=tmp_path / "in",
     **HOW,
   )

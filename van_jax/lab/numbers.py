@@ -93,7 +93,7 @@ def checked(given: Mapping[str, Any]) -> Numbers:
     UserError: for the first that cannot be.
   """
   defaults = {f.name: f.default for f in dataclasses.fields(Numbers)}
-  found = {
+  found: dict[str, Any] = {
     name: value
     if value is None and defaults[name] is None
     else number(name, value)

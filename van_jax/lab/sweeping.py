@@ -103,11 +103,11 @@ def sweep(
   )
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-  if arguments.is_whole(seeds):
-    seeds = range(seeds)
-  which = isinstance(seeds, Iterable) and not isinstance(seeds, str | bytes)
-  chosen = [numbers.number("seed", seed) for seed in seeds] if which else []
+def _seeds(seeds: Any) -> tuple[int, ...]:
+  which: Any = range(int(seeds)) if arguments.is_whole(seeds) else seeds
+  if not isinstance(which, Iterable) or isinstance(which, str | bytes):
+    which = ()
+  chosen = [numbers.number("seed", seed) for seed in which]
   if not chosen or len(set(chosen)) < len(chosen):
     raise errors.UserError(
       f"seeds={seeds!r} must be how many there are, at least 1, or which, each "
