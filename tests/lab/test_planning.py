@@ -231,7 +231,6 @@ class Odd(nn.Module):
     (None, "^model=None must be a VAN, the name"),
     (nn.relu, "^model=.*relu.* must be a VAN"),
     (Odd, r"must be .* an instance of a flax\.linen module, Odd\(\.\.\.\)"),
-    (nn.Module(), r"^model: Module.__call__ must take \(images, \*, train"),
     (nn.Dense(4), r"^model: Dense.__call__ must take \(images, \*, train\)"),
     (Odd(lambda x: (x, x)), r"to a tuple and must map it to \(1, 4\)"),
     (Odd(lambda x: x[:, :4, 0, 0].astype(int)), "are int32 and must be of a"),
@@ -242,6 +241,12 @@ class Odd(nn.Module):
 def test_what_is_no_model_is_refused(source, model, said):
   with pytest.raises(errors.UserError, match=said):
     planning.plan(model, source, **HOW)
+
+
+def test_a_module_that_cannot_be_called_is_refused(source):
+  said = r"^model: Module.__call__ must take \(images, \*, train\)"
+  with pytest.raises(errors.UserError, match=said):
+    planning.plan(nn.Module(), source, **HOW)
 
 
 def test_one_class_is_no_task(stranger, quarters):
