@@ -288,6 +288,7 @@ def test_an_existing_folder_is_refused_with_the_flag_that_replaces_it(
   file, tmp_path
 ):
   (tmp_path / "there").mkdir()
+  (tmp_path / "there" / "mine").write_text("")
   paths: Any = {"input": file, "output": tmp_path / "there"}
   message = r"--overwrite \(overwrite=True in Python\)"
   with pytest.raises(ValueError, match=message):
