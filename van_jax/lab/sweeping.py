@@ -94,9 +94,10 @@ def sweep(
     variant: _plan(variant, source, {**arguments_of_fit, **special})
     for variant, special in own.items()
   }
+  place = _folder(folder, bundles)
   if bundles:
     _check_savable(plans)
-  members = members_lib.members(plans, chosen, _folder(folder, bundles))
+  members = members_lib.members(plans, chosen, place)
   rows, failures = _trained(members, bundles=bundles, shown=progress)
   return Sweep(
     variants=tuple(plans), seeds=chosen, rows=tuple(rows), failures=failures
