@@ -119,7 +119,7 @@ def _check_variables(variables: Any) -> None:
     )
   for path, leaf in jax.tree.leaves_with_path(variables):
     found = getattr(leaf, "dtype", type(leaf).__name__)
-    if found != jnp.float32:
+    if found not in ("float32", "float64"):  # JAX makes float32 of NumPy's.
       raise errors.UserError(
         f"variables{jax.tree_util.keystr(path)} is {found} and must be "
         "float32, in which weights are trained; "
