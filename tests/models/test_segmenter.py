@@ -1,0 +1,385 @@
+"""Segmenters: shapes, names, invariants, and what they refuse."""
+
+import functools
+import json
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from van_jax import models, parallel
+from van_jax.models.heads import convolution
+
+HEADS: Any = {
+  "fpn": ({"name": "fpn", "channels": 6, "pyramid_channels": 8}, None),
+  "upernet": (
+    {"name": "upernet", "channels": 6, "pool_scales": (1, 2)},
+    {"name": "fcn", "channels": 5},
+  ),
+  "stranger": ("strangers_head:LinearHead", None),
+}
+each_head = pytest.mark.parametrize("head", HEADS)
+
+
+def small(kind="fpn", **overrides) -> Any:
+  fields: dict[str, Any] = {
+    "widths": (8, 8, 16, 16),
+    "depths": (1, 1, 1, 1),
+    "ffn_ratios": (1, 1, 1, 1),
+    "layer_scale_init": 0.5,
+    # 3x3 and 5x5: quicker to compile.
+    "attention": {"name": "lka", "kernel_size": 10, "dilation": 2},
+    "implementation": "xla",
+  }
+  first, second = HEADS[kind]
+  fields = {"head": first, "auxiliary": second} | fields | overrides
+  return models.create_segmenter("van_b0", num_classes=5, **fields)
+
+
+@functools.cache
+def images(batch=4, height=45, width=69):
+  return jax.random.normal(jax.random.key(7), (batch, height, width, 3))
+
+
+@functools.cache
+def variables(head="fpn"):
+  """Returns ones whose statistics and norms are not as they start."""
+  shapes = models.variable_shapes(small(head))
+  rng = np.random.default_rng(0)
+
+  def draw(path, x):
+    if path[-1].key in ("scale", "var"):
+      return jnp.asarray(rng.uniform(0.5, 2, x.shape), x.dtype)
+    return jnp.asarray(0.2 * rng.standard_normal(x.shape), x.dtype)
+
+  return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def paths(tree) -> Any:
+  return flax.traverse_util.flatten_dict(tree, sep="/")
+
+
+def step(model, variables, images, key=None):
+  """Returns loss, gradients and new statistics of one training step."""
+
+  def loss_fn(params):
+    outputs, new = model.apply(
+      variables | {"params": params},
+      images,
+      train=True,
+      mutable=["batch_stats"],
+      rngs={"dropout": jax.random.key(0) if key is None else key},
+    )
+    log_odds = (jax.nn.log_softmax(y)[..., 0] for y in jax.tree.leaves(outputs))
+    return -sum(map(jnp.mean, log_odds)), new["batch_stats"]
+
+  (loss, stats), gradients = jax.value_and_grad(loss_fn, has_aux=True)(
+    variables["params"]
+  )
+  return {"loss": loss, "stats": stats, "gradients": gradients}
+
+
+def assert_trees_close(ours, expected, rtol):
+  ours, expected = paths(ours), paths(expected)
+  assert ours.keys() == expected.keys()
+  for name, value in expected.items():
+    scale = max(float(jnp.max(jnp.abs(value))), 1e-3)
+    np.testing.assert_allclose(
+      ours[name], value, rtol=0, atol=rtol * scale, err_msg=name
+    )
+
+
+@each_head
+@pytest.mark.parametrize("size", [(32, 32), (45, 69), (64, 33)])
+def test_logits_are_float32_at_stride_4_rounded_up(head, size):
+  model = small(head, dtype=jnp.bfloat16)
+  shapes = models.variable_shapes(model)
+  x = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+  logits = jax.eval_shape(model.apply, shapes, x)
+  assert logits.shape == (2, -(-size[0] // 4), -(-size[1] // 4), 5)
+  assert logits.dtype == jnp.float32
+
+
+def test_in_training_an_auxiliary_head_adds_its_logits_at_stride_16():
+  model = small("upernet")
+  outputs, _ = jax.eval_shape(
+    lambda v: model.apply(
+      v,
+      images(),
+      train=True,
+      mutable=["batch_stats"],
+      rngs={"dropout": jax.random.key(0)},
+    ),
+    models.variable_shapes(model),
+  )
+  assert {name: y.shape for name, y in outputs.items()} == {
+    "logits": (4, 12, 18, 5),
+    "auxiliary": (4, 3, 5, 5),
+  }
+
+
+@pytest.mark.parametrize(
+  ("head", "names"),
+  [
+    (
+      "fpn",
+      (
+        "params/backbone/block3_0/attn/proj_1/kernel",
+        "params/decode_head/neck/lateral_convs_3/conv/bias",
+        "params/decode_head/neck/fpn_convs_0/conv/kernel",
+        "params/decode_head/scale_heads_3_4/bn/scale",
+        "batch_stats/decode_head/scale_heads_0_0/bn/var",
+        "params/decode_head/conv_seg/bias",
+      ),
+    ),
+    (
+      "upernet",
+      (
+        "params/decode_head/psp_modules_1_1/conv/kernel",
+        "batch_stats/decode_head/bottleneck/bn/mean",
+        "params/decode_head/lateral_convs_2/bn/bias",
+        "params/decode_head/fpn_bottleneck/conv/kernel",
+        "params/auxiliary_head/convs_0/conv/kernel",
+        "params/auxiliary_head/conv_seg/kernel",
+      ),
+    ),
+  ],
+)
+def test_parameter_names_are_mmsegmentations(head, names):
+  assert set(names) < set(paths(models.variable_shapes(small(head))))
+
+
+def test_convolutions_before_a_norm_have_no_bias():
+  found = paths(models.variable_shapes(small("upernet"))["params"])
+  for name in found:
+    if name.endswith("bn/scale"):
+      assert f"{name.removesuffix('bn/scale')}conv/bias" not in found
+
+
+@each_head
+def test_bfloat16_keeps_everything_but_the_maps_in_float32(head):
+  model = small(head, dtype=jnp.bfloat16)
+  shapes = models.variable_shapes(model)
+  result = jax.eval_shape(functools.partial(step, model), shapes, images())
+  kinds = {x.dtype for x in jax.tree.leaves((shapes, result))}
+  assert kinds == {jnp.dtype("float32")}
+
+
+def test_bfloat16_logits_are_near_float32_ones():
+  exact, near = (
+    jax.jit(small(dtype=dtype).apply)(variables(), images())
+    for dtype in (jnp.float32, jnp.bfloat16)
+  )
+  # 8 bits a product, relative to the largest logit; some layers deep.
+  assert jnp.max(jnp.abs(near - exact)) < 0.05 * jnp.max(jnp.abs(exact))
+
+
+@pytest.mark.parametrize(
+  "attention", ["lska", "msca", "stranger:ChannelMixing"]
+)
+def test_any_attention_segments(attention):
+  model = small("upernet", attention=attention)
+  shapes = models.variable_shapes(model)
+  result = jax.eval_shape(functools.partial(step, model), shapes, images())
+  assert paths(result["gradients"]).keys() == paths(shapes["params"]).keys()
+
+
+def test_remat_changes_nothing_and_recomputes_every_convolution():
+  plain, again = (small("upernet", remat=remat) for remat in (False, True))
+  run = functools.partial(step, variables=variables("upernet"), images=images())
+  found, expected = (
+    jax.jit(lambda model=model: run(model))() for model in (again, plain)
+  )
+  assert_trees_close(found, expected, rtol=1e-4)
+  program = str(jax.make_jaxpr(lambda: run(again))())
+  units = 4 + sum("/conv/" in name for name in paths(variables("upernet")))
+  assert program.count("checkpoint[") + program.count("remat2[") >= units
+
+
+def test_group_statistics_equal_separate_batches():
+  batch = images(6)
+  options = {"train": True, "mutable": ["batch_stats"]}
+  first = HEADS["fpn"][0] | {"dropout_rate": 0.0}
+  whole = small().clone(head=first)
+  run = jax.jit(functools.partial(whole.apply, **options))
+  grouped = jax.jit(
+    functools.partial(whole.clone(batch_norm_group_size=2).apply, **options)
+  )(variables(), batch)
+  parts = [run(variables(), part) for part in jnp.split(batch, 3)]
+  np.testing.assert_allclose(
+    grouped[0], jnp.concatenate([y for y, _ in parts]), rtol=1e-3, atol=1e-4
+  )
+  mean = jax.tree.map(
+    lambda *xs: sum(xs) / 3, *(new["batch_stats"] for _, new in parts)
+  )
+  assert_trees_close(grouped[1]["batch_stats"], mean, rtol=1e-5)
+
+
+def test_eight_devices_agree_with_one():
+  model = small("upernet", batch_norm_group_size=8)
+  batch = images(16, 32, 32)
+  mesh = Mesh(np.array(jax.devices()), ("batch",))
+  run = jax.jit(functools.partial(step, model))
+  sharded = run(
+    jax.device_put(variables("upernet"), NamedSharding(mesh, PartitionSpec())),
+    jax.device_put(batch, NamedSharding(mesh, PartitionSpec("batch"))),
+  )
+  # Sums in another order; BatchNorm's gradient subtracts near-equal ones.
+  assert_trees_close(sharded, run(variables("upernet"), batch), rtol=1e-4)
+
+
+def test_dropout_drops_whole_channels_of_an_example():
+  class Bare(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+      return convolution.class_logits(
+        x,
+        num_classes=64,
+        dropout_rate=0.25,
+        train=True,
+        implementation="xla",
+        dtype=jnp.float32,
+      )
+
+  kernel = jnp.eye(64)[None, None]
+  conv = {"kernel": kernel, "bias": jnp.zeros(64)}
+  ones = jnp.ones((8, 3, 2, 64))
+  found = np.asarray(
+    Bare().apply(
+      {"params": {"conv_seg": conv}}, ones, rngs={"dropout": jax.random.key(0)}
+    )
+  )
+  assert (found == found[:, :1, :1]).all()
+  assert np.isin(found, np.float32([0, 1 / 0.75])).all()
+  # 512 draws: 4 standard deviations of 0.019.
+  assert abs(np.mean(found == 0) - 0.25) < 0.08
+
+
+def test_weights_start_as_mmsegmentations():
+  head = models.SemanticFPN(channels=64, pyramid_channels=64, num_classes=64)
+  maps = [jnp.zeros((1, size, size, 64)) for size in (4, 2, 1, 1)]
+  params = paths(
+    jax.jit(functools.partial(head.init, train=False))(jax.random.key(0), maps)[
+      "params"
+    ]
+  )
+  biases = [value for name, value in params.items() if name.endswith("bias")]
+  assert not any(map(jnp.any, biases))
+  spreads = {  # Of 4,096 numbers at least: 4 standard deviations of 1.1 %.
+    "conv_seg": 0.01,
+    "scale_heads_2_2/conv": np.sqrt(2 / (9 * 64)),  # Kaiming's, fan out.
+    "neck/fpn_convs_1/conv": np.sqrt(2 / (9 * 64 + 9 * 64)),  # Xavier's.
+    "neck/lateral_convs_0/conv": np.sqrt(2 / (64 + 64)),
+  }
+  for name, spread in spreads.items():
+    kernel = params[f"{name}/kernel"]
+    np.testing.assert_allclose(jnp.std(kernel), spread, rtol=0.045)
+  uniform = params["neck/lateral_convs_0/conv/kernel"]
+  assert jnp.max(jnp.abs(uniform)) < np.sqrt(3) * spreads[
+    "neck/lateral_convs_0/conv"
+  ] * (1 + 1e-6)
+
+
+def test_state_is_split_over_devices_by_the_shapes_of_its_arrays():
+  model = models.create_segmenter(
+    "van_b0", num_classes=150, head="upernet", auxiliary="fcn"
+  )
+  mesh = parallel.create_mesh(fsdp=8)
+  shardings = paths(
+    parallel.state_shardings(models.variable_shapes(model), mesh)
+  )
+  for name in ("decode_head/fpn_bottleneck", "auxiliary_head/convs_0"):
+    assert "fsdp" in shardings[f"params/{name}/conv/kernel"].spec
+
+
+def test_clone_takes_the_backbones_fields_too():
+  model = small("upernet")
+  again = model.clone(drop_path_rate=0.3, dtype=jnp.bfloat16, num_classes=7)
+  assert again.backbone == model.backbone.clone(
+    drop_path_rate=0.3, dtype=jnp.bfloat16
+  )
+  assert (again.num_classes, again.head) == (7, model.head)
+
+
+@pytest.mark.parametrize("head", ["fpn", "upernet"])
+def test_folded_segmenter_is_the_same(head):
+  model = small(head)
+  folded, kernels = models.fold_batch_norm(model, variables(head))
+  assert set(kernels) == {"params"}
+  assert not any("/bn/" in name for name in paths(kernels))
+  expected = jax.jit(model.apply)(variables(head), images())
+  found = jax.jit(folded.apply)(kernels, images())
+  # Float32 rounds at 6e-8 a step; some forty steps.
+  spread = float(jnp.std(expected))
+  np.testing.assert_allclose(found, expected, atol=2e-5 * spread, rtol=0)
+
+
+def test_a_strangers_head_is_not_folded():
+  with pytest.raises(ValueError, match=r"strangers_head:LinearHead.*folded"):
+    models.fold_batch_norm(small("stranger"), variables("stranger"))
+
+
+@pytest.mark.parametrize("head", ["fpn", "upernet"])
+def test_architecture_as_json_makes_the_same_segmenter(head):
+  model = small(head)
+  fields = json.loads(json.dumps(models.architecture(model)))
+  again = models.from_architecture(fields, implementation="xla")
+  assert again == model
+
+
+def test_a_strangers_head_is_handed_over_and_never_imported():
+  from strangers_head import LinearHead
+
+  fields = models.architecture(small("stranger"))
+  with pytest.raises(ValueError, match=r"head=LinearHead"):
+    models.from_architecture(fields)
+  again = models.from_architecture(
+    fields, head=LinearHead, implementation="xla"
+  )
+  assert again == small("stranger")
+
+
+@pytest.mark.parametrize(
+  ("make", "message"),
+  [
+    (
+      lambda: models.Segmenter(models.create_model("van_b0"), "fpn"),
+      r"backbone.num_classes=1000 must be 0.*clone\(num_classes=0\)",
+    ),
+    (lambda: models.Segmenter(None, "fpn"), "backbone=None must be a VAN"),
+    (lambda: small(head="fpm"), "head.name='fpm' is unknown; there are fpn"),
+    (
+      lambda: small(auxiliary={"name": "fcn", "channel": 8}),
+      "auxiliary.channel=8 is no field of fcn; there are channels",
+    ),
+    (
+      lambda: small(head={"name": "fpn", "num_classes": 8}),
+      "head.num_classes=8 is no field of fpn",
+    ),
+    (
+      lambda: small(head={"name": "upernet", "pool_scales": (0, 2)}),
+      r"head upernet: pool_scales=\(0, 2\) must be whole numbers",
+    ),
+    (
+      lambda: small(head={"name": "fpn", "dropout_rate": 1.0}),
+      "head fpn: dropout_rate=1.0 must be at least 0 and below 1",
+    ),
+    (
+      lambda: small(head={"name": "fcn", "stage": 5}),
+      "head fcn: stage=5 must be from 1 to 4",
+    ),
+    (lambda: small().clone(num_classes=0), "num_classes=0 must be at least 1"),
+    (
+      lambda: models.create_segmenter("van_b0", num_classes=2, depth=3),
+      "depth=3 is not a field of VAN; there are depths",
+    ),
+  ],
+)
+def test_bad_fields_are_named(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
