@@ -288,7 +288,7 @@ def test_dropout_drops_whole_channels_of_an_example():
     )
   )
   assert (found == found[:, :1, :1]).all()
-  assert np.isin(found, np.float32([0, 1 / 0.75])).all()
+  assert np.isin(found, np.array([0, 1 / 0.75], np.float32)).all()
   # 512 draws: 4 standard deviations of 0.019.
   assert abs(np.mean(found == 0) - 0.25) < 0.08
 
