@@ -25,12 +25,13 @@ class Complexity:
   """The size and cost of a model for one image.
 
   Attributes:
-    params: trainable numbers.
+    params: trainable numbers, those of an auxiliary head too.
     macs: multiply-adds of convolutions, linear layers and other products of
-      matrices, whatever an attention is made of.
-    flops: as published for VAN: macs, one per bias added, and two per element
-      that goes through a BatchNorm or a LayerNorm; activations, gates,
-      residuals and layer scales are not counted.
+      matrices, whatever an attention is made of; in inference, which an
+      auxiliary head has no part in.
+    flops: as published for VAN: macs, and what `additions` has of biases,
+      norms and a segmentation head's ReLU and pooling; VAN's own activations,
+      gates, residuals and layer scales are not counted.
     stage_shapes: (H, W, C) of each stage's map.
   """
 
@@ -41,12 +42,13 @@ class Complexity:
 
 
 def complexity(
-  model: models.VAN, image_size: int | tuple[int, int] = 224
+  model: models.VAN | models.Segmenter,
+  image_size: int | tuple[int, int] = 224,
 ) -> Complexity:
   """Returns the complexity of the model for one image of that size.
 
   Args:
-    model: any VAN.
+    model: any VAN, or a segmenter.
     image_size: height and width, at least 32; one number for a square.
 
   Raises:
@@ -60,9 +62,9 @@ def complexity(
   counter = _Counter()
   # Of XLA's operations there is one a convolution; of ours there are loops.
   model = model.clone(implementation="xla")
+  variables = jax.eval_shape(model.init, key, images)
   with nn.intercept_methods(counter):
-    variables = jax.eval_shape(model.init, key, images)
-  program = jax.make_jaxpr(model.apply)(variables, images)
+    program = jax.make_jaxpr(model.apply)(variables, images)
   macs = multiply_adds(program)
   params = jax.tree.leaves(variables["params"])
   return Complexity(
@@ -74,7 +76,7 @@ def complexity(
 
 
 class _Counter:
-  """Watches module calls, and counts what biases and norms add."""
+  """Watches module calls, and counts what is no product."""
 
   def __init__(self):
     self.additions = 0
@@ -83,7 +85,7 @@ class _Counter:
   def __call__(self, call, args, kwargs, context):
     result = call(*args, **kwargs)
     if context.method_name == "__call__":
-      self.additions += additions(context.module, result)
+      self.additions += additions(context.module, args, result)
     elif context.method_name == "features":
       self.stage_shapes = tuple(x.shape[1:] for x in result)
     return result

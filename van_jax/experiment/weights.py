@@ -16,7 +16,8 @@ from van_jax import (
 )
 from van_jax.experiment import old_configs, recipe_task, sections
 from van_jax.experiment.sections import Config
-from van_jax.models.attention import record
+from van_jax.models import record
+from van_jax.models.attention import table
 from van_jax.training.run import (
   class_names,
   kept,
@@ -66,7 +67,9 @@ def load_weights(
     )
   else:
     config = old_configs.read(checkpoint)
-    described = record.from_json(config.model.attention.to_dict(), attention)
+    described = record.from_json(
+      table.CHOICE, config.model.attention.to_dict(), attention
+    )
     model = sections.build(
       config, "model", **{**model_overrides, "attention": described}
     )

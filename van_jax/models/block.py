@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from van_jax import errors, ops
-from van_jax.models import layers
+from van_jax.models import chosen, layers
 from van_jax.models.attention import table
 from van_jax.models.batch_norm import BatchNorm
 
@@ -99,7 +99,7 @@ class Attention(nn.Module):
       pointwise=pointwise,
       **run,
     )
-    told = {"train": train} if table.takes_train(unit) else {}
+    told = {"train": train} if chosen.takes_train(unit) else {}
     h = ops.gelu(
       pointwise(channels, name="proj_1")(x), implementation=self.implementation
     )

@@ -1,21 +1,25 @@
 """BatchNorm and layer scales folded into the kernels beside them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from van_jax import errors
 from van_jax.models.batch_norm import EPSILON
+from van_jax.models.heads import table
+from van_jax.models.segmenter import Segmenter
 from van_jax.models.van import VAN
 
 Arrays = Mapping[str, Any]
+_Model = TypeVar("_Model", VAN, Segmenter)
+_HEADS = {"decode_head": table.HEAD, "auxiliary_head": table.AUXILIARY}
 
 
 def fold_batch_norm(
-  model: VAN, variables: Mapping[str, Any]
-) -> tuple[VAN, dict[str, Any]]:
+  model: _Model, variables: Mapping[str, Any]
+) -> tuple[_Model, dict[str, Any]]:
   """Returns the same network for inference, without its normalisation passes.
 
   Running statistics make BatchNorm a scale and a shift a channel. After a
@@ -24,16 +28,22 @@ def fold_batch_norm(
   last 1x1 convolution of each half. Attention adds its normalised input to
   itself, which leaves one scale a channel on the block's own shortcut. What is
   between its two 1x1 convolutions stays as it is, and so do its statistics.
+  In a segmenter's heads BatchNorm follows a convolution, which takes it in.
   The arithmetic is in float64; results differ by rounding.
 
   Args:
-    model: not folded.
+    model: not folded; a segmenter's heads are of `HEADS`.
     variables: {"params": ..., "batch_stats": ...} of the model.
 
   Returns:
     the model with `folded=True`, and its {"params": ...}; "batch_stats" too
     where the attention has statistics of its own.
+
+  Raises:
+    UserError: if the model is folded already, or has a stranger's head.
   """
+  if isinstance(model, Segmenter):
+    return _folded_segmenter(model, variables)
   if model.folded:
     raise errors.UserError("folded=True: the network is folded already.")
   params, stats = variables["params"], variables["batch_stats"]
@@ -50,6 +60,41 @@ def fold_batch_norm(
       folded[name] = layer
   result = {"params": folded} | ({"batch_stats": kept} if kept else {})
   return model.clone(folded=True), result
+
+
+def _folded_segmenter(
+  model: Segmenter, variables: Mapping[str, Any]
+) -> tuple[Segmenter, dict[str, Any]]:
+  for choice in _HEADS.values():
+    head = getattr(model, choice.field)
+    if head is not None and not isinstance(head["name"], str):
+      raise errors.UserError(
+        f"{choice.field}={choice.label(head['name'])!r} cannot be folded: its "
+        "norms are not known; leave fold_batch_norm out."
+      )
+  parts = {kind: dict(arrays) for kind, arrays in variables.items()}
+  backbone, result = fold_batch_norm(
+    model.backbone, {kind: part.pop("backbone") for kind, part in parts.items()}
+  )
+  result = {kind: {"backbone": tree} for kind, tree in result.items()}
+  stats = parts["batch_stats"]
+  for name, head in parts["params"].items():
+    result["params"][name] = _folded_convs(head, stats.get(name, {}))
+  return model.clone(backbone=backbone), result
+
+
+def _folded_convs(layers: Arrays, stats: Arrays) -> dict[str, Any]:
+  """Returns a head's parameters, each norm in the convolution before it."""
+  if "bn" in layers:
+    factor, shift = _affine(layers["bn"], stats["bn"])
+    conv = {"kernel": layers["conv"]["kernel"], "bias": 0}
+    return {"conv": _scaled_out(conv, factor, shift)}
+  return {
+    name: _folded_convs(layer, stats.get(name, {}))
+    if isinstance(layer, Mapping)
+    else layer
+    for name, layer in layers.items()
+  }
 
 
 def _folded_block(layer: Arrays, stats: Arrays) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from van_jax import errors
+from van_jax.models import chosen
 from van_jax.models.attention import lka, table
 
 # Before there was a choice of attentions LKA's fields were VAN's.
@@ -51,7 +52,7 @@ def _with_old(
     )
   for field, value in old.items():
     given = attention.setdefault(_OF_LKA[field], value)
-    if table.plain(given) != table.plain(value):
+    if chosen.plain(given) != chosen.plain(value):
       raise errors.UserError(
         f"{field}={value!r} is the old spelling of attention."
         f"{_OF_LKA[field]}={given!r}; give one of them."

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax.models import van
+from van_jax.models import segmenter, van
 
 
-def variable_shapes(model: van.VAN) -> dict[str, Any]:
+def variable_shapes(model: van.VAN | segmenter.Segmenter) -> dict[str, Any]:
   """Returns {"params", "batch_stats"} of `jax.ShapeDtypeStruct`s.
 
   Nothing is computed: it takes a second where `init` takes a minute.

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from van_jax import errors, imports
-from van_jax.models import old_spellings
-from van_jax.models.attention import record
+from van_jax.models import old_spellings, record
+from van_jax.models.attention import table
 from van_jax.models.van import VAN
 
 
@@ -110,7 +110,7 @@ def architecture(model: VAN) -> dict[str, Any]:
       "fields; put what is different into an attention module."
     )
   fields = {name: getattr(model, name) for name in _ARCHITECTURE_FIELDS}
-  fields["attention"] = record.to_json(model.attention)
+  fields["attention"] = record.to_json(table.CHOICE, model.attention)
   return {
     name: list(value) if isinstance(value, tuple) else value
     for name, value in fields.items()
@@ -141,7 +141,9 @@ def from_architecture(
       f"the architecture lacks {', '.join(missing)}; all of "
       f"{', '.join(_ARCHITECTURE_FIELDS)} must be given."
     )
-  fields["attention"] = record.from_json(fields["attention"], attention)
+  fields["attention"] = record.from_json(
+    table.CHOICE, fields["attention"], attention
+  )
   return _build(fields | overrides)
 
 

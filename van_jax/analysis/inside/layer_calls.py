@@ -93,7 +93,7 @@ def calls(model: nn.Module, variables: Any, images: Any) -> list[Call]:
     result = call_method(*args, **kwargs)
     around.pop()
     call.result = jax.tree.map(_shape, result)
-    call.additions = additions(module, result)
+    call.additions = additions(module, args, result)
     return result
 
   with nn.intercept_methods(watch):

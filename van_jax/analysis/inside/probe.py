@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import traverse_util
 
 from van_jax import errors, models
-from van_jax.models.attention import table
+from van_jax.models import chosen
 
 Path = tuple[str, ...]  # Of a module within the model, by names.
 GATING_UNIT = ("attn", "spatial_gating_unit")  # Within a block.
@@ -21,7 +21,7 @@ _SIZE = 64  # Pixels a side of images that nobody sees.
 
 def call(model: nn.Module, variables: Any, images: Any, **options: Any) -> Any:
   """Returns what the model gives in inference; as `model.apply` for options."""
-  told = {"train": False} if table.takes_train(model) else {}
+  told = {"train": False} if chosen.takes_train(model) else {}
   return model.apply(variables, images, **told, **options)
 
 

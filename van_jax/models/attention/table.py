@@ -1,14 +1,8 @@
 """Attentions by name, and what a model's `attention` field may say of them."""
 
-import dataclasses
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
 import flax.linen as nn
-from flax.core import FrozenDict
 
-from van_jax import errors, imports, signatures
+from van_jax.models import chosen
 from van_jax.models.attention.lka import LargeKernelAttention
 from van_jax.models.attention.lska import LargeSeparableKernelAttention
 from van_jax.models.attention.msca import MultiScaleConvAttention
@@ -19,152 +13,14 @@ ATTENTIONS: dict[str, type[nn.Module]] = {
   "msca": MultiScaleConvAttention,
 }
 
-# Types of fields, or their names, that say what a value must be.
-_PLAIN = (bool, int, float, str, "bool", "int", "float", "str")
+CHOICE = chosen.Choice(
+  "attention",
+  ATTENTIONS,
+  bound=("depthwise", "pointwise", "dtype", "implementation"),
+)
 
-# What a block hands over, to modules that declare it.
-_BOUND = ("depthwise", "pointwise", "dtype", "implementation")
-
-
-def described(attention: Any) -> FrozenDict[str, Any]:
-  """Returns an attention's name and all of its own fields, checked.
-
-  They are as the module has them, which may put a value where None is given.
-
-  The name is the table's, or for a stranger's module the class.
-
-  Args:
-    attention: a name of `ATTENTIONS`, an import path MODULE:CLASS, or a flax
-      module class; or a mapping with that as "name" and fields of the module.
-
-  Raises:
-    UserError: for an unknown name, a field that the module has not, one that
-      it cannot do without, or a value that it refuses.
-  """
-  given = as_dict(attention)
-  cls = module_class(given.pop("name"))
-  fields = _own_fields(cls)
-  for field in given:
-    if field not in fields:
-      raise errors.UserError(
-        f"attention.{field}={given[field]!r} is no field of {label(cls)}; "
-        f"{imports.nearest(field, fields) if fields else 'it has none'}."
-      )
-    if fields[field].type in _PLAIN:
-      default = fields[field].default
-      signatures.check_type(f"attention.{field}", given[field], default)
-  values = {
-    name: plain(given[name]) if name in given else _default(cls, field)
-    for name, field in fields.items()
-  }
-  try:
-    # With no parent, or a module around would adopt it.
-    module = cls(**values, **_missing_bound(cls), parent=None)
-  except (ValueError, TypeError, ArithmeticError) as error:
-    raise errors.UserError(f"attention {label(cls)}: {error}") from error
-  names = {row: name for name, row in ATTENTIONS.items()}
-  kept = {name: plain(getattr(module, name)) for name in fields}
-  return FrozenDict({"name": names.get(cls, cls)} | kept)
-
-
-def module_class(name: Any) -> type[nn.Module]:
-  """Returns the class that a name, an import path or the class stands for.
-
-  Raises:
-    UserError: if it stands for no flax module class.
-  """
-  cls = name
-  if isinstance(name, str):
-    cls = imports.choose(name, ATTENTIONS, "attention.name")
-  if not isinstance(cls, type) or not issubclass(cls, nn.Module):
-    raise errors.UserError(
-      f"attention.name={name!r} is no flax module class; name a class that "
-      "inherits from flax.linen.Module."
-    )
-  return cls
-
-
-def make(attention: Any, *, name: str, **bound: Any) -> nn.Module:
-  """Returns the module, with what it declares of the bound layers and dtype.
-
-  Args:
-    attention: as `described` takes it.
-    name: of the module in its parent.
-    **bound: layers and dtype to choose from.
-  """
-  values = dict(described(attention))
-  cls = module_class(values.pop("name"))
-  declared = {field.name for field in dataclasses.fields(cls)}
-  wanted = {k: v for k, v in bound.items() if k in declared}
-  return cls(**values, **wanted, name=name)
-
-
-def takes_train(module: nn.Module) -> bool:
-  """Returns whether a module's `__call__` wants to be told `train`."""
-  return "train" in inspect.signature(type(module).__call__).parameters
-
-
-def label(cls: type[nn.Module]) -> str:
-  """Returns the table's name of a class, or its import path."""
-  for name, row in ATTENTIONS.items():
-    if row is cls:
-      return name
-  return f"{cls.__module__}:{cls.__qualname__}"
-
-
-def as_dict(attention: Any) -> dict[str, Any]:
-  """Returns an attention's name and the fields that are given.
-
-  Raises:
-    UserError: if it is no name, class or mapping with a name.
-  """
-  if isinstance(attention, str | type):
-    return {"name": attention}
-  if not hasattr(attention, "keys"):  # A config's section is no Mapping.
-    raise errors.UserError(
-      f"attention={attention!r} must be a name, a module class, or a mapping "
-      "with a name and fields."
-    )
-  given = {key: attention[key] for key in attention}
-  if "name" not in given:
-    raise errors.UserError(
-      f"attention={given} has no name; there are {', '.join(ATTENTIONS)}, "
-      "import paths and classes."
-    )
-  return given
-
-
-def plain(value: Any) -> Any:
-  """Returns a value that can be hashed: tuples for lists, down to the last."""
-  if isinstance(value, list | tuple):
-    return tuple(plain(item) for item in value)
-  if isinstance(value, Mapping) or hasattr(value, "keys"):
-    return FrozenDict({key: plain(value[key]) for key in value})
-  return value
-
-
-def _own_fields(cls: type[nn.Module]) -> dict[str, dataclasses.Field[Any]]:
-  """Returns the fields that a user sets, by name."""
-  others = ("parent", "name", *_BOUND)
-  fields = dataclasses.fields(cls)
-  return {f.name: f for f in fields if f.init and f.name not in others}
-
-
-def _missing_bound(cls: type[nn.Module]) -> dict[str, None]:
-  """Returns None for what is handed over and has no default."""
-  missing = dataclasses.MISSING
-  return {
-    f.name: None
-    for f in dataclasses.fields(cls)
-    if f.name in _BOUND and f.default is f.default_factory is missing
-  }
-
-
-def _default(cls: type[nn.Module], field: dataclasses.Field[Any]) -> Any:
-  if field.default is not dataclasses.MISSING:
-    return plain(field.default)
-  if field.default_factory is not dataclasses.MISSING:
-    return plain(field.default_factory())
-  raise errors.UserError(
-    f"attention.{field.name} must be given: {label(cls)} has no default for it."
-  )
+described = CHOICE.described
+module_class = CHOICE.module_class
+make = CHOICE.make
+label = CHOICE.label
+as_dict = CHOICE.as_dict

@@ -1,4 +1,4 @@
-"""An attention as JSON values, and back without importing anything."""
+"""A chosen module as JSON values, and back without importing anything."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,55 +7,63 @@ import flax.linen as nn
 from flax.core import FrozenDict
 
 from van_jax import errors, imports
-from van_jax.models.attention import table
+from van_jax.models.chosen import Choice
 
 
-def to_json(attention: Any) -> dict[str, Any]:
-  """Returns an attention's name, or import path, and fields as JSON values.
+def to_json(choice: Choice, given: Any) -> dict[str, Any]:
+  """Returns a module's name, or import path, and fields as JSON values.
+
+  Args:
+    choice: what field of a model it is chosen by.
+    given: as `choice.described` takes it.
 
   Raises:
     UserError: if a field's value is none that JSON has.
   """
-  values = dict(table.described(attention))
-  name = table.label(table.module_class(values.pop("name")))
-  return {"name": name} | {k: _json(k, v) for k, v in values.items()}
+  values = dict(choice.described(given))
+  name = choice.label(choice.module_class(values.pop("name")))
+  return {"name": name} | {
+    k: _json(f"{choice.field}.{k}", v) for k, v in values.items()
+  }
 
 
 def from_json(
-  recorded: Mapping[str, Any], handed_over: type[nn.Module] | str | None
+  choice: Choice,
+  recorded: Mapping[str, Any],
+  handed_over: type[nn.Module] | str | None,
 ) -> FrozenDict[str, Any]:
-  """Returns the attention that `to_json` recorded.
+  """Returns the module's name and fields that `to_json` recorded.
 
   A stranger's class has to be handed over: what a file names is never
   imported. It is known by its own name; its module may be another, as when it
   has moved from a notebook into a file.
 
   Args:
+    choice: what field of a model it is chosen by.
     recorded: by `to_json`.
     handed_over: the class, or an import path that the caller trusts.
 
   Raises:
     UserError: if there is no class, or it is another one than recorded.
   """
-  name = recorded["name"]
+  name, field = recorded["name"], choice.field
   if handed_over is None:
     if imports.is_path(name):
       raise errors.UserError(
-        f"the attention of these weights is {name!r}, which is not imported "
+        f"the {field} of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"attention={name.rpartition(':')[2].rpartition('.')[2]}), by "
-        f"--attention={name}, or of train.py and eval.py by "
-        f"--config.model.attention.name={name}."
+        f"{field}={_own_name(name)}), by --{field}={name}, or of train.py and "
+        f"eval.py by --config.model.{field}.name={name}."
       )
-    return table.described(recorded)
-  cls = table.module_class(handed_over)
-  if _own_name(table.label(cls)) != _own_name(name):
+    return choice.described(recorded)
+  cls = choice.module_class(handed_over)
+  if _own_name(choice.label(cls)) != _own_name(name):
     raise errors.UserError(
-      f"attention={table.label(cls)!r} was handed over, and that of these "
+      f"{field}={choice.label(cls)!r} was handed over, and that of these "
       f"weights is {name!r}; hand over that one"
       + ("." if imports.is_path(name) else ", or none: it is known by name.")
     )
-  return table.described({**recorded, "name": cls})
+  return choice.described({**recorded, "name": cls})
 
 
 def _own_name(name: str) -> str:
@@ -71,6 +79,6 @@ def _json(field: str, value: Any) -> Any:
   if value is None or isinstance(value, bool | int | float | str):
     return value
   raise errors.UserError(
-    f"attention.{field}={value!r} cannot be written to a file; let the field "
+    f"{field}={value!r} cannot be written to a file; let the field "
     "be a number, a name, or a sequence of those."
   )
