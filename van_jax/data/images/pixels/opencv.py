@@ -16,6 +16,13 @@ _ONE = np.float32(1 << 11)
 
 
 @compiled
+def scaled(height, width, long, short):
+  """Returns the (height, width) that fits into (long, short), as mmcv's."""
+  factor = min(long / max(height, width), short / min(height, width))
+  return max(int(height * factor + 0.5), 1), max(int(width * factor + 0.5), 1)
+
+
+@compiled
 def nearest(length, resized, start, count):
   """Returns the inputs that outputs from `start` on take, int32 [count].
 
@@ -28,7 +35,7 @@ def nearest(length, resized, start, count):
   scale = 1.0 / (resized / length)
   taken = np.empty(count, np.int32)
   for i in range(count):
-    taken[i] = min(int(math.floor((start + i) * scale)), length - 1)
+    taken[i] = min(math.floor((start + i) * scale), length - 1)
   return taken
 
 
@@ -126,7 +133,10 @@ def _weights(length, resized, start, count, hold):
   """Returns two inputs of each output, and their weights; int32 [count] each.
 
   Args:
-    length: as of `nearest`, as are `resized`, `start` and `count`.
+    length: as of `nearest`.
+    resized: likewise.
+    start: likewise.
+    count: likewise.
     hold: whether an output beyond the outermost inputs takes one of them
       alone, as columns do; rows take it twice, which rounds otherwise.
   """
