@@ -59,12 +59,7 @@ def eval_batches(
     DensePreprocessing() if source.has_masks else Preprocessing()
   )
   dense = isinstance(to, DensePreprocessing)
-  if dense != source.has_masks:
-    raise errors.UserError(
-      f"source {source.name!r} has {'' if source.has_masks else 'no '}masks, and"
-      f"  preprocessing is a {type(to).__name__}; images with masks need a "
-      "DensePreprocessing, and others a Preprocessing."
-    )
+  source.check_kind(dense, type(to).__name__)
   return (DenseEvalBatches if dense else EvalBatches)(
     split=source.evaluation,
     batch_size=batch_size // process_count,

@@ -70,12 +70,7 @@ def train_batches(
     repeats=1 if dense else how.repeats,
   )
   split = _checked_training(source, share, seed)
-  if dense != source.has_masks:
-    raise errors.UserError(
-      f"source {source.name!r} has {'' if source.has_masks else 'no '}masks, and"
-      f"  augmentation is a {type(how).__name__}; images with masks need a "
-      "DenseAugmentation, and others an Augmentation."
-    )
+  source.check_kind(dense, type(how).__name__)
   skip = source.on_damaged == "skip"
   if dense:
     return dense_train.batches(

@@ -64,6 +64,24 @@ class Source:
     opened = (self.train, self.evaluation)
     return any(split and split.mask_numbering for split in opened)
 
+  def check_kind(self, dense: bool, given: str) -> None:
+    """Raises UserError unless options suit the labels.
+
+    Args:
+      dense: whether they are for masks.
+      given: their class.
+    """
+    if dense != self.has_masks:
+      has, needed = (
+        ("masks", f"Dense{given}")
+        if self.has_masks
+        else ("no masks", given.removeprefix("Dense"))
+      )
+      raise errors.UserError(
+        f"data.name={self.name!r} has {has} and a {given} is given; give a "
+        f"{needed}, or name other data."
+      )
+
   @property
   def num_train(self) -> int:
     """Number of training examples; 0 when opened for evaluation only."""
