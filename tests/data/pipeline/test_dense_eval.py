@@ -93,7 +93,7 @@ def test_pairs_share_a_batch_if_the_network_sees_one_shape():
 def test_a_mask_of_another_size_is_named_before_the_first_batch(directory):
   path = directory / "labels/val/06.png"
   Image.fromarray(pairs_on_disk.mask(0, 48, 56)).save(path)
-  with pytest.raises(errors.UserError, match="06.png .*mask 56 x 48") as info:
+  with pytest.raises(errors.UserError, match=r"06\.png .*mask 56 x 48") as info:
     len(_batches(directory))
   assert "data.on_damaged='skip' is for training" in str(info.value)
 
@@ -111,7 +111,7 @@ def test_exif_rotation_is_named_where_it_explains_the_size(directory):
   sideways = np.rot90(pairs_on_disk.picture(numbers))
   path = directory / "images/val/01.png"
   Image.fromarray(np.ascontiguousarray(sideways)).save(path, exif=exif)
-  with pytest.raises(errors.UserError, match="data.exif_rotation=True"):
+  with pytest.raises(errors.UserError, match=r"data\.exif_rotation=True"):
     len(_batches(directory))
   source = pairs_on_disk.open_pairs(directory, None, "val")
   upright = data.eval_batches(

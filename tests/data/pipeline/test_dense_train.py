@@ -140,5 +140,5 @@ def test_options_for_other_data_are_refused(directory):
 
 
 def test_masks_are_refused_for_images_without(digits):
-  with pytest.raises(errors.UserError, match="no masks .*give a Augmentation"):
+  with pytest.raises(errors.UserError, match=r"no masks .*give a Augmentation"):
     data.train_batches(digits, augmentation=HOW, batch_size=4)

@@ -7,6 +7,7 @@ import pairs_on_disk
 import pytest
 
 from van_jax import data, errors
+from van_jax.data.tensorflow import tf
 
 
 def _names(split) -> list[str]:
@@ -29,7 +30,7 @@ def test_a_pair_is_two_files_of_one_name(directory):
   assert source.train.describe(4) == (
     f"{directory}/images/train/04.png (mask {directory}/labels/train/04.png)"
   )
-  parts = source.train.fetch(4)
+  parts = source.train.fetch(tf.constant(4, tf.int64))
   for part, folder in (("image", "images"), ("label", "labels")):
     content = (directory / folder / "train/04.png").read_bytes()
     assert parts[part].numpy() == content

@@ -3,47 +3,37 @@
 import numpy as np
 import pairs_on_disk
 import pytest
-import tensorflow_datasets as tfds_library
+import tensorflow_datasets as tfds
 
 from van_jax import data, errors
-from van_jax.data.sources import tfds
+from van_jax.data.sources import tfds as tfds_source
 
 SIZES = [(40, 56), (48, 40), (40, 56), (56, 40), (40, 56), (40, 56), (48, 40)]
 
 
-class Streets(tfds_library.core.GeneratorBasedBuilder):
-  """Pictures of streets, with a mask and an instance map each."""
-
-  VERSION = tfds_library.core.Version("1.0.0")
-
-  def _info(self):
-    mask = tfds_library.features.Image(shape=(None, None, 1))
-    return self.dataset_info_from_configs(
-      features=tfds_library.features.FeaturesDict(
-        {
-          "left": tfds_library.features.Image(),
-          "annotation": mask,
-          "number": np.int64,
-        }
-      )
-    )
-
-  def _split_generators(self, dl_manager):
-    del dl_manager
-    return {"train": self._generate_examples()}
-
-  def _generate_examples(self):
-    for i, size in enumerate(SIZES):
-      mask = pairs_on_disk.mask(i, *size)
-      image = pairs_on_disk.picture(mask)
-      yield i, {"left": image, "annotation": mask[..., None], "number": i}
+def _pair(i):
+  mask = pairs_on_disk.mask(i, *SIZES[i])
+  image = pairs_on_disk.picture(mask)
+  return {"left": image, "annotation": mask[..., None], "number": i}
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
-  directory = tmp_path_factory.mktemp("tfds")
-  Streets(data_dir=str(directory)).download_and_prepare()
-  return str(directory)
+  """Returns a TFDS directory that has "streets"."""
+  directory = str(tmp_path_factory.mktemp("tfds"))
+  features = {
+    "left": tfds.features.Image(),
+    "annotation": tfds.features.Image(shape=(None, None, 1)),
+    "number": np.int64,
+  }
+  tfds.dataset_builders.store_as_tfds_dataset(
+    name="streets",
+    version="1.0.0",
+    data_dir=directory,
+    features=tfds.features.FeaturesDict(features),
+    split_datasets={"train": [(i, _pair(i)) for i in range(len(SIZES))]},
+  )
+  return directory
 
 
 def _open(directory, **options):
@@ -65,7 +55,7 @@ def _open(directory, **options):
 def test_every_pair_comes_once_and_whole(
   directory, bytes_in_memory, monkeypatch
 ):
-  monkeypatch.setattr(tfds, "MAX_BYTES_IN_MEMORY", bytes_in_memory)
+  monkeypatch.setattr(tfds_source, "MAX_BYTES_IN_MEMORY", bytes_in_memory)
   source = _open(directory)
   to = data.DensePreprocessing(scale=None, multiple=8)
   batches = data.eval_batches(source, batch_size=2, preprocessing=to)
