@@ -1,6 +1,7 @@
 """Crops of images with masks: one geometry, and the rule of two classes."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pairs_on_disk
@@ -12,7 +13,7 @@ from van_jax.data.images.pixels import opencv
 
 VOID = data.VOID
 TABLE = data.MaskNumbering(num_classes=4).table()
-PLAIN = {"distortion_probability": 0.0, "fill_color": (1, 2, 3)}
+PLAIN: dict[str, Any] = {"distortion_probability": 0.0, "fill_color": (1, 2, 3)}
 
 
 def _crop(mask, uniforms, **options):
