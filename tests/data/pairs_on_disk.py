@@ -1,6 +1,7 @@
 """Small data sets of images and masks, whose numbers are known."""
 
 import pathlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -44,7 +45,12 @@ def write(
   return written
 
 
-def open_pairs(directory, train="train", evaluation=None, **options):
+def open_pairs(
+  directory: pathlib.Path,
+  train: str | None = "train",
+  evaluation: str | None = None,
+  **options: Any,
+) -> data.Source:
   """Returns the source of such a folder."""
   on_damaged = options.pop("on_damaged", "raise")
   return data.open_source(

@@ -182,7 +182,7 @@ def test_distortions_are_drawn_from_their_ranges():
   assert low == (-32, 0.5, 0.5, -18, None)
   high = _distortion([*[0.49] * 4, *[0.9999999] * 4, 0.0])
   assert high.hue == 17
-  np.testing.assert_allclose(high[:3], (32, 1.5, 1.5), atol=1e-4)
+  assert high[:3] == pytest.approx((32, 1.5, 1.5), abs=1e-4)
   assert _distortion([0.5] * 9) == dense_render.Distortion()
 
 

@@ -99,9 +99,8 @@ def test_a_mask_of_another_size_is_named_before_the_first_batch(directory):
 
 
 def test_a_number_beyond_the_classes_is_named(directory):
-  source_of = {"class_names": pairs_on_disk.CLASSES[:3]}
   with pytest.raises(errors.UserError, match=r"val/\d+.png.* has the number 3"):
-    list(_batches(directory, **source_of))
+    list(_batches(directory, class_names=pairs_on_disk.CLASSES[:3]))
 
 
 def test_exif_rotation_is_named_where_it_explains_the_size(directory):
