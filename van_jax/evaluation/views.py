@@ -6,6 +6,7 @@ network's own stride; `ops.pixels` makes the mean, pixel by pixel, and a task's
 sums take views for a model's outputs.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -62,14 +63,16 @@ def make_apply(
   def apply_all(variables, images, *, train):
     views = []
     for scaled in _scales(images, ratios):
-      both = [scaled, scaled[:, :, ::-1]] if flip else [scaled]
-      logits = lax.map(
-        lambda x: apply(variables, x, train=train), jnp.stack(both)
-      )
-      # Mirrored back before resizing, which is alike from left and right.
-      back = [logits[0], *(side[:, :, ::-1] for side in logits[1:])]
       size = scaled.shape[1:3]
-      views += [View(side, size) for side in back]
+      if not flip:
+        views.append(View(apply(variables, scaled, train=train), size))
+        continue
+      plain, mirrored = lax.map(  # One program, and the memory of one.
+        functools.partial(apply, variables, train=train),
+        jnp.stack([scaled, scaled[:, :, ::-1]]),
+      )
+      # Mirrored back before it is resized, which is alike from either side.
+      views += [View(plain, size), View(mirrored[:, :, ::-1], size)]
     return views
 
   return apply_all
