@@ -12,7 +12,6 @@ from van_jax.evaluation import sliding
 
 def slide_inference(images, window, stride):
   """Returns the mean logits [B, H, W, K], window by window as there."""
-  apply = jax.jit(dense.Dense().apply, static_argnames="train")
   total = torch.zeros(*images.shape[:3], dense.CLASSES)
   times = torch.zeros(*images.shape[:3], 1)
   whole = images.shape[1:3]
@@ -26,7 +25,7 @@ def slide_inference(images, window, stride):
       right = min(across * stride[1] + window[1], whole[1])
       top, left = max(bottom - window[0], 0), max(right - window[1], 0)
       part = jnp.asarray(images[:, top:bottom, left:right])
-      logits = apply(dense.variables(), part, train=False)
+      logits = dense.apply()(dense.variables(), part, train=False)
       logits = torch.nn.functional.interpolate(
         torch.tensor(np.asarray(logits)).movedim(3, 1),
         part.shape[1:3],

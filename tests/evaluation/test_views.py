@@ -18,7 +18,7 @@ SHAPE = (20, 50)  # Of what is answered.
 def model(images):
   """Returns the stand-in's logits [B, K, h, w] for images [B, 3, H, W]."""
   images = jnp.asarray(images.numpy()).transpose(0, 2, 3, 1)
-  logits = dense.Dense().apply(dense.variables(), images, train=False)
+  logits = dense.apply()(dense.variables(), images, train=False)
   return torch.tensor(np.asarray(logits)).movedim(3, 1)
 
 

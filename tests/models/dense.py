@@ -1,5 +1,7 @@
 """Stands for a segmentation network: two convolutions, logits at stride 4."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -13,17 +15,23 @@ class Dense(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """Returns the logits."""
     for features in (8, CLASSES):
       x = nn.Conv(features, (3, 3), strides=2, padding=1)(jnp.tanh(x))
     return 4 * x
 
 
-def variables(model=None):
+@functools.cache
+def variables():
   """Returns the network's parameters."""
-  model = model or Dense()
-  return jax.jit(model.init, static_argnames="train")(
-    jax.random.key(2), jnp.zeros((1, 8, 8, 3)), train=False
-  )
+  init = jax.jit(Dense().init, static_argnames="train")
+  return init(jax.random.key(2), jnp.zeros((1, 8, 8, 3)), train=False)
+
+
+@functools.cache
+def apply():
+  """Returns the jitted `(variables, images, train=False) -> logits`."""
+  return jax.jit(Dense().apply, static_argnames="train")
 
 
 def examples(shape=(32, 64)):

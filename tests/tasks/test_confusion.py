@@ -63,7 +63,7 @@ def test_scores_are_those_of_a_plain_computation():
   assert scores["per_class_IoU"] == iou
   assert scores["per_class_accuracy"] == accuracy
   # Class 0 is answered only, class 5 neither: the one's IoU is 0 and counts.
-  assert iou[0] == 0 and accuracy[0] is None and iou[5] is None
+  assert (iou[0], accuracy[0], iou[5]) == (0, None, None)
   assert scores["mIoU"] == pytest.approx(np.mean(iou[:5]), rel=1e-12)
   assert scores["mAcc"] == pytest.approx(np.mean(accuracy[1:5]), rel=1e-12)
   assert scores["aAcc"] == np.mean((answers == labels)[counted])

@@ -58,7 +58,7 @@ def large(x, size):
 def test_scores_are_those_of_whole_images_in_numpy(one_by_one):
   images, masks = dense.examples()
   inputs = (images / 255 - MEAN) / STD
-  logits = jax.jit(dense.Dense().apply, static_argnames="train")(
+  logits = dense.apply()(
     dense.variables(), jnp.asarray(inputs, jnp.float32), train=False
   )
   logits = torch.tensor(np.asarray(logits)).movedim(3, 1)
@@ -89,7 +89,7 @@ def test_scores_are_those_of_whole_images_in_numpy(one_by_one):
   assert one_by_one["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("size", "devices"), [(3, 1), (8, 8), (16, 8)])
+@pytest.mark.parametrize(("size", "devices"), [(3, 1), (8, 8)])
 def test_batches_and_devices_do_not_matter(one_by_one, size, devices):
   other = scores_of(size, devices)
   expected = dict(one_by_one)
