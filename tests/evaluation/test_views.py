@@ -41,8 +41,9 @@ def aug_test(images, flips):
 
 
 @pytest.fixture
-def images(key):
-  return np.array(jax.random.normal(key, (2, 32, 64, 3)))
+def images():
+  numbers = np.random.default_rng(0)
+  return numbers.normal(size=(2, 32, 64, 3)).astype(np.float32)
 
 
 def mean_probability(images, **options):
@@ -72,9 +73,9 @@ def test_scales_and_mirrors_are_those_of_mmsegmentation(images):
   )
 
 
-def test_scales_may_be_given_as_the_files_have_them(images, key):
-  other = np.array(jax.random.normal(key, (2, 32, 32, 3)))
-  given = [torch.tensor(x).movedim(3, 1) for x in (other, images)]
+def test_scales_may_be_given_as_the_files_have_them(images):
+  other = images[:, :, ::-2] + 1
+  given = [torch.tensor(x.copy()).movedim(3, 1) for x in (other, images)]
   np.testing.assert_allclose(
     mean_probability((other, images), ratios=(0.5, 1.0)),
     aug_test(given, (False,)),
@@ -82,26 +83,27 @@ def test_scales_may_be_given_as_the_files_have_them(images, key):
   )
 
 
-def test_the_task_scores_views(images):
+def test_the_task_scores_views():
   pictures, masks = dense.examples()
   task = tasks.create_task(
     name="segmentation", num_classes=dense.CLASSES, mean=MEAN, std=STD
   )
 
-  def scores(devices, size):
+  def scores(devices, batches, ratios=(1.0,)):
     step = evaluator.make_eval_step(
-      apply=views.make_apply(dense.Dense().apply, flip=True),
+      apply=views.make_apply(dense.Dense().apply, flip=True, ratios=ratios),
       inputs=task.inputs,
       sums=task.sums,
       mesh=parallel.create_mesh(jax.devices()[:devices]),
     )
-    batches = dense.batches(pictures, masks, size)
     return evaluator.evaluate(step, dense.variables(), batches, task.scores)
 
-  found = scores(8, 8)
-  one = scores(1, 7)
-  assert found.pop("loss") == pytest.approx(one.pop("loss"), rel=1e-5)
-  assert found == one
+  found = scores(8, dense.batches(pictures, masks, 8))
+  (batch,) = dense.batches(pictures, masks, 7)
+  twice = batch | {"image": (batch["image"], batch["image"])}
+  same = scores(1, [twice], (1.0, 1.0))  # The mean of equals is each of them.
+  assert found.pop("loss") == pytest.approx(same.pop("loss"), rel=1e-5)
+  assert found == same
   inputs = (pictures / 255 - MEAN) / STD
   x = torch.tensor(inputs, dtype=torch.float32).movedim(3, 1)
   right = pixels_ = 0

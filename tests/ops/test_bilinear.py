@@ -8,7 +8,7 @@ import torch
 from van_jax.ops import bilinear
 
 
-@pytest.mark.parametrize("size", [(5, 28), (13, 17), (1, 4)], ids=str)
+@pytest.mark.parametrize("size", [(10, 28), (5, 17), (1, 4)], ids=str)
 def test_resize_is_torchs_without_aligned_corners(key, size):
   x = np.asarray(jax.random.normal(key, (2, 5, 7, 3)))
   expected = torch.nn.functional.interpolate(

@@ -74,29 +74,35 @@ def test_views_are_averaged_as_probabilities(key, band_bytes):
     np.testing.assert_allclose(ours, mean, atol=2e-5)  # Slope 1/4 of 5e-5.
 
 
-def test_gradients_pass_through_bands(key, band_bytes):
+@pytest.mark.parametrize("shape", [SHAPE, (12, 20)], ids=["any", "multiple"])
+def test_values_and_gradients_of_bands_are_torchs(key, band_bytes, shape):
   logits = jax.random.normal(key, (3, 3, 4, 5))
-  factors = np.random.default_rng(1).normal(size=(3, *SHAPE))
+  factors = np.random.default_rng(1).normal(size=(3, *shape))
   factors = factors.astype(np.float32)
 
   @jax.jit
-  @jax.grad
   def gradient(logits):
-    values = pixels.map_pixels(
-      lambda x, part: part * jax.nn.logsumexp(x, axis=-1),
-      [pixels.View(logits, SHAPE)],
-      SHAPE,
-      factors,
-    )
-    return jnp.sum(values)
+    def weighted(logits):
+      values = pixels.map_pixels(
+        lambda x, part: part * jax.nn.logsumexp(x, axis=-1),
+        [pixels.View(logits, shape)],
+        shape,
+        factors,
+      )
+      return jnp.sum(values), values
+
+    return jax.grad(weighted, has_aux=True)(logits)
 
   x = torch.tensor(np.asarray(logits), requires_grad=True)
   large = torch.nn.functional.interpolate(
-    x.movedim(3, 1), SHAPE, mode="bilinear", align_corners=False
+    x.movedim(3, 1), shape, mode="bilinear", align_corners=False
   )
-  (torch.logsumexp(large, 1) * torch.tensor(factors)).sum().backward()
+  expected = torch.logsumexp(large, 1) * torch.tensor(factors)
+  expected.sum().backward()
+  gradients, values = gradient(logits)
+  np.testing.assert_allclose(values, expected.detach(), atol=1e-5)
   # Sums of some 20 terms of up to 3.
-  np.testing.assert_allclose(gradient(logits), x.grad, atol=2e-5)
+  np.testing.assert_allclose(gradients, x.grad, atol=2e-5)
 
 
 def test_the_upsampled_maps_never_exist_whole():

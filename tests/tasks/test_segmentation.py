@@ -11,6 +11,7 @@ import torch
 
 from van_jax import parallel, tasks
 from van_jax.evaluation import evaluator
+from van_jax.ops import pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -107,7 +108,7 @@ def training_batch(key):
   labels[1] = 255  # An image that is all void.
   outputs = {
     "logits": 3 * jax.random.normal(main, (8, 9, 13, dense.CLASSES)),
-    "auxiliary": 3 * jax.random.normal(auxiliary, (8, 3, 4, dense.CLASSES)),
+    "auxiliary": 3 * jax.random.normal(auxiliary, (8, 11, 7, dense.CLASSES)),
   }
   return outputs, labels.astype(np.uint8)
 
@@ -134,12 +135,11 @@ def test_loss_and_gradients_are_mmsegmentations(key):
     ).mean()  # Over void pixels too.
     for name, x in heads.items()
   }
-  (each["logits"] + 0.3 * each["auxiliary"]).backward()
-  assert float(loss) == pytest.approx(
-    float(each["logits"] + 0.3 * each["auxiliary"]), rel=2e-6
-  )
+  expected = each["logits"] + 0.3 * each["auxiliary"]
+  expected.backward()
+  assert float(loss) == pytest.approx(expected.item(), rel=2e-6)
   assert float(metrics["auxiliary_loss"]) == pytest.approx(
-    float(each["auxiliary"]), rel=2e-6
+    each["auxiliary"].item(), rel=2e-6
   )
   for name, x in heads.items():
     # Of numbers of up to 1e-3, sums of some hundred terms.
@@ -171,7 +171,8 @@ def test_hard_pixels_alone_make_the_loss(key):
   assert float(loss[33 * 49]) == pytest.approx(float(losses.mean()), rel=2e-6)
 
 
-def test_devices_share_the_loss_and_exchange_no_logits(key):
+def test_devices_share_the_loss_and_exchange_no_logits(key, monkeypatch):
+  monkeypatch.setattr(pixels, "BAND_BYTES", 4 * 8 * 49 * 5)  # 8 of 33 rows.
   outputs, labels = training_batch(key)
   mesh = parallel.create_mesh()
   split = parallel.split_by_example(mesh)

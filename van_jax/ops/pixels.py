@@ -53,25 +53,11 @@ def map_pixels(
       are resized to, from the top left of `shape` on; None for `shape`.
   """
   height, width = shape
-  classes = views[0].logits.shape[-1]
-  bands = math.ceil(height * width * classes * 4 / BAND_BYTES)
-  bands = min(max(bands, 1), height)
-  n = math.ceil(height / bands)
-  bands = math.ceil(height / n)
-  across = [_columns(view, width, sizes) for view in views]
+  n, bands = _bands(views, shape, sizes)
+  readers = [_reader(view, shape, sizes, n, bands) for view in views]
 
   def band(start, *parts):
-    index = start + jnp.arange(n)
-    each = (
-      bilinear.columns(
-        matrix,
-        bilinear.rows(
-          _rows(view, index, height, sizes), view.logits.astype(jnp.float32)
-        ),
-      )
-      for view, matrix in zip(views, across, strict=True)
-    )
-    return function(_together(each, len(views)), *parts)
+    return function(_together([read(start) for read in readers]), *parts)
 
   if bands == 1:
     return band(0, *arrays)
@@ -118,30 +104,65 @@ def likeliest(logits: jax.Array) -> jax.Array:
   return jnp.where(bad, logits.shape[-1], best)
 
 
-def _together(each, count: int) -> jax.Array:
+def _together(views: Sequence[jax.Array]) -> jax.Array:
   """Returns one view's logits, or the logarithm of the views' mean softmax."""
-  if count == 1:
-    return next(each)
-  total = sum(jax.nn.softmax(logits) for logits in each)
-  return jnp.log(total / count)
+  if len(views) == 1:
+    return views[0]
+  return jnp.log(sum(map(jax.nn.softmax, views)) / len(views))
 
 
-def _rows(view: View, index: jax.Array, height: int, sizes) -> jax.Array:
-  """Returns what rows `index` are made of, [n, h], or [B, n, h] by image."""
-  new = height if sizes is None else sizes[:, :1]
-  places = index if sizes is None else index[None]
-  return _axis(view.logits.shape[1], view.size[0], places, new)
+def _bands(views, shape, sizes) -> tuple[int, int]:
+  """Returns the rows of a band, and how many bands there are."""
+  height, width = shape
+  row_bytes = width * views[0].logits.shape[-1] * 4
+  step = math.lcm(*(_multiples(view, shape, sizes)[0] for view in views))
+  bands = min(math.ceil(height * row_bytes / BAND_BYTES), height // step)
+  n = step * math.ceil(height / step / max(bands, 1))
+  return n, math.ceil(height / n)
 
 
-def _columns(view: View, width: int, sizes) -> jax.Array:
-  """Returns what all columns are made of, [W, w], or [B, W, w] by image."""
-  new = width if sizes is None else sizes[:, 1:]
-  places = jnp.arange(width)
-  places = places if sizes is None else places[None]
-  return _axis(view.logits.shape[2], view.size[1], places, new)
+def _multiples(view: View, shape, sizes) -> tuple[int, int]:
+  """Returns how much larger `shape` is, down and across; 1, 1 if not wholly."""
+  down, below = divmod(shape[0], view.logits.shape[1])
+  across, beside = divmod(shape[1], view.logits.shape[2])
+  if sizes is not None or view.size != shape or below or beside:
+    return 1, 1
+  return down, across
 
 
-def _axis(size: int, seen: int, index: jax.Array, new: jax.Array | int):
+def _reader(view: View, shape, sizes, n: int, bands: int):
+  """Returns `start -> logits [B, n, W, K]`, n rows from there on."""
+  logits = view.logits.astype(jnp.float32)
+  down, across = _multiples(view, shape, sizes)
+  if (down, across) != (1, 1):
+    more = bands * n // down - logits.shape[1]
+    padded = bilinear.with_neighbours(logits, 1, more=more)
+
+    def enlarged(start):
+      part = lax.dynamic_slice_in_dim(
+        padded, start // down, n // down + 2, axis=1
+      )
+      part = bilinear.enlarged(part, 1, down)
+      return bilinear.enlarged(bilinear.with_neighbours(part, 2), 2, across)
+
+    return enlarged
+
+  new = shape if sizes is None else (sizes[:, :1], sizes[:, 1:])
+
+  def matrix(axis, index):
+    index = index if sizes is None else index[None]
+    return _weights(logits.shape[1 + axis], view.size[axis], index, new[axis])
+
+  columns = matrix(1, jnp.arange(shape[1]))
+
+  def sampled(start):
+    rows = matrix(0, start + jnp.arange(n))
+    return bilinear.columns(columns, bilinear.rows(rows, logits))
+
+  return sampled
+
+
+def _weights(size: int, seen: int, index: jax.Array, new: jax.Array | int):
   """Returns the weights of two resizes: to what was seen, then to new sizes."""
   second = bilinear.weights(index, seen, new)
   if size == seen:
