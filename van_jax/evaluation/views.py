@@ -63,7 +63,7 @@ def make_apply(
   def apply_all(variables, images, *, train):
     views = []
     for scaled in _scales(images, ratios):
-      size = scaled.shape[1:3]
+      size = (scaled.shape[1], scaled.shape[2])
       if not flip:
         views.append(View(apply(variables, scaled, train=train), size))
         continue

@@ -108,9 +108,8 @@ def loss_and_metrics(
 
   def of_head(name, function):
     _check_outputs(heads[name], num_classes)
-    shape = labels.shape[1:]
-    view = pixels.View(heads[name], shape)
-    return pixels.map_pixels(function, [view], shape, labels)
+    view = pixels.View(heads[name], _size(labels))
+    return pixels.map_pixels(function, [view], _size(labels), labels)
 
   plain, answers = of_head("logits", _loss_and_answer)
   losses = pixel_losses.weighted(plain, labels, class_weights)
@@ -146,7 +145,7 @@ def batch_sums(
   losses, answers = pixels.map_pixels(
     _loss_and_answer,
     _views(outputs, batch, num_classes),
-    labels.shape[1:],
+    _size(labels),
     labels,
     sizes=batch["size"],
   )
@@ -164,11 +163,15 @@ def _loss_and_answer(logits: jax.Array, labels: jax.Array):
 def _views(outputs: Any, batch: Batch, num_classes: int) -> list[pixels.View]:
   """Returns a model's outputs, or what is made of them, as views."""
   if not isinstance(outputs, Sequence):
-    height, width = batch["image"].shape[1:3]
-    outputs = [pixels.View(outputs, (height, width))]
+    outputs = [pixels.View(outputs, _size(batch["image"]))]
   for view in outputs:
     _check_outputs(view.logits, num_classes)
   return list(outputs)
+
+
+def _size(x: jax.Array) -> tuple[int, int]:
+  """Returns the (height, width) of images or masks."""
+  return x.shape[1], x.shape[2]
 
 
 def _as_masks(labels: jax.Array) -> jax.Array:
