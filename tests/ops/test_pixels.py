@@ -87,7 +87,7 @@ def test_values_and_gradients_of_bands_are_torchs(key, band_bytes, shape):
         lambda x, part: part * jax.nn.logsumexp(x, axis=-1),
         [pixels.View(logits, shape)],
         shape,
-        factors,
+        jnp.asarray(factors),
       )
       return jnp.sum(values), values
 
@@ -102,7 +102,7 @@ def test_values_and_gradients_of_bands_are_torchs(key, band_bytes, shape):
   gradients, values = gradient(logits)
   np.testing.assert_allclose(values, expected.detach(), atol=1e-5)
   # Sums of some 20 terms of up to 3.
-  np.testing.assert_allclose(gradients, x.grad, atol=2e-5)
+  np.testing.assert_allclose(gradients, np.asarray(x.grad), atol=2e-5)
 
 
 def test_the_upsampled_maps_never_exist_whole():

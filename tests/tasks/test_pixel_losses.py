@@ -43,7 +43,7 @@ def test_loss_and_gradient_are_torchs_with_ignored_pixels(key, weights):
   loss, gradient = ours(logits, labels)
   # A sum of 84 float32 losses; each gradient is a probability or less by 3.
   np.testing.assert_allclose(loss, theirs.item(), rtol=2e-6)
-  np.testing.assert_allclose(gradient, x.grad, atol=1e-6)
+  np.testing.assert_allclose(gradient, np.asarray(x.grad), atol=1e-6)
 
 
 def by_sorting(logits, labels, weights, threshold, min_kept):

@@ -143,7 +143,7 @@ def test_loss_and_gradients_are_mmsegmentations(key):
   )
   for name, x in heads.items():
     # Of numbers of up to 1e-3, sums of some hundred terms.
-    np.testing.assert_allclose(gradients[name], x.grad, atol=1e-8)
+    np.testing.assert_allclose(gradients[name], np.asarray(x.grad), atol=1e-8)
   assert not gradients["logits"][1].any()  # Nothing to learn in the void.
   answers = large(heads["logits"].movedim(3, 1), labels.shape[1:]).argmax(1)
   right = (answers == target).sum() / (target != 255).sum()

@@ -99,7 +99,7 @@ def _coverage(starts: list[int], size: int, whole: int) -> np.ndarray:
   """Returns in how many windows each place of a side lies, float32."""
   places = np.arange(whole)
   inside = [(start <= places) & (places < start + size) for start in starts]
-  return np.sum(inside, axis=0, dtype=np.float32)
+  return np.array(inside, np.float32).sum(axis=0)
 
 
 def _check(window: Sequence[int], stride: Sequence[int]) -> None:

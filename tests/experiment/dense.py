@@ -49,8 +49,8 @@ def examples(shape=(32, 64)):
 def batches(images, masks, size, padded=(48, 70)):
   """Yields evaluation batches; the last one is filled with a wrong example."""
   labels = np.full((len(masks), *padded), 255, np.uint8)
-  for label, mask in zip(labels, masks, strict=True):
-    label[: mask.shape[0], : mask.shape[1]] = mask
+  for i, mask in enumerate(masks):
+    labels[i, : mask.shape[0], : mask.shape[1]] = mask
   sizes = np.array([mask.shape for mask in masks], np.int32)
   for start in range(0, len(masks), size):
     part = [x[start : start + size] for x in (images, labels, sizes)]
