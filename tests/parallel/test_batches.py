@@ -47,6 +47,13 @@ def test_each_device_gets_its_consecutive_share(mesh):
     np.testing.assert_array_equal(shard.data, [first, first + 1])
 
 
+def test_a_batch_may_have_images_in_several_sizes(mesh):
+  images = tuple(np.ones((8, size, size, 3), np.uint8) for size in (2, 4))
+  placed = parallel.shard_batch({"image": images}, mesh)["image"]
+  assert [image.shape for image in placed] == [(8, 2, 2, 3), (8, 4, 4, 3)]
+  assert [len(image.addressable_shards) for image in placed] == [8, 8]
+
+
 @pytest.mark.parametrize("depth", [1, 2, 5, 9])
 def test_prefetch_yields_all_and_in_order(mesh, depth):
   batches = parallel.prefetch(numbered(5), mesh, depth=depth)

@@ -6,32 +6,32 @@ from concurrent import futures
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import Mesh
 
 from van_jax import errors
 from van_jax.parallel.mesh import split_by_example
 
 
-def shard_batch(batch: Mapping[str, np.ndarray], mesh: Mesh) -> dict[str, Any]:
+def shard_batch(batch: Mapping[str, Any], mesh: Mesh) -> dict[str, Any]:
   """Places this process's part of a batch on its devices.
 
   Args:
-    batch: arrays [B / processes, ...], this process's examples.
+    batch: arrays [B / processes, ...], or tuples of such, this process's
+      examples.
     mesh: of `create_mesh`.
 
   Returns:
     Global arrays [B, ...], split over the mesh.
   """
   sharding = split_by_example(mesh)
-  return {
-    name: jax.make_array_from_process_local_data(sharding, array)
-    for name, array in batch.items()
-  }
+  return jax.tree.map(
+    lambda array: jax.make_array_from_process_local_data(sharding, array),
+    dict(batch),
+  )
 
 
 def prefetch(
-  batches: Iterable[Mapping[str, np.ndarray]], mesh: Mesh, *, depth: int = 2
+  batches: Iterable[Mapping[str, Any]], mesh: Mesh, *, depth: int = 2
 ) -> Iterator[dict[str, Any]]:
   """Yields device batches, keeping `depth` more of them on their way.
 

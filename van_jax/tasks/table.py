@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from van_jax import errors, imports, signatures
-from van_jax.tasks import classification
+from van_jax.tasks import classification, segmentation
 from van_jax.tasks.task import Task
 
 TASKS: dict[str, Callable[..., Task]] = {
   "classification": classification.create,
+  "segmentation": segmentation.create,
 }
 
 

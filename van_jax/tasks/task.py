@@ -22,8 +22,8 @@ Scores = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 class Task:
   """What training and evaluation ask of a task, and all that they know of it.
 
-  A batch has image uint8 [B, H, W, 3] and label [B], and in evaluation mask
-  [B], false for padding. All functions but `scores` are traced.
+  A batch has image uint8 [B, H, W, 3] and label [B, ...], and in evaluation
+  mask [B], false for padding. All functions but `scores` are traced.
 
   Attributes:
     prepare: `(key, batch) -> (inputs, targets)` of a training step; inputs are
