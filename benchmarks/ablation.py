@@ -138,7 +138,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--data", type=pathlib.Path, required=True, help="folder around splits")
   add("--output", type=pathlib.Path, required=True, help="folder to go on in")
   add("--task", choices=photograph_tasks.TASKS, default="pairs")
-  add("--rows", nargs="+", default=ROWS, help="names of models.ABLATIONS")
+  add(
+    "--rows", nargs="+", default=ROWS, choices=models.ABLATIONS, metavar="ROW"
+  )
   add("--seeds", type=int, default=3)
   add("--train", type=int, default=12_000, help="examples to train on")
   add("--test", type=int, default=5_000, help="examples of each evaluation")
@@ -147,11 +149,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   task = photograph_tasks.TASKS[flags.task]
   try:
     train, test = (
-      task.make(
-        photograph_tasks.read(flags.data / split, task.photograph), count, seed
-      )
-      for seed, (split, count) in enumerate(
-        (("train", flags.train), ("test", flags.test))
+      task.make(photographs, count, seed)
+      for seed, (photographs, count) in enumerate(
+        zip(
+          photograph_tasks.read_splits(flags.data, task.photograph),
+          (flags.train, flags.test),
+          strict=True,
+        )
       )
     )
     num_classes = int(train[1].max()) + 1

@@ -52,8 +52,8 @@ def from_json(
       raise errors.UserError(
         f"the {field} of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"{field}={_own_name(name)}), or by "
-        f"--config.model.{field}.name={name}."
+        f"{field}={_own_name(name)}), by --{field}={name}, or of train.py and "
+        f"eval.py by --config.model.{field}.name={name}."
       )
     return choice.described(recorded)
   cls = choice.module_class(handed_over)
