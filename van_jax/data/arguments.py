@@ -32,6 +32,57 @@ def check_choice(value: Any, choices: tuple[str, ...], field: str) -> None:
     )
 
 
+def check_color(value: tuple[Any, ...], field: str) -> None:
+  """Raises UserError unless `value` is a colour of 8 bits a channel."""
+  if len(value) != 3 or not all(is_whole(v) and 0 <= v <= 255 for v in value):
+    raise errors.UserError(
+      f"{field}={value} must be three whole numbers from 0 to 255, (r, g, b)."
+    )
+
+
+def check_scale(value: tuple[Any, ...], field: str) -> None:
+  """Raises UserError unless `value` is a size that images are brought to."""
+  if len(value) != 2 or not all(is_whole(v) and v > 0 for v in value):
+    raise errors.UserError(
+      f"{field}={value} must be (long, short), two whole numbers of pixels."
+    )
+  if value[0] < value[1]:
+    raise errors.UserError(
+      f"{field}={value} must have the longer side first: {value[::-1]}."
+    )
+
+
+def check_std(std: tuple[float, ...], field: str) -> None:
+  """Raises UserError where pixels cannot be divided by a deviation."""
+  if min(std) <= 0:
+    raise errors.UserError(
+      f"{field}={std} must be above 0 in every channel; pixels are divided by "
+      "it."
+    )
+
+
+def channels(values: Any, field: str) -> tuple[float, ...]:
+  """Returns a mean or a deviation of three channels, or raises UserError."""
+  try:
+    numbers = tuple(float(value) for value in values)
+  except (TypeError, ValueError):
+    numbers = ()
+  if len(numbers) != 3 or not np.isfinite(numbers).all():
+    raise errors.UserError(
+      f"{field}={values!r} must be three finite numbers, one a channel "
+      f"(r, g, b), of [0, 1] pixels."
+    )
+  if max(numbers) > 1:  # Pixels of 0 to 1 have no such mean or spread.
+    scaled = ", ".join(f"{number / 255:.6g}" for number in numbers)
+    name = field.rpartition(".")[2]
+    raise errors.UserError(
+      f"{field}={numbers} must be at most 1 in every channel: it is of [0, 1] "
+      f"pixels. If it is of [0, 255] pixels, divide it by 255: "
+      f"{name}=({scaled})."
+    )
+  return numbers
+
+
 def check_processes(
   batch_size: int, process_index: int, process_count: int
 ) -> None:

@@ -93,14 +93,7 @@ class Augmentation:
     _check_range("randaugment_std", self.randaugment_std, 0, 10)
     _check_range("randaugment_probability", self.randaugment_probability, 0, 1)
     _check_range("color_jitter", self.color_jitter, 0, math.inf)
-    if len(self.fill_color) != 3 or not all(
-      arguments.is_whole(value) and 0 <= value <= 255
-      for value in self.fill_color
-    ):
-      raise errors.UserError(
-        f"augmentation.fill_color={self.fill_color} must be three whole "
-        f"numbers from 0 to 255, (r, g, b)."
-      )
+    arguments.check_color(self.fill_color, "augmentation.fill_color")
     arguments.check_whole("augmentation.repeats", self.repeats, 1)
 
 

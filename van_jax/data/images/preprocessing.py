@@ -77,12 +77,9 @@ class Preprocessing:
         f"crop cuts image_size out of it."
       )
     for name in ("mean", "std"):
-      object.__setattr__(self, name, _channels(getattr(self, name), name))
-    if min(self.std) <= 0:
-      raise errors.UserError(
-        f"Preprocessing.std={self.std} must be above 0 in every channel; "
-        f"pixels are divided by it."
-      )
+      values = arguments.channels(getattr(self, name), f"Preprocessing.{name}")
+      object.__setattr__(self, name, values)
+    arguments.check_std(self.std, "Preprocessing.std")
     arguments.check_bool(self.exif_rotation, "Preprocessing.exif_rotation")
 
   def resized(self, height: int, width: int) -> tuple[int, int]:
@@ -151,7 +148,7 @@ def preprocess_image(
   Raises:
     UserError: what cannot be read, and why.
   """
-  rgb = _to_rgb(image, preprocessing.exif_rotation)
+  rgb = rgb_of(image, exif_rotation=preprocessing.exif_rotation)
   width, height = rgb.size
   new_height, new_width = preprocessing.resized(height, width)
   # Two calls, width first: in one, Pillow 13 chooses the order by the sizes
@@ -164,9 +161,10 @@ def preprocess_image(
   return np.asarray(rgb.crop((left, top, left + size, top + size)))
 
 
-def _to_rgb(
-  image: Image.Image | np.ndarray | str | os.PathLike, exif_rotation: bool
+def rgb_of(
+  image: Image.Image | np.ndarray | str | os.PathLike, *, exif_rotation: bool
 ) -> Image.Image:
+  """Returns an image in mode RGB; see `preprocess_image`."""
   if isinstance(image, Image.Image):
     try:
       return reading.to_rgb(image, exif_rotation=exif_rotation)
@@ -226,23 +224,3 @@ def _before_crop(image_size: int, crop_pct: float) -> int:
       "is the part of the resized image's side that the centre crop keeps."
     )
   return math.floor(image_size / crop_pct)
-
-
-def _channels(values: Any, name: str) -> tuple[float, ...]:
-  try:
-    channels = tuple(float(value) for value in values)
-  except (TypeError, ValueError):
-    channels = ()
-  if len(channels) != 3 or not np.isfinite(channels).all():
-    raise errors.UserError(
-      f"Preprocessing.{name}={values!r} must be three finite numbers, one a "
-      f"channel (r, g, b), of [0, 1] pixels."
-    )
-  if max(channels) > 1:  # Pixels of 0 to 1 have no such mean or spread.
-    scaled = ", ".join(f"{channel / 255:.6g}" for channel in channels)
-    raise errors.UserError(
-      f"Preprocessing.{name}={channels} must be at most 1 in every channel: "
-      f"it is of [0, 1] pixels. If it is of [0, 255] pixels, divide it by 255: "
-      f"{name}=({scaled})."
-    )
-  return channels

@@ -5,6 +5,8 @@
 
 import functools
 import io
+from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -12,6 +14,7 @@ from PIL import Image
 from van_jax import errors
 from van_jax.data import formats
 
+_T = TypeVar("_T")
 _ORIENTATION = 0x0112  # EXIF's tag.
 # What turns an image of each orientation upright; 1 is upright.
 _UPRIGHT = {
@@ -23,6 +26,8 @@ _UPRIGHT = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
+
+_ON_THEIR_SIDES = (5, 6, 7, 8)
 
 
 def read(encoded: bytes, *, exif_rotation: bool = False) -> Image.Image:
@@ -38,11 +43,52 @@ def read(encoded: bytes, *, exif_rotation: bool = False) -> Image.Image:
   Raises:
     UserError: why it cannot be read, for `unreadable` to put in a sentence.
   """
+  return _of(encoded, lambda image: to_rgb(image, exif_rotation=exif_rotation))
+
+
+def opened(encoded: bytes) -> Image.Image:
+  """Returns an encoded image as it is, in the mode that it was written in.
+
+  Args:
+    encoded: as in `read`.
+
+  Raises:
+    UserError: as `read`.
+  """
+
+  def load(image):
+    image.load()
+    return image
+
+  return _of(encoded, load)
+
+
+def size(encoded: bytes, *, exif_rotation: bool = False) -> tuple[int, int]:
+  """Returns an encoded image's height and width, from its head alone.
+
+  Args:
+    encoded: as in `read`.
+    exif_rotation: whether the image is turned as its EXIF data say.
+
+  Raises:
+    UserError: as `read`.
+  """
+
+  def shape(image):
+    width, height = image.size
+    turned = exif_rotation and _orientation(image) in _ON_THEIR_SIDES
+    return (width, height) if turned else (height, width)
+
+  return _of(encoded, shape)
+
+
+def _of(encoded: bytes, look: Callable[[Image.Image], _T]) -> _T:
+  """Returns what `look` sees in an encoded image, or raises UserError."""
   if not encoded:
     raise errors.UserError("it is empty")
   try:
     with Image.open(io.BytesIO(encoded), formats=_formats()) as image:
-      return to_rgb(image, exif_rotation=exif_rotation)
+      return look(image)
   except errors.UserError:
     raise
   except Image.UnidentifiedImageError:

@@ -11,8 +11,10 @@ import numpy as np
 from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.images import centre_crop
+from van_jax.data.images.dense_preprocessing import DensePreprocessing
 from van_jax.data.images.preprocessing import Preprocessing
 from van_jax.data.pipeline import grouping, readable
+from van_jax.data.pipeline.dense_eval import DenseEvalBatches
 from van_jax.data.sources.open import Source
 from van_jax.data.sources.split import Split, fetch_parts
 
@@ -23,10 +25,10 @@ def eval_batches(
   source: Source,
   *,
   batch_size: int = 1024,
-  preprocessing: Preprocessing | None = None,
+  preprocessing: Preprocessing | DensePreprocessing | None = None,
   process_index: int = 0,
   process_count: int = 1,
-) -> EvalBatches:
+) -> EvalBatches | DenseEvalBatches:
   """Returns the batches of one pass over the evaluation split.
 
   Every example comes once, in one process. Every process gets the same number
@@ -44,7 +46,8 @@ def eval_batches(
     An object with a length, to be iterated over any number of times:
     {"image": uint8 [B / process_count, image_size, image_size, 3],
     "mask": bool [B / process_count], "label": int32 [B / process_count]}, or
-    what else the source has beside its images.
+    what else the source has beside its images. Of images with masks it is a
+    `DenseEvalBatches`.
   """
   if source.evaluation is None:
     raise errors.UserError(
@@ -52,10 +55,15 @@ def eval_batches(
       f"split to evaluate on."
     )
   arguments.check_processes(batch_size, process_index, process_count)
-  return EvalBatches(
+  to = preprocessing or (
+    DensePreprocessing() if source.has_masks else Preprocessing()
+  )
+  dense = isinstance(to, DensePreprocessing)
+  source.check_kind(dense, type(to).__name__)
+  return (DenseEvalBatches if dense else EvalBatches)(
     split=source.evaluation,
     batch_size=batch_size // process_count,
-    preprocessing=preprocessing or Preprocessing(),
+    preprocessing=to,
     process_index=process_index,
     process_count=process_count,
   )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import re
 import weakref
 from collections.abc import Callable, Generator, Iterator
@@ -25,6 +26,9 @@ from van_jax.data.tensorflow import tf
 # still run then would wait for its lock for ever.
 _reading: weakref.WeakSet = weakref.WeakSet()
 
+# From an example's parts to what is wrong with them, or None.
+Examine = Callable[[dict[str, Any]], str | None]
+
 
 @atexit.register
 def _close() -> None:
@@ -40,6 +44,7 @@ def batches(
   batch_size: int,
   *,
   remedy: str = "replace or remove it",
+  examine: Examine | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Returns an iterator over `dataset` that names what cannot be read.
 
@@ -50,8 +55,12 @@ def batches(
     split: what `dataset` reads.
     batch_size: examples a batch.
     remedy: what to do about a damaged example.
+    examine: looks at what goes with an image that can be read.
   """
-  reader = _read(dataset, order_from, split, batch_size, remedy)
+  find = functools.partial(
+    _culprit, split=split, remedy=remedy, examine=examine
+  )
+  reader = _read(dataset, order_from, split, batch_size, find)
   _reading.add(reader)
   return reader
 
@@ -61,7 +70,7 @@ def _read(
   order_from: Callable[[int], Any],
   split: Split,
   batch_size: int,
-  remedy: str,
+  find: Callable[[Any], str | None],
 ) -> Generator[dict[str, np.ndarray]]:
   done = 0
   iterator = dataset.as_numpy_iterator()
@@ -71,7 +80,7 @@ def _read(
     except StopIteration:
       return
     except tf.errors.OpError as error:
-      culprit = _culprit(order_from(done).take(batch_size), split, remedy)
+      culprit = find(order_from(done).take(batch_size))
       message = culprit or (
         f"{split.title} cannot be read: {_reason(error, split.title)}. Files "
         f"of it are damaged; replace them, or prepare the data set again."
@@ -84,7 +93,9 @@ def _read(
     raise errors.UserError(message)
 
 
-def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:
+def _culprit(
+  dataset: Any, split: Split, remedy: str, examine: Examine | None
+) -> str | None:
   """Returns what is wrong with the first bad example of `dataset`."""
   iterator = iter(dataset)
   while True:
@@ -92,7 +103,7 @@ def _culprit(dataset: Any, split: Split, remedy: str) -> str | None:
       *_, index, handle = next(iterator)
     except (StopIteration, tf.errors.OpError):
       return None
-    found = fault(split, int(index), handle, remedy)
+    found = fault(split, int(index), handle, remedy, examine)
     if found:
       return found.message
 
@@ -114,7 +125,13 @@ class Fault(NamedTuple):
 _GONE = ("NotFoundError", "FailedPreconditionError", "OutOfRangeError")
 
 
-def fault(split: Split, index: int, handle: Any, remedy: str) -> Fault | None:
+def fault(
+  split: Split,
+  index: int,
+  handle: Any,
+  remedy: str,
+  examine: Examine | None = None,
+) -> Fault | None:
   """Returns what is wrong with an example; None if it can be read.
 
   Args:
@@ -122,10 +139,12 @@ def fault(split: Split, index: int, handle: Any, remedy: str) -> Fault | None:
     index: its number.
     handle: what the split fetches it by.
     remedy: what to do about a damaged one.
+    examine: looks at what goes with an image that can be read.
   """
   name = split.describe(index)
   try:
-    encoded = split.fetch(handle)["image"]
+    parts = split.fetch(handle)
+    encoded = parts["image"]
   except tf.errors.OpError as error:
     damaged = type(error).__name__ in (*_GONE, "DataLossError")
     if isinstance(error, tf.errors.PermissionDeniedError):
@@ -142,7 +161,8 @@ def fault(split: Split, index: int, handle: Any, remedy: str) -> Fault | None:
     # As `preprocess_image` says it, but where TensorFlow is stricter.
     reason = reading.complaint(encoded.numpy()) or _reason(error, name)
   else:
-    return None
+    reason = examine(parts) if examine else None
+    return Fault(f"{name}: {reason}; {remedy}.", True) if reason else None
   line = reading.unreadable(name, len(encoded.numpy()), reason)
   return Fault(f"{line}; {remedy}.", True)
 

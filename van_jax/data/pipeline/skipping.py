@@ -83,13 +83,16 @@ def marked(dataset: Any, make: Callable[..., dict[str, Any]]) -> Any:
 
 
 def repaired(
-  batches: Iterator[dict[str, np.ndarray]], split: Split
+  batches: Iterator[dict[str, np.ndarray]],
+  split: Split,
+  examine: readable.Examine | None = None,
 ) -> Iterator[dict[str, np.ndarray]]:
   """Replaces the damaged examples of batches; logs each once, with its name.
 
   Args:
     batches: of what `map_marking` returns.
     split: what they are read from.
+    examine: looks at what goes with an image that can be read.
 
   Yields:
     The rest of them, "image" [B, S, S, 3] and what belongs to it.
@@ -100,7 +103,7 @@ def repaired(
   """
   known: set[int] = set()
   for batch in batches:
-    _tell(batch, split, known)
+    _tell(batch, split, known, examine)
     names = batch.keys() - {"index", "damaged"}
     yield {name: _replaced(batch, name, split) for name in names}
 
@@ -127,12 +130,17 @@ def left_out(
     yield {name: batch[name][good] for name in batch.keys() - {"damaged"}}
 
 
-def _tell(batch: dict[str, np.ndarray], split: Split, known: set[int]) -> None:
+def _tell(
+  batch: dict[str, np.ndarray],
+  split: Split,
+  known: set[int],
+  examine: readable.Examine | None = None,
+) -> None:
   """Logs a batch's damaged examples that are not known, and adds them."""
   for index in batch["index"][batch["damaged"]].tolist():
     if index not in known:
       known.add(index)
-      _check_damaged(split, index)
+      _check_damaged(split, index, examine)
       logging.warning(
         "%s is damaged, and skipped; %d so far.",
         split.describe(index),
@@ -140,12 +148,14 @@ def _tell(batch: dict[str, np.ndarray], split: Split, known: set[int]) -> None:
       )
 
 
-def _check_damaged(split: Split, index: int) -> None:
+def _check_damaged(
+  split: Split, index: int, examine: readable.Examine | None
+) -> None:
   """Raises UserError where an image failed that is not damaged."""
   if not isinstance(split, IndexedSplit):
     return  # Its examples came along with the order, so were in reach.
   handle = tf.constant(index, tf.int64)
-  found = readable.fault(split, index, handle, "replace it")
+  found = readable.fault(split, index, handle, "replace it", examine)
   if found is None:
     raise errors.UserError(
       f"{split.describe(index)} failed and can be read now, so that it is not "

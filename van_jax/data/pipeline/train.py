@@ -12,8 +12,9 @@ from etils import epy
 from van_jax import errors
 from van_jax.data import arguments
 from van_jax.data.augment import crop
+from van_jax.data.augment.dense_options import DenseAugmentation
 from van_jax.data.augment.options import Augmentation
-from van_jax.data.pipeline import grouping, readable, skipping
+from van_jax.data.pipeline import dense_train, grouping, readable, skipping
 from van_jax.data.sources.open import Source
 from van_jax.data.sources.split import Share, Split, fetch_parts
 from van_jax.data.tensorflow import tf
@@ -27,7 +28,7 @@ Batch = dict[str, np.ndarray]
 def train_batches(
   source: Source,
   *,
-  augmentation: Augmentation | None = None,
+  augmentation: Augmentation | DenseAugmentation | None = None,
   batch_size: int = 1024,
   seed: int = 0,
   start_step: int = 0,
@@ -44,7 +45,8 @@ def train_batches(
 
   Args:
     source: opened with a training split.
-    augmentation: what is done to each image; the official recipe if None.
+    augmentation: what is done to each image; of images with masks to both. The
+      official recipe if None.
     batch_size: examples a step, over all processes.
     seed: of order and augmentation, >= 0.
     start_step: the first step to return, from 0: the number of steps done.
@@ -53,19 +55,28 @@ def train_batches(
 
   Yields:
     {"image": uint8 [B / process_count, S, S, 3], S = image_size, "label": int32
-    [B / process_count]}, or what else the source has beside its images.
+    [B / process_count]}, or what else the source has beside its images. Of
+    images with masks "label" is uint8 [B / process_count, S, S], 255 for void.
   """
-  how = augmentation or Augmentation()
+  how = augmentation or (
+    DenseAugmentation() if source.has_masks else Augmentation()
+  )
+  dense = isinstance(how, DenseAugmentation)
   share = Share(
     batch_size=batch_size,
     start_step=start_step,
     process_index=process_index,
     process_count=process_count,
-    repeats=how.repeats,
+    repeats=1 if dense else how.repeats,
   )
   split = _checked_training(source, share, seed)
-  decode_crop = crop.cropper(how, exif_rotation=source.exif_rotation)
+  source.check_kind(dense, type(how).__name__)
   skip = source.on_damaged == "skip"
+  if dense:
+    return dense_train.batches(
+      split, seed, share, how, exif_rotation=source.exif_rotation, skip=skip
+    )
+  decode_crop = crop.cropper(how, exif_rotation=source.exif_rotation)
   return _train_iterator(split, seed, share, how, decode_crop, skip=skip)
 
 

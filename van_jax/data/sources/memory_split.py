@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.sources.split import IndexedSplit
 from van_jax.data.tensorflow import tf
 
@@ -20,11 +21,13 @@ class MemorySplit(IndexedSplit):
     parts: by name, what has N rows: "image", encoded (bytes), and what belongs
       to it, "label" (int32) for one; tensors, arrays, or lists.
     class_names: of the labels; () where there are none.
+    mask_numbering: of labels that are encoded masks; None where they are not.
   """
 
   title: str
   parts: Mapping[str, Any]
   class_names: tuple[str, ...] = ()
+  mask_numbering: MaskNumbering | None = None
 
   @property
   def size(self) -> int:

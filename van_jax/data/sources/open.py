@@ -16,9 +16,11 @@ from van_jax.data import arguments
 from van_jax.data.sources import (
   folder,
   listing,
+  pairs,
   renumbered,
   tfds,
   tfds_folders,
+  tfds_pairs,
 )
 from van_jax.data.sources.digits import digits
 from van_jax.data.sources.split import Split
@@ -30,6 +32,8 @@ ON_DAMAGED = ("raise", "skip")
 SOURCES = {
   "folder": folder.opener,
   "digits": digits.opener,
+  "pairs": pairs.opener,  # Images and masks, as is the next.
+  "tfds_pairs": tfds_pairs.opener,
 }
 
 
@@ -53,6 +57,30 @@ class Source:
   evaluation: Split | None
   on_damaged: str = "raise"
   exif_rotation: bool = False
+
+  @property
+  def has_masks(self) -> bool:
+    """Whether labels are masks, a class a pixel."""
+    opened = (self.train, self.evaluation)
+    return any(split and split.mask_numbering for split in opened)
+
+  def check_kind(self, dense: bool, given: str) -> None:
+    """Raises UserError unless options suit the labels.
+
+    Args:
+      dense: whether they are for masks.
+      given: their class.
+    """
+    if dense != self.has_masks:
+      has, needed = (
+        ("masks", f"Dense{given}")
+        if self.has_masks
+        else ("no masks", given.removeprefix("Dense"))
+      )
+      raise errors.UserError(
+        f"data.name={self.name!r} has {has} and a {given} is given; give a "
+        f"{needed}, or name other data."
+      )
 
   @property
   def num_train(self) -> int:
@@ -83,11 +111,13 @@ def open_source(
   """Opens a data set; images are read later.
 
   Args:
-    name: a row of SOURCES ("digits", prepared on first use, or "folder"); the
-      import path of an opener (MODULE:NAME); or the name of a prepared TFDS
-      data set, with its version if one matters: "imagenet2012:5.*.*".
+    name: a row of SOURCES ("digits", prepared on first use, "folder", or
+      "pairs" and "tfds_pairs" of images and masks); the import path of an
+      opener (MODULE:NAME); or the name of a prepared TFDS data set, with its
+      version if one matters: "imagenet2012:5.*.*".
     directory: where TFDS data sets lie (`data_dir`), or the folder itself:
-      directory/SPLIT/CLASS/NAME.jpg (.jpeg, .png).
+      directory/SPLIT/CLASS/NAME.jpg (.jpeg, .png); of pairs
+      directory/images/SPLIT/NAME.jpg and directory/labels/SPLIT/NAME.png.
     train_split: a TFDS split ("train", "train[:99%]") or a folder's name;
       None opens for evaluation only.
     eval_split: the same for evaluation; None opens for training only. Beside

@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 
 from van_jax import errors
+from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.sources import record_pieces, stripes as stripes_lib
 from van_jax.data.sources.split import Share, Split
 from van_jax.data.tensorflow import tf
@@ -57,6 +58,7 @@ class RecordSplit(Split):
     record_bytes: of a record, on average.
     shuffle_megabytes: what the windows of all stripes hold, 10^6 bytes each.
     class_names: of the labels; () where there are none.
+    mask_numbering: of labels that are encoded masks; None where they are not.
   """
 
   title: str
@@ -66,6 +68,7 @@ class RecordSplit(Split):
   record_bytes: float
   shuffle_megabytes: int
   class_names: tuple[str, ...] = ()
+  mask_numbering: MaskNumbering | None = None
 
   @property
   def size(self) -> int:

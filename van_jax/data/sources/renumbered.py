@@ -78,6 +78,11 @@ def in_terms_of(class_names: Sequence[str], split: Split, title: str) -> Split:
   """
   if tuple(class_names) == split.class_names:
     return split
+  if split.mask_numbering:
+    raise errors.UserError(
+      f"{split.title} has other classes than {title}, or another order of "
+      "them; masks number classes, so that both must have the same names."
+    )
   number = {name: i for i, name in enumerate(class_names)}
   strange = [name for name in split.class_names if name not in number]
   if strange or not split.class_names:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from van_jax import errors
+from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.tensorflow import tf
 
 
@@ -61,10 +62,13 @@ class Split(abc.ABC):
   Attributes:
     title: names the split, for messages.
     class_names: of the labels; () where there are none.
+    mask_numbering: what the numbers in masks mean, of a split of images and
+      masks; None where labels are no masks.
   """
 
   title: str
   class_names: tuple[str, ...] = ()
+  mask_numbering: MaskNumbering | None = None
 
   @property
   @abc.abstractmethod
@@ -93,7 +97,8 @@ class Split(abc.ABC):
 
     "image" is the encoded image, [] string. All others come with it into the
     batch as they are, and have known shapes: "label", [] int32, of a data set
-    for classification. The names in RESERVED are taken.
+    for classification. With a `mask_numbering` "label" is the encoded mask, []
+    string, and there is nothing else. The names in RESERVED are taken.
     """
 
   def describe(self, index: int) -> str:

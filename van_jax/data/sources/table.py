@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from van_jax import errors, storage
+from van_jax import errors
 from van_jax.data import formats
-from van_jax.data.tensorflow import tf
+from van_jax.data.sources import text as text_lib
 
 # Ending: what may stand between cells, the first of them that the first line
 # has. Spreadsheets write a semicolon where commas are decimal points.
@@ -65,7 +65,7 @@ def find(directory: str, name: str) -> str | None:
     candidates += [os.path.join(name, own) for own in candidates]
   for candidate in candidates:
     path = os.path.join(directory, candidate)
-    if _is_file(path):
+    if text_lib.is_file(path):
       return path
   return None
 
@@ -93,7 +93,7 @@ def read(path: str, directory: str) -> Table:
 
 
 def _rows(path: str) -> Iterator[_Row]:
-  text = _text(path)
+  text = text_lib.read(path)
   reader = csv.reader(
     io.StringIO(text, newline=""), delimiter=_delimiter(path, text), strict=True
   )
@@ -148,13 +148,12 @@ def _classes(
   """Returns all class names, and the number of each label."""
   found = {row.label for row in rows}
   listed = os.path.join(directory, _CLASSES)
-  if not _is_file(listed):
+  if not text_lib.is_file(listed):
     # 10 after 9, so that labels from 0 are their own numbers.
     numbers = all(label.isdecimal() for label in found)
     ordered = sorted(found, key=lambda x: (int(x), x) if numbers else (0, x))
     return tuple(ordered), {name: i for i, name in enumerate(ordered)}
-  ordered = [line.strip() for line in _text(listed).splitlines()]
-  ordered = [line for line in ordered if line]
+  ordered = text_lib.lines(listed)
   number = {str(i): i for i in range(len(ordered))}
   number |= {name: i for i, name in enumerate(ordered)}
   for row in rows:
@@ -169,34 +168,11 @@ def _root(path: str, directory: str, first: _Row) -> str:
   name = os.path.splitext(os.path.basename(path))[0]
   roots = [os.path.join(directory, name), directory]
   for root in roots:
-    if _is_file(os.path.join(root, first.file)):
+    if text_lib.is_file(os.path.join(root, first.file)):
       return root
   raise _error(
     path, first.line, f"{first.file!r} is not in {' or '.join(roots)}"
   )
-
-
-def _text(path: str) -> str:
-  try:
-    if storage.is_remote(path):
-      with tf.io.gfile.GFile(path, "rb") as file:
-        return file.read().decode("utf-8-sig")
-    with open(path, "rb") as file:
-      return file.read().decode("utf-8-sig")
-  except UnicodeDecodeError as error:
-    raise errors.UserError(
-      f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8."
-    ) from error
-  except OSError as error:
-    raise errors.UserError(
-      f"{path} cannot be read: {error.strerror}."
-    ) from error
-
-
-def _is_file(path: str) -> bool:
-  if not storage.is_remote(path):
-    return os.path.isfile(path)
-  return tf.io.gfile.exists(path) and not tf.io.gfile.isdir(path)
 
 
 def _error(path: str, line: int, reason: str) -> errors.UserError:

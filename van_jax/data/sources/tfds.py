@@ -19,6 +19,7 @@ from van_jax.data.tensorflow import tf, tfds
 
 MAX_BYTES_IN_MEMORY = 2**29  # Of one split, encoded; CIFAR-10 takes 2**27.
 _REQUESTS = 32  # At a time: of a thousand remote files each takes its while.
+Parse = Callable[[Any], dict[str, Any]]
 
 
 def opener(
@@ -46,10 +47,38 @@ def opener(
       f"name={name!r} has the features {sorted(features)}; an image data set "
       f"for classification has an Image 'image' and a ClassLabel 'label'."
     )
-  return lambda split: _open(builder, name, split, shuffle_megabytes)
+  return lambda split: open_split(
+    builder,
+    name,
+    split,
+    parse=parser(builder),
+    class_names=tuple(features["label"].names),
+    shuffle_megabytes=shuffle_megabytes,
+  )
 
 
-def _open(builder: Any, name: str, split: str, shuffle_megabytes: int) -> Split:
+def open_split(
+  builder: Any,
+  name: str,
+  split: str,
+  *,
+  parse: Parse,
+  class_names: tuple[str, ...],
+  shuffle_megabytes: int,
+) -> MemorySplit | RecordSplit:
+  """Opens a split of a prepared data set: in memory, unless it is too large.
+
+  Args:
+    builder: of the data set.
+    name: of the data set, as it was given.
+    split: TFDS' name of it.
+    parse: from a record, [] string, to an example's parts.
+    class_names: of the labels.
+    shuffle_megabytes: as of `opener`.
+
+  Raises:
+    UserError: there is no such split, or its files are damaged.
+  """
   try:
     info = builder.info.splits[split]
   except (KeyError, ValueError, AssertionError) as error:
@@ -69,7 +98,6 @@ def _open(builder: Any, name: str, split: str, shuffle_megabytes: int) -> Split:
       f"split {split!r} of {name!r} has {num_bytes} bytes and should have "
       f"{whole.num_bytes}: its files are cut off. {_again(files[0])}"
     )
-  class_names = tuple(builder.info.features["label"].names)
   title = f"split {split!r} of {name!r} in {builder.data_path}"
   if num_bytes > MAX_BYTES_IN_MEMORY:
     sizes = {piece.filename: piece.examples_in_shard for piece in pieces}
@@ -77,12 +105,12 @@ def _open(builder: Any, name: str, split: str, shuffle_megabytes: int) -> Split:
       title=title,
       files=tuple(files),
       pieces=_pieces(pieces, files),
-      parse=parser(builder),
+      parse=parse,
       class_names=class_names,
       record_bytes=num_bytes / sum(sizes.values()),
       shuffle_megabytes=shuffle_megabytes,
     )
-  parts = _load(pieces, parser(builder))
+  parts = _load(pieces, parse)
   return MemorySplit(title=title, parts=parts, class_names=class_names)
 
 
@@ -98,6 +126,26 @@ def parser(builder: Any) -> Callable[[Any], dict[str, Any]]:
     example = features.deserialize_example(record, decoders=skip)
     label = tf.cast(example["label"], tf.int32)
     return {"image": example["image"], "label": label}
+
+  return parse
+
+
+def image_parser(builder: Any, keys: dict[str, str]) -> Parse:
+  """Returns the function from a record to images, as they are encoded.
+
+  Args:
+    builder: of the data set.
+    keys: the part's name: the feature, an image.
+  """
+  # Two features, so that nothing else of the record is parsed.
+  features = tfds.features.FeaturesDict(
+    {key: builder.info.features[key] for key in keys.values()}
+  )
+  skip = {key: tfds.decode.SkipDecoding() for key in keys.values()}
+
+  def parse(record):
+    example = features.deserialize_example(record, decoders=skip)
+    return {part: example[key] for part, key in keys.items()}
 
   return parse
 

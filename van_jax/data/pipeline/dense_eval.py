@@ -1,0 +1,204 @@
+"""Evaluation batches of whole images and masks, as NumPy arrays on the host."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from van_jax import errors
+from van_jax.data.images import decode, masks, reading
+from van_jax.data.images.dense_preprocessing import (
+  DensePreprocessing,
+  resize_whole,
+)
+from van_jax.data.mask_numbering import VOID
+from van_jax.data.pipeline import eval_plan, grouping, pair_check, readable
+from van_jax.data.pipeline.eval_plan import NOTHING, Planned
+from van_jax.data.sources.split import IndexedSplit, Split, fetch_parts
+from van_jax.data.tensorflow import tf
+
+Batch = dict[str, np.ndarray]
+_REMEDY = (
+  "replace or remove it: data.on_damaged='skip' is for training, and "
+  "evaluation counts every image"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DenseEvalBatches:
+  """One process's batches of whole images, of one shape each.
+
+  Every example comes once, in one process; all processes have as many batches,
+  of the same shapes in the same order, filled up with masked zeros. The first
+  look at them reads all images' heads, in every process.
+
+  Iterating, any number of times, yields
+  {"image": uint8 [B, h, w, 3], as the network sees it,
+  "label": uint8 [B, H, W], at its own size at the top left, 255 beyond,
+  "size": int32 [B, 2], each label's height and width, [H, W] of padding,
+  "mask": bool [B], false for padding}.
+
+  Attributes:
+    split: of images and masks.
+    batch_size: of this process, B.
+    preprocessing: what the weights expect; mean and std are NOT applied.
+    process_index: this process.
+    process_count: all processes.
+  """
+
+  split: Split
+  batch_size: int
+  preprocessing: DensePreprocessing
+  process_index: int
+  process_count: int
+
+  def __len__(self) -> int:
+    return len(self.plan)
+
+  @property
+  def shapes(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+    """(height, width) of images and of labels, of each batch."""
+    return [(batch.image_shape, batch.label_shape) for batch in self.plan]
+
+  @property
+  def indices(self) -> np.ndarray:
+    """Numbers, in the split, of this process's examples.
+
+    Returns:
+      int64 [number of batches, B], -1 for padding.
+    """
+    start = self.process_index * self.batch_size
+    mine = slice(start, start + self.batch_size)
+    return np.stack([batch.indices[mine] for batch in self.plan])
+
+  @functools.cached_property
+  def plan(self) -> list[Planned]:
+    """The batches over all processes."""
+    sizes = self._sizes()
+    seen = [self.preprocessing.network_size(*size) for size in sizes.tolist()]
+    return eval_plan.plan(
+      sizes, np.array(seen), self.batch_size * self.process_count
+    )
+
+  def __iter__(self) -> Iterator[Batch]:
+    left = (self.indices != NOTHING).sum(1)
+    place = {
+      int(index): (number, row)
+      for (number, row), index in np.ndenumerate(self.indices)
+      if index != NOTHING
+    }
+    batches: dict[int, Batch] = {}
+    examples = self._examples()
+    for due, planned in enumerate(self.plan):
+      while left[due]:
+        example = next(examples)
+        number, row = place[int(example["index"])]
+        if number not in batches:
+          batches[number] = self._empty(self.plan[number])
+        _put(example, batches[number], row)
+        left[number] -= 1
+      yield batches.pop(due, None) or self._empty(planned)
+
+  def _empty(self, planned: Planned) -> Batch:
+    size, (H, W) = self.batch_size, planned.label_shape
+    return {
+      "image": np.zeros((size, *planned.image_shape, 3), np.uint8),
+      "label": np.full((size, H, W), VOID, np.uint8),
+      "size": np.full((size, 2), (H, W), np.int32),
+      "mask": np.zeros(size, bool),
+    }
+
+  def _sizes(self) -> np.ndarray:
+    """Returns the size of every image of the split, int64 [N, 2].
+
+    Raises:
+      UserError: naming a pair whose sizes differ, or that cannot be read.
+    """
+    exif_rotation = self.preprocessing.exif_rotation
+
+    def look(image, mask):
+      size = reading.size(image, exif_rotation=exif_rotation)
+      reason = pair_check.mismatch(size, reading.size(mask), image)
+      if reason:
+        raise errors.UserError(reason)
+      return np.array(size, np.int64)
+
+    def size(index, handle):
+      del index
+      encoded, parts = fetch_parts(self.split, handle)
+      found = tf.numpy_function(
+        look, [encoded, parts["label"]], tf.int64, stateful=False
+      )
+      return {"size": tf.ensure_shape(found, [2])}
+
+    sizes = self._read(lambda: self.split.sequence(0, self.split.size), size)
+    return np.stack([example["size"] for example in sizes])
+
+  def _examples(self) -> Iterator[dict[str, Any]]:
+    """Reads this process's examples: of record files in their order."""
+    mine = self.indices[self.indices != NOTHING]
+    is_mine = np.isin(np.arange(self.split.size), mine)
+
+    def order():
+      if isinstance(self.split, IndexedSplit):
+        indices = tf.data.Dataset.from_tensor_slices(mine)
+        return indices.map(lambda index: (index, index))
+      chosen = tf.constant(is_mine)
+      whole = self.split.sequence(0, self.split.size)
+      return whole.filter(lambda index, _: chosen[index])
+
+    return self._read(order, self._example)
+
+  def _example(self, index: Any, handle: Any) -> dict[str, Any]:
+    """Returns an example as a batch has it; runs in a graph."""
+    numbering = self.split.mask_numbering
+    assert numbering is not None
+    table, to = numbering.table(), self.preprocessing
+
+    def finish(image, mask):
+      if image.shape[:2] != mask.shape or numbering.complaint(mask):
+        raise errors.UserError("the mask is damaged")  # `pair_check` says how.
+      return resize_whole(image, to), table[mask].astype(np.uint8)
+
+    encoded, parts = fetch_parts(self.split, handle)
+    image = decode.decode(encoded, exif_rotation=to.exif_rotation)
+    mask = masks.decode(parts["label"])
+    image, label = tf.numpy_function(
+      finish, [image, mask], (tf.uint8, tf.uint8), stateful=False
+    )
+    return {"image": image, "label": label, "index": index}
+
+  def _read(
+    self,
+    order: Callable[[], Any],
+    example: Callable[..., dict[str, Any]],
+  ) -> Iterator[dict[str, Any]]:
+    """Reads examples one by one, ahead of time; names what cannot be read."""
+    numbering = self.split.mask_numbering
+    assert numbering is not None
+    example = tf.autograph.experimental.do_not_convert(example)
+    made = order().map(
+      example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return readable.batches(
+      grouping.ahead(made),
+      lambda done: order().skip(done),
+      self.split,
+      1,
+      remedy=_REMEDY,
+      examine=pair_check.examiner(
+        numbering, exif_rotation=self.preprocessing.exif_rotation
+      ),
+    )
+
+
+def _put(example: dict[str, Any], batch: Batch, row: int) -> None:
+  H, W = example["label"].shape
+  batch["image"][row] = example["image"]
+  batch["label"][row, :H, :W] = example["label"]
+  batch["size"][row] = H, W
+  batch["mask"][row] = True

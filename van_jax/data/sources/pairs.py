@@ -1,0 +1,207 @@
+"""Images and their masks in two folders: images/SPLIT and labels/SPLIT.
+
+  images/train/a/1.jpg    labels/train/a/1.png
+
+A mask is called as its image is, but for the ending. Listing looks at names
+only. ADE20K is the same with other names: `masks="annotations"` and the splits
+"training" and "validation"; Cityscapes with suffixes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from absl import logging
+
+from van_jax import errors
+from van_jax.data.mask_numbering import VOID, MaskNumbering
+from van_jax.data.sources import listing, names, pair_classes, slices
+from van_jax.data.sources.split import IndexedSplit
+from van_jax.data.tensorflow import tf
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairSplit(IndexedSplit):
+  """Pairs of files, any of which can be read at any time.
+
+  Attributes:
+    title: the folder of the images.
+    roots: the folders that the names of images and of masks are below.
+    images: [N], "SPLIT/NAME" or "SPLIT/.../NAME", sorted.
+    masks: [N], likewise.
+    mask_numbering: what the masks' numbers mean.
+    class_names: [K].
+  """
+
+  title: str
+  roots: tuple[str, str]
+  images: names.Names
+  masks: names.Names
+  mask_numbering: MaskNumbering
+  class_names: tuple[str, ...]
+
+  @property
+  def size(self) -> int:
+    """Number of examples."""
+    return len(self.images)
+
+  @functools.cached_property
+  def _tensors(self) -> tuple[Any, Any]:
+    with tf.init_scope():  # Out of any graph: it would hold a copy.
+      return self.images.tensors(), self.masks.tensors()
+
+  def fetch(self, handle: Any) -> dict[str, Any]:
+    """Reads the two files of an index."""
+    image, mask = (
+      tf.io.read_file(tf.constant(os.fsencode(root)) + names.look_up(n, handle))
+      for root, n in zip(self.roots, self._tensors, strict=True)
+    )
+    return {"image": image, "label": mask}
+
+  def describe(self, index: int) -> str:
+    """Returns the paths of an example's files."""
+    image, mask = (
+      f"{root}{names[index]}"
+      for root, names in zip(self.roots, (self.images, self.masks), strict=True)
+    )
+    return f"{image} (mask {mask})"
+
+
+def opener(
+  directory: str,
+  *,
+  images: str = "images",
+  masks: str = "labels",
+  image_suffix: str = "",
+  mask_suffix: str = "",
+  class_names: Sequence[str] = (),
+  num_classes: int | None = None,
+  reduce_zero_label: bool = False,
+  ignore_index: int = VOID,
+  allow_void: bool = False,
+) -> Callable[[str], PairSplit]:
+  """Returns the function that opens a split by name.
+
+  Args:
+    directory: local, or remote (gs://...).
+    images: the folder in it that has the images, by split.
+    masks: likewise, of the masks.
+    image_suffix: what the names of images end with before the ending, and
+      those of masks do not; images without it are left out.
+    mask_suffix: the same of masks, "_gtFine_labelTrainIds" say.
+    class_names: see `pair_classes.py`.
+    num_classes: likewise.
+    reduce_zero_label: see `MaskNumbering`.
+    ignore_index: likewise.
+    allow_void: likewise.
+  """
+  classes = pair_classes.choose(
+    class_names=class_names, num_classes=num_classes, directory=directory
+  )
+  numbering = MaskNumbering(
+    num_classes=len(classes),
+    reduce_zero_label=reduce_zero_label,
+    ignore_index=ignore_index,
+    allow_void=allow_void,
+  )
+
+  @functools.cache  # Two slices need one listing.
+  def whole(name: str) -> PairSplit:
+    folders = [os.path.join(directory, f, name) for f in (images, masks)]
+    ends = (image_suffix, mask_suffix)
+    found, fitting = _paired(_checked(folders, directory), ends)
+    return PairSplit(
+      title=folders[0],
+      roots=tuple(os.path.join(directory, f, "") for f in (images, masks)),
+      images=names.pack([name], [found]),
+      masks=names.pack([name], [fitting]),
+      mask_numbering=numbering,
+      class_names=classes,
+    )
+
+  def open_split(split: str) -> PairSplit:
+    name, bounds = slices.parse(split)
+    pairs = whole(name)
+    return _sliced(pairs, split, bounds) if bounds else pairs
+
+  return open_split
+
+
+def _sliced(whole: PairSplit, split: str, bounds: tuple[str, str]) -> PairSplit:
+  chosen = slices.select(whole.images, bounds)
+  if not chosen.any():
+    raise errors.UserError(f"split={split!r} of {whole.title} is empty.")
+  return dataclasses.replace(
+    whole,
+    images=slices.keep(whole.images, chosen),
+    masks=slices.keep(whole.masks, chosen),
+  )
+
+
+def _checked(folders: list[str], directory: str) -> list[str]:
+  """Returns the folders of images and masks, or raises UserError."""
+  for folder in folders:
+    if not listing.is_folder(folder):
+      there = listing.is_folder(directory)
+      found = listing.folders(directory) if there else []
+      raise errors.UserError(
+        f"{folder} is no folder; pairs are directory/images/SPLIT/NAME.jpg and "
+        "directory/labels/SPLIT/NAME.png, where data.options.images and masks "
+        f"may name others, and {directory} "
+        + (f"holds {', '.join(found[:8]) or 'none'}." if there else "is none.")
+      )
+  return folders
+
+
+def _paired(
+  folders: list[str], suffixes: tuple[str, str]
+) -> tuple[list[str], list[str]]:
+  """Returns the names of images and of their masks, or raises UserError."""
+  images, masks = (
+    _by_stem(folder, suffix)
+    for folder, suffix in zip(folders, suffixes, strict=True)
+  )
+  if not images:
+    raise errors.UserError(f"{folders[0]} holds no image; fill it.")
+  alone = [stem for stem in images if stem not in masks]
+  if alone:
+    more = f" (and {len(alone) - 1} other images)" if len(alone) > 1 else ""
+    raise errors.UserError(
+      f"{folders[0]}/{images[alone[0]]}{more} has no mask in {folders[1]}, "
+      f"which would be called {alone[0]}{suffixes[1]}.png; add it, move the "
+      "image away, or say by data.options.mask_suffix how masks are called."
+    )
+  over = [masks[stem] for stem in masks if stem not in images]
+  if over:
+    logging.warning(
+      "%s: %d masks have no image, and are left out: %s%s.",
+      folders[1],
+      len(over),
+      ", ".join(over[:3]),
+      ", ..." if len(over) > 3 else "",
+    )
+  return list(images.values()), [masks[stem] for stem in images]
+
+
+def _by_stem(folder: str, suffix: str) -> dict[str, str]:
+  """Returns a folder's files by their names without suffix and ending."""
+  found: dict[str, str] = {}
+  for name, stem in _stems(listing.images(folder).names, suffix):
+    if stem in found:
+      raise errors.UserError(
+        f"{folder} holds {found[stem]} and {name}, which are one name but for "
+        "the ending; move one of them away."
+      )
+    found[stem] = name
+  return found
+
+
+def _stems(files: Iterable[str], suffix: str) -> Iterable[tuple[str, str]]:
+  for name in files:
+    stem = os.path.splitext(name)[0]
+    if stem.endswith(suffix):
+      yield name, stem[: len(stem) - len(suffix)]
