@@ -23,8 +23,13 @@ def architecture(model: VAN | Segmenter) -> dict[str, Any]:
   Raises:
     UserError: if they do not make the model, or one is none that JSON has.
   """
-  if type(model) is not Segmenter:
+  if not isinstance(model, Segmenter):
     return variants.architecture(model)
+  if type(model) is not Segmenter:
+    raise errors.UserError(
+      f"the model is a {type(model).__name__}, and files describe a Segmenter "
+      "by its fields; put what is different into a head."
+    )
   auxiliary = model.auxiliary
   if auxiliary is not None:
     auxiliary = record.to_json(table.AUXILIARY, auxiliary)

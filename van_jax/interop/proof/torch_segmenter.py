@@ -23,7 +23,7 @@ class ConvModule(nn.Module):
     )
     nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
     self.bn = nn.BatchNorm2d(dim) if norm else None
-    self.activate = nn.ReLU() if norm else None
+    self.activate = nn.ReLU()
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
     """Maps [B, C, H, W] to [B, D, H, W]."""
@@ -42,10 +42,11 @@ class FPN(nn.Module):
     self.fpn_convs = nn.ModuleList(
       ConvModule(dim, dim, 3, norm=False) for _ in widths
     )
-    for module in self.modules():
-      if isinstance(module, nn.Conv2d):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+    for name, parameter in self.named_parameters():
+      if name.endswith("bias"):
+        nn.init.zeros_(parameter)
+      else:
+        nn.init.xavier_uniform_(parameter)
 
   def forward(self, maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
     """Maps [B, Cs, Hs, Ws] of each stage to [B, D, Hs, Ws]."""
@@ -67,7 +68,9 @@ class DecodeHead(nn.Module):
     super().__init__()
     self.conv_seg = nn.Conv2d(channels, num_classes, 1)
     nn.init.normal_(self.conv_seg.weight, std=0.01)
-    nn.init.zeros_(self.conv_seg.bias)
+    for bias in self.conv_seg.parameters():
+      if bias.ndim == 1:
+        nn.init.zeros_(bias)
     self.dropout = nn.Dropout2d(dropout)
 
   def classify(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """VAN in PyTorch, with the official names: it loads official weights as is.
 
 An independent statement of the architecture, to compare the Flax model with;
-the two share no code. The only module of the package that imports torch.
+the two share no code.
 """
 
 import math

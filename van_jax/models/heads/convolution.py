@@ -39,7 +39,8 @@ class Conv(nn.Module):
     shape = (size, size, x.shape[-1], self.features)
     kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
     kernel = layers.at_least(self.dtype, kernel)
-    x, run = x.astype(self.dtype), {"implementation": self.implementation}
+    x = x.astype(self.dtype)
+    run: Any = {"implementation": self.implementation}
     if size == 1:
       y = ops.pointwise_conv(x, kernel[0, 0], **run)
     else:

@@ -4,6 +4,8 @@ They are sums of shifted maps and not products with matrices: those would cost
 more than some of the convolutions around them.
 """
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import numpy as np
 _AXES = (2, 1)  # Across, then down, as torch adds up.
 
 
-def bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+def bilinear(x: jax.Array, size: Sequence[int]) -> jax.Array:
   """Returns the map at another size, [B, h, w, C], of x's dtype.
 
   Output pixel i of n lies at (i + 1/2) N / n - 1/2 of N, between the first and
@@ -33,7 +35,7 @@ def bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
   return y.astype(x.dtype)
 
 
-def nearest(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+def nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
   """Returns the map at another size, [B, h, w, C]; pixel i is floor(i N / n).
 
   That is torch's `interpolate(mode="nearest")`.
