@@ -82,9 +82,10 @@ def resize(
     train_split=train_split,
     eval_split=eval_split or None,
   )
-  if not source.class_names:
+  if not source.class_names or source.has_masks:
+    has = "masks" if source.has_masks else "no classes"
     raise errors.UserError(
-      f"name={name!r} has no classes; a copy is made of images with a label."
+      f"name={name!r} has {has}; a copy is made of images with a label."
     )
   copy = record_copy.RecordCopy(
     name=copy_name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator
+from typing import overload
 
 import numpy as np
 
@@ -19,6 +20,28 @@ from van_jax.data.sources.open import Source
 from van_jax.data.sources.split import Split, fetch_parts
 
 Batch = dict[str, np.ndarray]
+
+
+@overload
+def eval_batches(
+  source: Source,
+  *,
+  batch_size: int = 1024,
+  preprocessing: DensePreprocessing,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> DenseEvalBatches: ...
+
+
+@overload
+def eval_batches(
+  source: Source,
+  *,
+  batch_size: int = 1024,
+  preprocessing: Preprocessing | None = None,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> EvalBatches: ...
 
 
 def eval_batches(
@@ -58,9 +81,16 @@ def eval_batches(
   to = preprocessing or (
     DensePreprocessing() if source.has_masks else Preprocessing()
   )
-  dense = isinstance(to, DensePreprocessing)
-  source.check_kind(dense, type(to).__name__)
-  return (DenseEvalBatches if dense else EvalBatches)(
+  source.check_kind(isinstance(to, DensePreprocessing), type(to).__name__)
+  if isinstance(to, DensePreprocessing):
+    return DenseEvalBatches(
+      split=source.evaluation,
+      batch_size=batch_size // process_count,
+      preprocessing=to,
+      process_index=process_index,
+      process_count=process_count,
+    )
+  return EvalBatches(
     split=source.evaluation,
     batch_size=batch_size // process_count,
     preprocessing=to,

@@ -61,18 +61,17 @@ def train_batches(
   how = augmentation or (
     DenseAugmentation() if source.has_masks else Augmentation()
   )
-  dense = isinstance(how, DenseAugmentation)
   share = Share(
     batch_size=batch_size,
     start_step=start_step,
     process_index=process_index,
     process_count=process_count,
-    repeats=1 if dense else how.repeats,
+    repeats=1 if isinstance(how, DenseAugmentation) else how.repeats,
   )
   split = _checked_training(source, share, seed)
-  source.check_kind(dense, type(how).__name__)
+  source.check_kind(isinstance(how, DenseAugmentation), type(how).__name__)
   skip = source.on_damaged == "skip"
-  if dense:
+  if isinstance(how, DenseAugmentation):
     return dense_train.batches(
       split, seed, share, how, exif_rotation=source.exif_rotation, skip=skip
     )

@@ -116,7 +116,10 @@ def opener(
     found, fitting = _paired(_checked(folders, directory), ends)
     return PairSplit(
       title=folders[0],
-      roots=tuple(os.path.join(directory, f, "") for f in (images, masks)),
+      roots=(
+        os.path.join(directory, images, ""),
+        os.path.join(directory, masks, ""),
+      ),
       images=names.pack([name], [found]),
       masks=names.pack([name], [fitting]),
       mask_numbering=numbering,

@@ -2,7 +2,9 @@
 
 Brightness and contrast map each value on its own: tables of 256 values, float32
 that is clipped and cut off. Saturation and hue go through OpenCV's HSV of 8
-bits (hue of 180 steps, `cv2.COLOR_RGB2HSV`), each there and back.
+bits (hue of 180 steps, `cv2.COLOR_RGB2HSV`), each there and back. OpenCV's own
+vectors are meant: the last W mod 32 columns it turns into colours by another
+formula, up to 3 levels off.
 """
 
 import numpy as np

@@ -1,0 +1,119 @@
+"""Evaluation batches of whole images: shapes, hosts, and every pair once."""
+
+import numpy as np
+import pairs_on_disk
+import pytest
+from PIL import Image
+
+from van_jax import data, errors
+from van_jax.data.pipeline import eval_plan
+
+SIZES = [(40, 56), (48, 40), (40, 56), (56, 40), (40, 56), (96, 80), (40, 56)]
+TO = data.DensePreprocessing(scale=(64, 48), multiple=16)
+
+
+@pytest.fixture
+def directory(tmp_path):
+  pairs_on_disk.write(tmp_path, "val", SIZES)
+  return tmp_path
+
+
+def _batches(directory, process=0, count=1, **options):
+  source = pairs_on_disk.open_pairs(directory, None, "val", **options)
+  return data.eval_batches(
+    source,
+    batch_size=2,
+    preprocessing=TO,
+    process_index=process,
+    process_count=count,
+  )
+
+
+def test_every_pair_comes_once_as_the_network_sees_it(directory):
+  batches = _batches(directory)
+  seen = []
+  for batch, indices in zip(batches, batches.indices, strict=True):
+    np.testing.assert_array_equal(batch["mask"], indices >= 0)
+    for row in np.flatnonzero(batch["mask"]):
+      (h, w), index = batch["size"][row], int(indices[row])
+      seen.append(index)
+      mask = pairs_on_disk.mask(index, *SIZES[index])
+      assert (h, w) == mask.shape
+      np.testing.assert_array_equal(batch["label"][row, :h, :w], mask)
+      assert (batch["label"][row, h:] == data.VOID).all()
+      assert (batch["label"][row, :, w:] == data.VOID).all()
+      image = data.preprocess_whole(pairs_on_disk.picture(mask), TO)
+      np.testing.assert_array_equal(batch["image"][row], image)
+  assert sorted(seen) == list(range(len(SIZES)))
+
+
+def test_padding_is_masked_and_void(directory):
+  padded = [b for b in _batches(directory) if not b["mask"].all()]
+  assert padded
+  for batch in padded:
+    nothing = ~batch["mask"]
+    assert (batch["label"][nothing] == data.VOID).all()
+    assert (batch["size"][nothing] == batch["label"].shape[1:]).all()
+
+
+def test_batches_may_be_read_again(directory):
+  batches = _batches(directory)
+  for one, other in zip(batches, batches, strict=True):
+    np.testing.assert_array_equal(one["image"], other["image"])
+
+
+def test_hosts_have_the_same_shapes_in_order_and_share_the_pairs(directory):
+  hosts = [_batches(directory, process, 2) for process in (0, 1)]
+  assert hosts[0].shapes == hosts[1].shapes
+  seen = []
+  for batches in zip(*hosts, strict=True):
+    shapes = {tuple(b[k].shape for k in ("image", "label")) for b in batches}
+    assert len(shapes) == 1
+    assert all(len(batch["mask"]) == 1 for batch in batches)
+  for host in hosts:
+    seen += host.indices[host.indices >= 0].tolist()
+  assert sorted(seen) == list(range(len(SIZES)))
+
+
+def test_pairs_share_a_batch_if_the_network_sees_one_shape():
+  sizes = np.array([(40, 60), (400, 600), (60, 40), (40, 60), (79, 118)])
+  seen = np.array([(64, 96), (64, 96), (96, 64), (64, 96), (64, 96)])
+  planned = eval_plan.plan(sizes, seen, 2)
+  rows = {tuple(b.indices): (b.image_shape, b.label_shape) for b in planned}
+  assert rows == {
+    (2, -1): ((96, 64), (60, 40)),
+    (0, 3): ((64, 96), (40, 60)),  # Labels no larger than the images.
+    (4, -1): ((64, 96), (79, 118)),  # Up to twice a side.
+    (1, -1): ((64, 96), (400, 600)),  # Up to eight times.
+  }
+  last = [batch.indices.max() for batch in planned]
+  assert last == sorted(last)
+
+
+def test_a_mask_of_another_size_is_named_before_the_first_batch(directory):
+  path = directory / "labels/val/06.png"
+  Image.fromarray(pairs_on_disk.mask(0, 48, 56)).save(path)
+  with pytest.raises(errors.UserError, match=r"06\.png .*mask 56 x 48") as info:
+    len(_batches(directory))
+  assert "data.on_damaged='skip' is for training" in str(info.value)
+
+
+def test_a_number_beyond_the_classes_is_named(directory):
+  with pytest.raises(errors.UserError, match=r"val/\d+.png.* has the number 3"):
+    list(_batches(directory, class_names=pairs_on_disk.CLASSES[:3]))
+
+
+def test_exif_rotation_is_named_where_it_explains_the_size(directory):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  numbers = pairs_on_disk.mask(1, *SIZES[1])
+  sideways = np.rot90(pairs_on_disk.picture(numbers))
+  path = directory / "images/val/01.png"
+  Image.fromarray(np.ascontiguousarray(sideways)).save(path, exif=exif)
+  with pytest.raises(errors.UserError, match=r"data\.exif_rotation=True"):
+    len(_batches(directory))
+  source = pairs_on_disk.open_pairs(directory, None, "val")
+  upright = data.eval_batches(
+    source, batch_size=2, preprocessing=TO.replace(exif_rotation=True)
+  )
+  assert len(upright) == len(upright.shapes)

@@ -1,0 +1,160 @@
+"""Folders of images and masks: layouts, names, slices, and what is missing."""
+
+import logging
+import shutil
+
+import pairs_on_disk
+import pytest
+
+from van_jax import data, errors
+from van_jax.data.tensorflow import tf
+
+
+def _names(split) -> list[str]:
+  return [split.describe(i).rpartition("/")[2][:2] for i in range(split.size)]
+
+
+@pytest.fixture
+def directory(tmp_path):
+  pairs_on_disk.write(tmp_path, "train", [(40, 56)] * 10)
+  pairs_on_disk.write(tmp_path, "val", [(40, 56)] * 3)
+  return tmp_path
+
+
+def test_a_pair_is_two_files_of_one_name(directory):
+  source = pairs_on_disk.open_pairs(directory, "train", "val")
+  assert (source.num_train, source.num_eval) == (10, 3)
+  assert source.class_names == pairs_on_disk.CLASSES
+  assert source.has_masks
+  assert source.train is not None
+  assert source.train.describe(4) == (
+    f"{directory}/images/train/04.png (mask {directory}/labels/train/04.png)"
+  )
+  parts = source.train.fetch(tf.constant(4, tf.int64))
+  for part, folder in (("image", "images"), ("label", "labels")):
+    content = (directory / folder / "train/04.png").read_bytes()
+    assert parts[part].numpy() == content
+
+
+def test_ade20k_is_the_same_with_other_names(tmp_path):
+  for split in ("training", "validation"):
+    pairs_on_disk.write(tmp_path, split, [(40, 56)] * 2, masks="annotations")
+  table = "Idx\tRatio\tTrain\tVal\tName\n1 \t0.1 \t9 \t1 \twall\n"
+  table += "2 \t0.1 \t9 \t1 \tbuilding, edifice\n"
+  (tmp_path / "objectInfo150.txt").write_text(table)
+  source = data.open_source(
+    name="pairs",
+    directory=str(tmp_path),
+    train_split="training",
+    options={"masks": "annotations", "reduce_zero_label": True},
+  )
+  assert source.class_names == ("wall", "building, edifice")
+  assert (source.num_train, source.num_eval) == (2, 2)
+
+
+def test_cityscapes_is_the_same_with_suffixes(directory):
+  for folder, suffix in (("images", "_left"), ("labels", "_ids")):
+    for path in (directory / folder / "train").iterdir():
+      inner = path.parent / "city"
+      inner.mkdir(exist_ok=True)
+      path.rename(inner / f"{path.stem}{suffix}.png")
+  shutil.copy(
+    directory / "labels/train/city/00_ids.png",
+    directory / "labels/train/city/00_color.png",
+  )
+  source = pairs_on_disk.open_pairs(
+    directory, image_suffix="_left", mask_suffix="_ids"
+  )
+  assert source.train is not None
+  assert source.train.describe(0).endswith("labels/train/city/00_ids.png)")
+
+
+def test_slices_share_no_pair_and_keep_masks_with_images(directory):
+  source = pairs_on_disk.open_pairs(directory, "train[:70%]", "train[70%:]")
+  first, rest = _names(source.train), _names(source.evaluation)
+  assert len(first) == 7
+  assert sorted(first + rest) == [f"{i:02d}" for i in range(10)]
+  for split in (source.train, source.evaluation):
+    assert split is not None
+    for i in range(split.size):
+      image, mask = split.describe(i).split(" (mask ")
+      assert image.replace("/images/", "/labels/") + ")" == mask
+
+
+def test_classes_may_be_listed_in_the_folder(directory):
+  (directory / "classes.txt").write_text("a\nb\n\nc\n")
+  source = data.open_source(
+    name="pairs", directory=str(directory), eval_split=None
+  )
+  assert source.class_names == ("a", "b", "c")
+
+
+def test_an_image_without_a_mask_is_named(directory):
+  (directory / "labels/train/03.png").unlink()
+  (directory / "labels/train/07.png").unlink()
+  with pytest.raises(
+    errors.UserError,
+    match=r"images/train/03\.png \(and 1 other images\) has no mask in "
+    r".*labels/train, which would be called 03\.png",
+  ):
+    pairs_on_disk.open_pairs(directory)
+
+
+def test_a_mask_without_an_image_is_left_out_and_named(directory, caplog):
+  (directory / "images/train/03.png").unlink()
+  with caplog.at_level(logging.WARNING):
+    source = pairs_on_disk.open_pairs(directory)
+  assert source.num_train == 9
+  assert "1 masks have no image, and are left out: 03.png" in caplog.text
+
+
+def test_two_images_of_one_mask_are_named(directory):
+  shutil.copy(
+    directory / "images/train/03.png", directory / "images/train/03.jpg"
+  )
+  with pytest.raises(errors.UserError, match=r"03\.jpg and 03\.png, which"):
+    pairs_on_disk.open_pairs(directory)
+
+
+@pytest.mark.parametrize(
+  ("options", "message"),
+  [
+    ({"masks": "annotations"}, "holds images, labels"),
+    ({"num_classes": 5}, "must be the 4 of data.options.class_names"),
+    ({"class_names": ()}, r"or list them in .*classes\.txt, one a line"),
+    ({"class_names": ("a", "a")}, "has 'a' twice"),
+    ({"class_names": (), "num_classes": 256}, "must be at most 255"),
+    ({"ignore_index": 300}, "ignore_index=300 must be at most 255"),
+    ({"mask_sufix": "_x"}, "mask_suffix"),
+  ],
+)
+def test_bad_options_are_refused(directory, options, message):
+  with pytest.raises(errors.UserError, match=message) as info:
+    pairs_on_disk.open_pairs(directory, **options)
+  assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize(
+  ("numbering", "written", "read"),
+  [
+    ({"num_classes": 3}, [0, 1, 2, 255, 3], [0, 1, 2, 255, -1]),
+    (
+      {"num_classes": 3, "reduce_zero_label": True},
+      [0, 1, 2, 3, 255, 4],
+      [255, 0, 1, 2, 255, -1],
+    ),
+    (
+      {"num_classes": 11, "ignore_index": 11},
+      [0, 10, 11, 255, 12],
+      [0, 10, 255, 255, -1],
+    ),
+    (
+      {"num_classes": 255, "reduce_zero_label": True},
+      [0, 1, 254, 255],
+      [255, 0, 253, 255],
+    ),
+  ],
+)
+def test_numbers_of_masks_become_classes_or_void(numbering, written, read):
+  table = data.MaskNumbering(**numbering).table()
+  assert table[written].tolist() == read
