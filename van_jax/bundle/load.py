@@ -83,18 +83,21 @@ def load_bundle(
   )
   if fold_batch_norm:
     model, variables = models.fold_batch_norm(model, variables)
-  named = not bare and fields["labels"] is not None
-  colored = not bare and fields["colors"] is not None
+  labels, colors = fields["labels"], fields["colors"]
   shown = _preprocessing(fields["preprocessing"], dense=dense, bare=bare)
   return Bundle(
     model=model,
     variables=variables,
     preprocessing=shown.replace(**(preprocessing or {})),
-    labels=tuple(fields["labels"]) if named else None,
+    labels=None if bare or labels is None else tuple(labels),
     source=fields["source"],
     task=CLASSIFICATION if dense and bare else fields["task"],
-    colors=tuple(map(tuple, fields["colors"])) if colored else None,
+    colors=None if bare or colors is None else _colors(colors),
   )
+
+
+def _colors(colors: Any) -> tuple[tuple[int, int, int], ...]:
+  return tuple((r, g, b) for r, g, b in colors)
 
 
 def _of_backbone(arrays: weights.Arrays) -> weights.Arrays:

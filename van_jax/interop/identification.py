@@ -55,7 +55,8 @@ def identify(
       backbone_only=backbone_only,
       config=training_config.text(contents.tree),
     )
-    hugging_face.check(config, assignment.model)
+    if config:
+      hugging_face.check(config, assignment.model)
     arrays.check_bytes(assignment, contents.bytes)
   except errors.UserError as error:
     raise errors.UserError(f"{contents.path}: {error}") from error

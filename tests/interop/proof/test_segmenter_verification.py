@@ -1,6 +1,7 @@
 """The parity report of a segmenter: stages, neck, logits, auxiliary head."""
 
 import json
+from typing import Any
 
 import published_files as published
 import published_segmenters as segmenters
@@ -67,7 +68,7 @@ def test_conversion_writes_a_report_of_each_map(head, photos, tmp_path):
 def test_a_wrong_array_is_noticed_where_it_is(path, expected, photos, tmp_path):
   file = write(tmp_path / "w", "fpn")
   bundle = conversion.read_weights(file, preprocessing={"scale": (64, 40)})
-  flat = traverse_util.flatten_dict(bundle.variables, sep="/")
+  flat: Any = traverse_util.flatten_dict(bundle.variables, sep="/")
   flat[path] = flat[path][::-1]
   report = segmenter_verification.verify(
     bundle.model,

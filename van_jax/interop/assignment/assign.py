@@ -23,14 +23,14 @@ class Assignment:
   """Which tensor goes where; everything has been checked but the numbers.
 
   Attributes:
-    model: that the weights are for.
+    model: that the weights are for, a VAN or a Segmenter.
     entries: by our path, every array of the model.
     tensors: by foreign key.
     dropped: how many tensors of each other part of the file are left out,
       such as {"bbox_head": 12}.
   """
 
-  model: models.VAN | models.Segmenter
+  model: Any
   entries: dict[str, keys.Entry]
   tensors: Mapping[str, tensors.Tensor]
   dropped: dict[str, int]

@@ -82,8 +82,6 @@ def epsilon(fields: Mapping[str, Any]) -> float | None:
 
 def check(fields: Mapping[str, Any], model: models.VAN) -> None:
   """Raises UserError where a config describes another model."""
-  if not fields:
-    return
   for name, ours in (
     ("hidden_sizes", model.widths),
     ("depths", model.depths),

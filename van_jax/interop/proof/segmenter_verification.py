@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
@@ -88,7 +89,7 @@ def _batch(
     pixels = dense_preprocessing.preprocess_whole(image, preprocessing)
   return np.array(
     normalization.normalize(
-      pixels[None], mean=preprocessing.mean, std=preprocessing.std
+      jnp.asarray(pixels[None]), mean=preprocessing.mean, std=preprocessing.std
     )
   )
 
