@@ -197,6 +197,7 @@ class LinearHead(nn.Module):
 
   @nn.compact
   def __call__(self, maps, *, train):
+    """Maps the stages' [B, Hs, Ws, Cs] to logits, [B, H1, W1, K]."""
     return nn.Dense(self.num_classes)(maps[0])
 
 

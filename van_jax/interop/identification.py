@@ -55,6 +55,8 @@ def identify(
       backbone_only=backbone_only,
       config=training_config.text(contents.tree),
     )
+    if backbone_only:
+      _check_headless(assignment.model)
     if config:
       hugging_face.check(config, assignment.model)
     arrays.check_bytes(assignment, contents.bytes)
@@ -71,6 +73,16 @@ def identify(
     len(assignment.entries),
   )
   return weights, config, assignment
+
+
+def _check_headless(model: models.VAN) -> None:
+  """Raises UserError where the head is a classifier's, and thus stays."""
+  if model.num_classes:
+    raise errors.UserError(
+      "backbone_only=True leaves a segmenter's heads out, and these weights "
+      "are a classifier's; convert them whole: load_backbone leaves the head "
+      "out."
+    )
 
 
 def _called(model: models.VAN | models.Segmenter) -> str:

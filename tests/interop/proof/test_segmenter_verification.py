@@ -1,5 +1,6 @@
 """The parity report of a segmenter: stages, neck, logits, auxiliary head."""
 
+import io
 import json
 from typing import Any
 
@@ -7,6 +8,7 @@ import published_files as published
 import published_segmenters as segmenters
 import pytest
 from flax import traverse_util
+from PIL import Image
 
 from van_jax.interop import convert as conversion
 from van_jax.interop.proof import (
@@ -24,10 +26,11 @@ OUTPUTS = {
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-  """Returns a folder of one photograph's quarter."""
+  """Returns a folder of a photograph's middle, 64 x 96 (height x width)."""
   folder = tmp_path_factory.mktemp("photos")
-  encoded = photographs.read(None)["flower.jpg quarter 00"]
-  (folder / "flower.png").write_bytes(encoded)
+  encoded = photographs.read(None)["flower.jpg"]
+  with Image.open(io.BytesIO(encoded)) as image:
+    image.crop((250, 150, 346, 214)).save(folder / "flower.png")
   return folder
 
 
@@ -44,12 +47,11 @@ def test_conversion_writes_a_report_of_each_map(head, photos, tmp_path):
     output=tmp_path / "b",
     verify=True,
     images=photos,
-    preprocessing={"scale": (128, 40)},
+    preprocessing={"scale": None},
   )
   report = json.loads((tmp_path / "b" / "parity.json").read_text())
   assert list(report["outputs"]) == OUTPUTS[head]
-  # 320 x 213 fits into 128 x 40 as 60 x 40, and both are rounded up.
-  assert report["image_sizes"] == [[64, 64]]
+  assert report["image_sizes"] == [[64, 96]]
   for name, output in report["outputs"].items():
     for pair in ("torch_flax", "torch_float64", "flax_float64"):
       # float32 has 6e-8; hundreds of additions in other orders.
@@ -67,7 +69,7 @@ def test_conversion_writes_a_report_of_each_map(head, photos, tmp_path):
 )
 def test_a_wrong_array_is_noticed_where_it_is(path, expected, photos, tmp_path):
   file = write(tmp_path / "w", "fpn")
-  bundle = conversion.read_weights(file, preprocessing={"scale": (64, 40)})
+  bundle = conversion.read_weights(file, preprocessing={"scale": None})
   flat: Any = traverse_util.flatten_dict(bundle.variables, sep="/")
   flat[path] = flat[path][::-1]
   report = segmenter_verification.verify(

@@ -60,11 +60,10 @@ def assign(
   heads = {
     part: count
     for part, count in parts.items()
-    if part in segmenters.PARTS and segmenters.DECODE in parts
+    if part in segmenters.PARTS
+    and segmenters.DECODE in parts
+    and not backbone_only
   }
-  if backbone_only:
-    _check_parts(parts)
-    heads = {}
   dropped = {part: n for part, n in parts.items() if part not in heads}
   kept = {
     key: tensor
@@ -101,15 +100,6 @@ def _shapes_there(
   """Returns the shapes of what has a name in a dialect, as the file has it."""
   found = keys.entries_of_keys(kept, dialect)
   return {entry: kept[key].shape for key, entry in found.items()}
-
-
-def _check_parts(parts: Mapping[str, int]) -> None:
-  """Raises UserError where there is no more than a classifier."""
-  if not parts:
-    raise errors.UserError(
-      "backbone_only=True is of a segmenter or a detector, and the file has a "
-      "VAN alone; convert it whole: load_backbone leaves a head out."
-    )
 
 
 def _check_fit(
