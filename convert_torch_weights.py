@@ -36,7 +36,7 @@ _OVERWRITE = flags.DEFINE_bool(
 _TO = flags.DEFINE_enum(
   "to",
   None,
-  ["official", "mmpretrain", "huggingface"],
+  ["official", "mmpretrain", "huggingface", "mmsegmentation"],
   "Convert back: write a bundle or a workdir as that project's weights.",
 )
 _OPTIONS = {
@@ -50,6 +50,9 @@ _OPTIONS = {
     "layer_norm_epsilon",
     None,
     "Of the stage norms, 1e-6 say; when left out, as the file tells.",
+  ),
+  "backbone_only": flags.DEFINE_bool(
+    "backbone_only", False, "Of a segmenter's file, leave the heads out."
   ),
   "labels": flags.DEFINE_string(
     "labels",

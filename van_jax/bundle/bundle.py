@@ -8,10 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from van_jax import models
-from van_jax.data.images import preprocessing as preprocessing_lib
+from van_jax import errors, models
+from van_jax.data.images import (
+  dense_preprocessing,
+  preprocessing as preprocessing_lib,
+)
 
 CLASSIFICATION = "classification"  # The task of bundles that name none.
+SEGMENTATION = "segmentation"
 _SHOWN = 3  # Class names.
 
 
@@ -20,20 +24,24 @@ class Bundle:
   """A model, its weights, and how to feed it.
 
   Attributes:
-    model: the Flax module.
+    model: the Flax module, a VAN or a Segmenter.
     variables: {"params", "batch_stats"}, float32 arrays.
-    preprocessing: what the weights were trained to be fed with.
+    preprocessing: what the weights were trained to be fed with: Preprocessing
+      of a VAN, DensePreprocessing of a Segmenter.
     labels: one name a class, or None where they are not known.
     source: where the weights came from; plain JSON values.
     task: what the model's outputs are for, by name.
+    colors: one a class for pictures of masks, (r, g, b) of 0 to 255, or None;
+      of a Segmenter alone.
   """
 
-  model: models.VAN
+  model: Any
   variables: dict[str, Any]
-  preprocessing: preprocessing_lib.Preprocessing
+  preprocessing: Any
   labels: tuple[str, ...] | None
   source: dict[str, Any]
   task: str = CLASSIFICATION
+  colors: tuple[tuple[int, int, int], ...] | None = None
 
   def __repr__(self) -> str:
     """Returns a table of a few lines; no weights."""
@@ -43,29 +51,60 @@ class Bundle:
     return "\n".join(["Bundle", *lines])
 
 
+def check_of_van(bundle: Bundle, what: str) -> None:
+  """Raises UserError for a segmenter, where a VAN alone makes sense.
+
+  Args:
+    bundle: any.
+    what: is wanted of it: "an export", say.
+  """
+  if isinstance(bundle.model, models.Segmenter):
+    raise errors.UserError(
+      f"bundle.task={bundle.task}: {what} is made of a classifier or a "
+      "backbone; load the segmenter's backbone alone, with load_backbone."
+    )
+
+
 def _rows(bundle: Bundle) -> Iterator[tuple[str, str]]:
   """Yields a name and a line for each thing that one asks of a bundle."""
-  model, shown = bundle.model, bundle.preprocessing
-  name = models.variant_name(model)
-  yield "variant", name or f"widths {model.widths}, depths {model.depths}"
-  attention = str(model.attention["name"])
+  van, shown = bundle.model, bundle.preprocessing
+  dense = isinstance(van, models.Segmenter)
+  if dense:
+    van = van.backbone
+  name = models.variant_name(van)
+  yield "variant", name or f"widths {van.widths}, depths {van.depths}"
+  attention = str(van.attention["name"])
   if attention != "lka":
     yield "attention", attention
+  if dense:
+    yield "head", str(bundle.model.head["name"])
+    if second := bundle.model.auxiliary:
+      yield "auxiliary", f"{second['name']}, in training"
   leaves = jax.tree.leaves(bundle.variables.get("params", {}))
   number = sum(math.prod(leaf.shape) for leaf in leaves)
   yield "parameters", f"{number:,} ({number / 1e6:.1f} M)"
   yield "classes", _classes(bundle)
   yield "task", bundle.task
-  yield "dtype", jnp.dtype(model.dtype).name
-  side, mode = shown.image_size, shown.resize_mode.replace("_", " ")
-  yield (
-    "images",
-    f"{side} x {side}: {mode} to {shown.resize_size}, {shown.interpolation}",
-  )
+  yield "dtype", jnp.dtype(van.dtype).name
+  yield "images", _whole(shown) if dense else _square(shown)
   yield "mean, std", f"{shown.mean}, {shown.std}"
   known = ("format", "file", "step")
   parts = [f"{k} {bundle.source[k]}" for k in known if k in bundle.source]
   yield "source", _line(", ".join(parts)) or "unknown"
+
+
+def _square(shown: preprocessing_lib.Preprocessing) -> str:
+  side, mode = shown.image_size, shown.resize_mode.replace("_", " ")
+  return (
+    f"{side} x {side}: {mode} to {shown.resize_size}, {shown.interpolation}"
+  )
+
+
+def _whole(shown: dense_preprocessing.DensePreprocessing) -> str:
+  scale = "as they are"
+  if shown.scale is not None:
+    scale = "as fit into {} x {}".format(*shown.scale)
+  return f"whole, {scale}, sides multiples of {shown.multiple}"
 
 
 def _classes(bundle: Bundle) -> str:

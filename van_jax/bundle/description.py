@@ -1,7 +1,9 @@
 """`bundle.json`: what a bundle says of itself, and in which version.
 
 Version 1 had no "task", and the attention's fields beside the architecture's
-others. A version is read by every later program, and refused by earlier ones.
+others. Version 3 is a segmenter's: its architecture has "backbone", "head" and
+"auxiliary", and there are "colors"; a VAN's is version 2, as it was before. A
+version is read by every later program, and refused by earlier ones.
 """
 
 import json
@@ -16,7 +18,8 @@ from van_jax.bundle.bundle import CLASSIFICATION
 
 NAME = "bundle.json"
 FORMAT = "van_jax bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+_VERSION_OF_A_VAN = 2
 _FIELDS = (
   "architecture",
   "labels",
@@ -32,8 +35,10 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
 
 
 def write(folder: epath.Path, fields: Mapping[str, Any]) -> None:
-  """Writes a bundle's JSON, of the newest version."""
-  version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+  """Writes a bundle's JSON, of the oldest version that can say it."""
+  dense = "backbone" in fields["architecture"]
+  number = FORMAT_VERSION if dense else _VERSION_OF_A_VAN
+  version = {"format": FORMAT, "format_version": number}
   text = json.dumps({**version, **fields}, indent=2, ensure_ascii=False)
   (folder / NAME).write_text(f"{text}\n", encoding="utf-8")
 
@@ -67,7 +72,7 @@ def read(folder: epath.Path) -> dict[str, Any]:
     )
   if missing := sorted(set(_FIELDS) - fields.keys()):
     raise damaged(folder, f"{NAME} has no {', '.join(missing)}")
-  return {"task": CLASSIFICATION, **fields}
+  return {"task": CLASSIFICATION, "colors": None, **fields}
 
 
 def _remedy(folder: epath.Path) -> str:

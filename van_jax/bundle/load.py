@@ -11,16 +11,22 @@ from flax import traverse_util
 
 from van_jax import errors, host_memory, models, storage
 from van_jax.bundle import description, weights
-from van_jax.bundle.bundle import Bundle
-from van_jax.data.images import preprocessing as preprocessing_lib
+from van_jax.bundle.bundle import CLASSIFICATION, Bundle
+from van_jax.data.images.dense_preprocessing import DensePreprocessing
+from van_jax.data.images.preprocessing import Preprocessing
 
 _HEAD = "params/head/"
+_BACKBONE = "backbone"
+# Of the classifiers that ImageNet's statistics came with.
+_SQUARE = {"image_size": 224, "resize_size": 256}
 
 
 def load_bundle(
   path: str | os.PathLike[str],
   *,
   attention: type | None = None,
+  head: type | None = None,
+  auxiliary: type | None = None,
   fold_batch_norm: bool = False,
   preprocessing: Mapping[str, Any] | None = None,
   **model_overrides: Any,
@@ -35,12 +41,14 @@ def load_bundle(
     path: a folder that `save_bundle` wrote, on any number of devices.
     attention: the class of the model's attention, where it is not one of
       van_jax's own: the bundle has its name and its fields, and no code.
+    head: likewise of a segmenter's head.
+    auxiliary: likewise of its auxiliary head.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     preprocessing: fields that are to differ from what the weights were trained
       for, such as {"crop_pct": 1.0}.
     **model_overrides: fields of the model that the weights do not depend on,
       such as `dtype`, `drop_path_rate` or `remat`; or num_classes=0, which
-      leaves the head out: the model then gives features, [B, C].
+      leaves the heads out: the model is then a VAN that gives features, [B, C].
 
   Raises:
     UserError: if there is no bundle at `path`.
@@ -51,8 +59,13 @@ def load_bundle(
   host_memory.keep_on_cpus()
   path = storage.absolute(path)
   fields = description.read(path)
-  architecture = fields["architecture"]
-  handed = {} if attention is None else {"attention": attention}
+  architecture, handed = fields["architecture"], {"attention": attention}
+  bare = model_overrides.get("num_classes") == 0
+  dense = _BACKBONE in architecture
+  if dense and bare:
+    architecture = architecture[_BACKBONE]
+  elif dense:
+    handed |= {"head": head, "auxiliary": auxiliary}
   model = models.from_architecture(architecture, **handed, **model_overrides)
   saved = models.from_architecture(architecture, **handed)
   headless = saved.num_classes > 0 and model.num_classes == 0
@@ -60,6 +73,8 @@ def load_bundle(
   if damage := weights.damage(path, fields["weights_sha256"]):
     raise description.damaged(path, damage)
   arrays = weights.read(path)
+  if dense and bare:
+    arrays = _of_backbone(arrays)
   weights.check_fit(arrays, saved)
   if headless:
     arrays = {k: v for k, v in arrays.items() if not k.startswith(_HEAD)}
@@ -68,16 +83,44 @@ def load_bundle(
   )
   if fold_batch_norm:
     model, variables = models.fold_batch_norm(model, variables)
-  labels = fields["labels"]
-  shown = preprocessing_lib.Preprocessing.from_json(fields["preprocessing"])
+  labels, colors = fields["labels"], fields["colors"]
+  shown = _preprocessing(fields["preprocessing"], dense=dense, bare=bare)
   return Bundle(
     model=model,
     variables=variables,
     preprocessing=shown.replace(**(preprocessing or {})),
-    labels=None if labels is None or headless else tuple(labels),
+    labels=None if bare or labels is None else tuple(labels),
     source=fields["source"],
-    task=fields["task"],
+    task=CLASSIFICATION if dense and bare else fields["task"],
+    colors=None if bare or colors is None else _colors(colors),
   )
+
+
+def _colors(colors: Any) -> tuple[tuple[int, int, int], ...]:
+  return tuple((r, g, b) for r, g, b in colors)
+
+
+def _of_backbone(arrays: weights.Arrays) -> weights.Arrays:
+  """Returns a segmenter's arrays that are its VAN's, as that has them."""
+  found = {}
+  for name, array in arrays.items():
+    collection, part, rest = name.split("/", 2)
+    if part == _BACKBONE:
+      found[f"{collection}/{rest}"] = array
+  return found
+
+
+def _preprocessing(
+  fields: Mapping[str, Any], *, dense: bool, bare: bool
+) -> Preprocessing | DensePreprocessing:
+  """Returns what a bundle says; of a segmenter's VAN, what suits that."""
+  if not dense:
+    return Preprocessing.from_json(fields)
+  shown = DensePreprocessing.from_json(fields)
+  if not bare:
+    return shown
+  kept = {name: getattr(shown, name) for name in ("mean", "std")}
+  return Preprocessing(**_SQUARE, **kept, exif_rotation=shown.exif_rotation)
 
 
 def load_backbone(path: str | os.PathLike[str], **options: Any) -> Bundle:
@@ -89,24 +132,29 @@ def load_backbone(path: str | os.PathLike[str], **options: Any) -> Bundle:
     pooled = run(images)  # [B, C].
 
   Args:
-    path: a bundle's folder, of a classifier or of a backbone.
+    path: a bundle's folder, of a classifier, a segmenter, or a backbone.
     **options: as of `load_bundle`.
 
   Returns:
-    a bundle whose model has num_classes=0, whose variables have no head, and
-    which has no labels; it can be saved, fine-tuned and converted as any other.
+    a bundle whose model is a VAN with num_classes=0, whose variables have no
+    head, and which has no labels; it can be saved, fine-tuned and converted as
+    any other.
   """
   return load_bundle(path, num_classes=0, **options)
 
 
-def _check_same(
-  path: epath.Path, saved: models.VAN, overridden: models.VAN
-) -> None:
+def _check_same(path: epath.Path, saved: Any, overridden: Any) -> None:
   """Raises UserError where an override would change the architecture."""
-  there, here = models.architecture(saved), models.architecture(overridden)
+  there, here = _fields(saved), _fields(overridden)
   if fixed := [name for name in there if there[name] != here[name]]:
     raise errors.UserError(
       f"{', '.join(fixed)} cannot be overridden: the weights in {path} were "
       f"made for {fixed[0]}={there[fixed[0]]}; override fields that the "
       "weights do not depend on, such as dtype."
     )
+
+
+def _fields(model: Any) -> dict[str, Any]:
+  """Returns a model's architecture; of a segmenter its VAN's fields, too."""
+  fields = models.architecture(model)
+  return fields.pop(_BACKBONE, {}) | fields

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from van_jax import errors
-from van_jax.bundle.bundle import Bundle
+from van_jax.bundle.bundle import Bundle, check_of_van
 from van_jax.data.images import normalization, preprocessing
 
 AnImage = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -88,6 +88,7 @@ def predict(
 
 def _number(bundle: Bundle, top: int | None) -> int:
   """Returns how many classes are asked for."""
+  check_of_van(bundle, "a list of an image's classes")
   classes = bundle.model.num_classes
   if not classes:
     raise errors.UserError(

@@ -72,7 +72,9 @@ def damage(folder: epath.Path, saved: Mapping[str, str]) -> str:
   return f"{NAME}/{changed[0]} has changed" if changed else ""
 
 
-def check_fit(arrays: Mapping[str, np.ndarray], model: models.VAN) -> None:
+def check_fit(
+  arrays: Mapping[str, np.ndarray], model: models.VAN | models.Segmenter
+) -> None:
   """Raises UserError unless the arrays are the model's, leaf by leaf."""
   wanted: dict[str, Any] = traverse_util.flatten_dict(
     models.variable_shapes(model), sep="/"

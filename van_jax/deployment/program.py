@@ -65,6 +65,7 @@ def create_program(
     UserError: if `preprocessing` is neither, or the weights are too many for
       one file.
   """
+  bundle_lib.check_of_van(bundle, "an export")
   if preprocessing not in PREPROCESSINGS:
     raise errors.UserError(
       f"preprocessing={preprocessing!r} must be {INCLUDED} (pixels in) or "

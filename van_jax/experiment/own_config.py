@@ -31,6 +31,9 @@ def read(checkpoint: str | os.PathLike[str]) -> Config:
   Returns:
     an unlocked config, with what evaluation reads; of converted weights
     data.directory is "", and evaluation.batch_size is 0: neither is known.
+
+  Raises:
+    UserError: for a segmenter that was converted.
   """
   if not bundle_lib.is_bundle(checkpoint):
     config = old_configs.read(checkpoint)
@@ -39,6 +42,11 @@ def read(checkpoint: str | os.PathLike[str]) -> Config:
     theirs = fields["source"].get("config")
     if isinstance(theirs, dict):
       config = ml_collections.ConfigDict(old_configs.upgrade(theirs))
+    elif fields["task"] == bundle_lib.SEGMENTATION:
+      raise errors.UserError(
+        f"checkpoint={checkpoint} is a converted segmenter, which says nothing "
+        "of the images and masks to score it on; name a config, --config=FILE."
+      )
     else:
       config = ml_collections.ConfigDict(_of_converted(fields))
   config.loss = {"name": "cross_entropy", "options": {}}  # Not a file's.

@@ -18,8 +18,10 @@ from van_jax import (
   parallel,
   storage,
 )
+from van_jax.bundle import description
 from van_jax.experiment import (
   agreement,
+  old_configs,
   parts,
   recipe_task,
   sections,
@@ -77,6 +79,7 @@ def start(
       about something else.
     CheckpointError: a checkpoint that is missing or damaged.
   """
+  _check_task(config, checkpoint)
   parts.start_devices(
     config,
     distributed=distributed,
@@ -105,6 +108,23 @@ def start(
   mesh = create_mesh(config)
   placed = parallel.placed(bundle.variables, mesh)
   return dataclasses.replace(bundle, variables=placed), mesh
+
+
+def _check_task(config: Config, checkpoint: str) -> None:
+  """Raises UserError where weights are for another of van_jax's own tasks."""
+  weights.check_is_weights(checkpoint)
+  if bundle_lib.is_bundle(checkpoint):
+    theirs = description.read(storage.absolute(checkpoint))["task"]
+  else:
+    theirs = old_configs.read(checkpoint).task.name
+  ours = config.task.name
+  own = {bundle_lib.CLASSIFICATION, bundle_lib.SEGMENTATION}
+  if theirs != ours and {theirs, ours} == own:
+    raise errors.UserError(
+      f"checkpoint={checkpoint} holds weights for {theirs}, and "
+      f"config.task.name={ours}; name the config that belongs to them, or "
+      f"weights for {ours}."
+    )
 
 
 def _suit_devices(config: Config) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import jax
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, parallel, released
+from van_jax import bundle as bundle_lib, errors, parallel, released, storage
+from van_jax.bundle import description
 from van_jax.experiment import (
   agreement,
   branching,
@@ -25,10 +26,11 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   """Returns the variables that fine-tuning starts from, if any."""
   if not config.pretrained_bundle:
     return None
-  bundle = bundle_lib.load_bundle(
-    released.local_bundle(config.pretrained_bundle),
-    attention=scoring.attention_class(config),
-  )
+  path = released.local_bundle(config.pretrained_bundle)
+  load = bundle_lib.load_bundle
+  if "backbone" in description.read(storage.absolute(path))["architecture"]:
+    load = bundle_lib.load_backbone  # All that is taken of a segmenter.
+  bundle = load(path, attention=scoring.attention_class(config))
   try:
     pretrained.check(config_check.abstract_variables(config), bundle.variables)
   except errors.UserError as error:

@@ -8,11 +8,16 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, storage
+from van_jax import bundle as bundle_lib, errors, models, storage
 from van_jax.interop import export, identification, provenance
 from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import class_names
-from van_jax.interop.proof import official_arrays, photographs, verification
+from van_jax.interop.proof import (
+  official_arrays,
+  photographs,
+  segmenter_verification,
+  verification,
+)
 from van_jax.interop.readers import torch_file, weight_files
 
 REPORT = "parity.json"  # In the bundle, where it was verified.
@@ -65,7 +70,7 @@ def convert(
   with storage.local_copy(input) as weights:
     bundle = read_weights(weights, labels=names, **options)
     if verify:
-      verification.check(bundle.model)
+      verification.check(getattr(bundle.model, "backbone", bundle.model))
     output = storage.absolute(output)
     result = {"output": os.fspath(output), **bundle.source}
     logging.info("Writing %s.", output)
@@ -89,6 +94,7 @@ def read_weights(
   preprocessing: Mapping[str, Any] | None = None,
   labels: Sequence[str] | None = None,
   layer_norm_epsilon: float | None = None,
+  backbone_only: bool = False,
 ) -> bundle_lib.Bundle:
   """Reads a file of weights.
 
@@ -105,6 +111,7 @@ def read_weights(
     labels: one name a class; None for what the file or ImageNet says.
     layer_norm_epsilon: of the four stage norms; None for what the file tells,
       or its project has.
+    backbone_only: of a segmenter, leave its heads out.
 
   Raises:
     UserError: if the file is damaged, unsafe, or not VAN's weights.
@@ -114,16 +121,21 @@ def read_weights(
     weight_files.open_weights(path) as contents,
   ):
     weights, config, assignment = identification.identify(
-      contents, averaged, layer_norm_epsilon
+      contents, averaged, layer_norm_epsilon, backbone_only
     )
+    model = assignment.model
+    is_dense = isinstance(model, models.Segmenter)
     chosen = identification.preprocessing(
-      contents, weights, config, assignment.model
+      contents, weights, config, model
     ).replace(**(preprocessing or {}))
     if labels is None:
       labels, origin = class_names.choose(
-        contents.tree, config, assignment.model.num_classes
+        contents.tree, config, model.num_classes, of_images=not is_dense
       )
       logging.info("Class names: from %s.", origin)
+    colors = None
+    if is_dense:
+      colors = class_names.colors(contents.tree, model.num_classes)
     logging.info("%s", chosen)
     variables = arrays.read(assignment, _progress)
     source = provenance.describe(contents, weights, assignment)
@@ -131,11 +143,13 @@ def read_weights(
   for warning in provenance.warnings(source, weights):
     logging.warning("%s.", warning)
   return bundle_lib.Bundle(
-    model=assignment.model,
+    model=model,
     variables=variables,
     preprocessing=chosen,
     labels=None if labels is None else tuple(labels),
     source=source,
+    colors=colors,
+    task=bundle_lib.SEGMENTATION if is_dense else bundle_lib.CLASSIFICATION,
   )
 
 
@@ -154,16 +168,20 @@ def verify_bundle(
   """
   logging.info("Verifying with %d images.", len(images))
   ours = bundle_lib.load_bundle(bundle)
+  dense = isinstance(ours.model, models.Segmenter)
   with storage.local_copy(weights) as file:
-    theirs = official_arrays.read(file, averaged=ours.source["averaged"])
-  report = verification.verify(
+    theirs = official_arrays.read(
+      file, averaged=ours.source["averaged"], backbone_only=not dense
+    )
+  proof = segmenter_verification if dense else verification
+  report = proof.verify(
     ours.model,
     ours.variables,
     theirs,
     images=images,
     preprocessing=ours.preprocessing,
   )
-  logging.info("%s", verification.table(report))
+  logging.info("%s", proof.table(report))
   if not report["logits_max_over_spread"] <= _SUSPICIOUS:  # NaN too.
     logging.warning(
       "The logits differ by more than rounding can: %s of their spread.",
@@ -188,7 +206,8 @@ def convert_back(
   Args:
     input: a bundle, or whatever `load` reads.
     output: the file; for Hugging Face a folder.
-    to: "official", "mmpretrain" or "huggingface".
+    to: "official", "mmpretrain" or "huggingface" of a VAN, "mmsegmentation" of
+      a segmenter.
     overwrite: replace what is there, if it is of the same kind.
     load: reads an `input` that is no bundle, a training workdir say.
 
@@ -213,6 +232,7 @@ def convert_back(
       variables=bundle.variables,
       preprocessing=bundle.preprocessing,
       labels=bundle.labels,
+      colors=bundle.colors,
       batches_seen=bundle.source.get("batches_seen", 0),
     )
   logging.info("Wrote %s.", output)

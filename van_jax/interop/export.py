@@ -1,5 +1,6 @@
 """Writes weights as the files that other projects load unchanged."""
 
+import functools
 import json
 import os
 import pathlib
@@ -11,31 +12,34 @@ from etils import epath
 
 from van_jax import errors, models, places
 from van_jax.data.images import preprocessing as preprocessing_lib
+from van_jax.interop import mmsegmentation
 from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import (
   hugging_face,
   image_processors,
 )
-from van_jax.interop.names import key_tables, keys
+from van_jax.interop.names import key_tables, keys, segmenters
 from van_jax.interop.readers import safetensors_file, torch_file
 from van_jax.models.attention import table
 
-OFFICIAL, MMPRETRAIN, HUGGINGFACE = FORMATS = (
+OFFICIAL, MMPRETRAIN, HUGGINGFACE, MMSEGMENTATION = FORMATS = (
   "official",
   "mmpretrain",
   "huggingface",
+  "mmsegmentation",
 )
 # The attentions that the other projects' code has built in. Those of LSKA and
 # MSCA have the official names, with their own convolutions'.
 _LSKA_KERNELS = ((7, 2), (11, 2), (23, 3), (35, 3), (41, 3), (53, 3))
-_LSKAS = (
+_LSKAS = [
   {"name": "lska", "kernel_size": k, "dilation": d} for k, d in _LSKA_KERNELS
-)
+]
 _BUILT_IN = {
   OFFICIAL: ("lka", *_LSKAS, "msca"),
   MMPRETRAIN: ("lka",),
   HUGGINGFACE: ("lka",),
 }
+_BUILT_IN[MMSEGMENTATION] = _BUILT_IN[OFFICIAL]  # The same authors' code.
 _OFFICIAL_NAMES = {name: theirs for theirs, name in models.ALIASES.items()}
 _HUGGINGFACE_FILES = (
   "model.safetensors",
@@ -44,10 +48,23 @@ _HUGGINGFACE_FILES = (
 )
 
 
-def check(model: models.VAN, *, to: str) -> None:
+def check(model: models.VAN | models.Segmenter, *, to: str) -> None:
   """Raises UserError unless a project's code can run the model."""
   if to not in FORMATS:
     raise errors.UserError(f"to={to!r} must be one of {', '.join(FORMATS)}.")
+  if isinstance(model, models.Segmenter):
+    if to != MMSEGMENTATION:
+      raise errors.UserError(
+        f"to={to} is a format of a VAN, and the model is a segmenter; write it "
+        f"to={MMSEGMENTATION}, or save the bundle that load_backbone gives."
+      )
+    mmsegmentation.check(model)
+    model = model.backbone
+  elif to == MMSEGMENTATION:
+    raise errors.UserError(
+      f"to={to} is a format of segmenters, and the model is a VAN; write it "
+      f"to={OFFICIAL}."
+    )
   if model.attention not in map(table.described, _BUILT_IN[to]):
     raise errors.UserError(
       f"the model's attention is {dict(model.attention)}, and the {to} code "
@@ -84,12 +101,15 @@ def check_destination(
   )
 
 
-def notes(model: models.VAN, *, to: str) -> list[str]:
+def notes(model: models.VAN | models.Segmenter, *, to: str) -> list[str]:
   """Returns what a user has to know about the file."""
-  epsilon = {
-    OFFICIAL: key_tables.OFFICIAL.layer_norm_epsilon,
-    MMPRETRAIN: key_tables.MMPRETRAIN.layer_norm_epsilon,
-  }.get(to, model.layer_norm_epsilon)
+  if isinstance(model, models.Segmenter):
+    epsilon, model = mmsegmentation.epsilon(model.backbone), model.backbone
+  else:
+    epsilon = {
+      OFFICIAL: key_tables.OFFICIAL.layer_norm_epsilon,
+      MMPRETRAIN: key_tables.MMPRETRAIN.layer_norm_epsilon,
+    }.get(to, model.layer_norm_epsilon)
   if epsilon == model.layer_norm_epsilon:
     return []
   return [
@@ -102,10 +122,11 @@ def write(
   path: pathlib.Path,
   *,
   to: str,
-  model: models.VAN,
+  model: models.VAN | models.Segmenter,
   variables: Mapping[str, Any],
-  preprocessing: preprocessing_lib.Preprocessing,
+  preprocessing: Any,
   labels: Sequence[str] | None = None,
+  colors: Sequence[Sequence[int]] | None = None,
   batches_seen: int = 0,
 ) -> None:
   """Writes a file, or for Hugging Face a folder, at `path`.
@@ -113,15 +134,25 @@ def write(
   Args:
     path: must not exist.
     to: one of FORMATS.
-    model: a VAN that `check` lets pass.
+    model: that `check` lets pass.
     variables: its weights.
-    preprocessing: that belongs to them; only Hugging Face's files tell it.
-    labels: one name a class, likewise.
+    preprocessing: that belongs to them; Hugging Face's files tell it, and
+      mmsegmentation's.
+    labels: one name a class; but for official ones, files tell them.
+    colors: one a class; mmsegmentation's files tell them.
     batches_seen: for torch's counters.
   """
   check(model, to=to)
+  if isinstance(model, models.Segmenter):
+    named = arrays.write(
+      variables, segmenters.official(dense=True), count=batches_seen
+    )
+    meta = mmsegmentation.meta(model, preprocessing, labels, colors)
+    torch_file.save(path, {"meta": meta}, named)
+    return
   dialect = _dialect(model, to)
-  named = arrays.write(variables, dialect, count=batches_seen)
+  entry_of_path = functools.partial(keys.entry_of_path, dialect=dialect)
+  named = arrays.write(variables, entry_of_path, count=batches_seen)
   if to == HUGGINGFACE:
     _write_huggingface(path, named, dialect, model, preprocessing, labels)
     return

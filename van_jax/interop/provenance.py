@@ -7,7 +7,7 @@ from typing import Any
 
 from van_jax import models
 from van_jax.interop.assignment import arrays, assign
-from van_jax.interop.names import state_dicts
+from van_jax.interop.names import segmenters, state_dicts
 from van_jax.interop.readers import excerpts, weight_files
 
 _BLOCK = 1 << 20  # Bytes.
@@ -33,15 +33,18 @@ def describe(
   dtypes = collections.Counter(
     assignment.tensors[entry.key].dtype for entry in assignment.entries.values()
   )
+  model, of = assignment.model, weights.dialect.table
+  if isinstance(model, models.Segmenter):
+    model, of = model.backbone, segmenters.HEADS.table
   return {
     "file": contents.path.name,
     "bytes": contents.bytes,
     "sha256": digest.hexdigest(),
-    "format": weights.dialect.table.name,
+    "format": of.name,
     "container": contents.container,
     "place": weights.place,
     "averaged": weights.averaged,
-    "variant": models.variant_name(assignment.model),
+    "variant": models.variant_name(model),
     "arrays": len(assignment.entries),
     "dtypes": dict(dtypes),
     "dropped": assignment.dropped,

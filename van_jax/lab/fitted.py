@@ -49,7 +49,7 @@ class Fit:
     Raises:
       UserError: if it is no VAN.
     """
-    bundle_lib.check_van(self.model)
+    bundle_lib.check_kind(self.model)
     return bundle_lib.Bundle(
       model=self.model,
       variables=self.variables,

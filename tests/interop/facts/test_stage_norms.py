@@ -17,7 +17,10 @@ def epsilon(path, arrays, **options):
   """Returns the epsilon that a file of these arrays gets."""
   meta = options.pop("meta", {})
   published.write_openmmlab(path, arrays, **meta)
-  model = conversion.read_weights(path, **options).model
+  backbone_only = arrays is not BACKBONE
+  model = conversion.read_weights(
+    path, backbone_only=backbone_only, **options
+  ).model
   return model.layer_norm_epsilon
 
 

@@ -48,6 +48,7 @@ class Request:
       step=self.step,
       attention=handed or None,
     )
+    bundle_lib.check_of_van(bundle, "this picture")
     if self.image_size is None:
       return bundle
     changed = {"image_size": self.image_size, "resize_size": self.image_size}

@@ -48,27 +48,30 @@ def read(
 
 
 def write(
-  variables: Mapping[str, Any], dialect: keys.Dialect, *, count: int
+  variables: Mapping[str, Any],
+  entry_of_path: Callable[[str], keys.Entry],
+  *,
+  count: int,
 ) -> dict[str, np.ndarray]:
   """Returns the variables under another project's names, in its layout.
 
   Args:
-    variables: of a VAN.
-    dialect: whose names to use.
+    variables: of a VAN or a segmenter.
+    entry_of_path: gives the name of an array of ours.
     count: what torch's counters of BatchNorm's batches say.
 
   Raises:
     UserError: if the format has no name for an array.
   """
   flat: dict[str, Any] = traverse_util.flatten_dict(dict(variables), sep="/")
-  entries = {path: keys.entry_of_path(path, dialect) for path in flat}
+  entries = {path: entry_of_path(path) for path in flat}
   arrays = {
     entry.key: np.array(
       entry.array.layout.there(np.asarray(flat[path])), order="C"
     )
     for path, entry in entries.items()
   }
-  for key in keys.counters(entries.values(), dialect):
+  for key in keys.counters(entries.values()):
     arrays[key] = np.array(count, np.int64)
   return arrays
 

@@ -2,14 +2,15 @@
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flax import traverse_util
 
 from van_jax import errors, models
-from van_jax.interop.facts import shapes
-from van_jax.interop.names import keys, prefixes, state_dicts
+from van_jax.interop.facts import heads as head_facts, shapes
+from van_jax.interop.names import keys, prefixes, segmenters, state_dicts
 from van_jax.interop.readers import excerpts, tensors
 
 _LISTED = 20  # Misfits that one error spells out.
@@ -22,43 +23,56 @@ class Assignment:
   """Which tensor goes where; everything has been checked but the numbers.
 
   Attributes:
-    model: that the weights are for.
+    model: that the weights are for, a VAN or a Segmenter.
     entries: by our path, every array of the model.
     tensors: by foreign key.
     dropped: how many tensors of each other part of the file are left out,
-      such as {"decode_head": 12}.
+      such as {"bbox_head": 12}.
   """
 
-  model: models.VAN
+  model: Any
   entries: dict[str, keys.Entry]
   tensors: Mapping[str, tensors.Tensor]
   dropped: dict[str, int]
 
 
 def assign(
-  weights: state_dicts.StateDict, *, layer_norm_epsilon: float | None = None
+  weights: state_dicts.StateDict,
+  *,
+  layer_norm_epsilon: float | None = None,
+  backbone_only: bool = False,
+  config: str = "",
 ) -> Assignment:
   """Matches every tensor with an array of the model that they describe.
 
   Args:
     weights: of a file.
     layer_norm_epsilon: of the stage norms; None for the format's.
+    backbone_only: leave the heads of a segmenter out.
+    config: of the training, as text; "" for none.
 
   Raises:
     UserError: with all tensors without a place, arrays without a tensor, and
       shapes and types that differ.
   """
   dialect = weights.dialect
-  dropped = _other_parts(weights)
+  parts = _other_parts(weights)
+  heads = {
+    part: count
+    for part, count in parts.items()
+    if part in segmenters.PARTS
+    and segmenters.DECODE in parts
+    and not backbone_only
+  }
+  dropped = {part: n for part, n in parts.items() if part not in heads}
   kept = {
     key: tensor
     for key, tensor in weights.tensors.items()
     if prefixes.part(key) not in dropped and not keys.is_ignored(key, dialect)
   }
-  found = keys.entries_of_keys(kept, dialect)
-  model = models.from_architecture(
+  model: Any = models.from_architecture(
     shapes.architecture(
-      {entry: kept[key].shape for key, entry in found.items()},
+      _shapes_there(kept, dialect),
       layer_norm_epsilon=(
         dialect.table.layer_norm_epsilon
         if layer_norm_epsilon is None
@@ -66,9 +80,37 @@ def assign(
       ),
     )
   )
+  entry_of_path = functools.partial(keys.entry_of_path, dialect=dialect)
+  if heads:
+    there = _shapes_there(kept, segmenters.HEADS)
+    fields = head_facts.architecture(there, widths=model.widths, config=config)
+    model = models.Segmenter(model, **fields)
+    entry_of_path = functools.partial(
+      segmenters.entry_of_path, backbone=dialect
+    )
   wanted = _shapes(model)
-  entries = {path: keys.entry_of_path(path, dialect) for path in wanted}
-  counters = set(keys.counters(entries.values(), dialect))
+  entries = {path: entry_of_path(path) for path in wanted}
+  _check_fit(weights, model, kept, entries, wanted)
+  return Assignment(model, entries, kept, weights.dropped | dropped)
+
+
+def _shapes_there(
+  kept: Mapping[str, tensors.Tensor], dialect: keys.Dialect
+) -> dict[keys.Entry, tuple[int, ...]]:
+  """Returns the shapes of what has a name in a dialect, as the file has it."""
+  found = keys.entries_of_keys(kept, dialect)
+  return {entry: kept[key].shape for key, entry in found.items()}
+
+
+def _check_fit(
+  weights: state_dicts.StateDict,
+  model: models.VAN | models.Segmenter,
+  kept: Mapping[str, tensors.Tensor],
+  entries: Mapping[str, keys.Entry],
+  wanted: Mapping[str, tuple[int, ...]],
+) -> None:
+  """Raises UserError unless tensors and arrays are one to one."""
+  counters = set(keys.counters(entries.values()))
   used = {entry.key for entry in entries.values()}
   unknown = [key for key in kept if key not in used | counters]
   missing = [path for path, entry in entries.items() if entry.key not in kept]
@@ -78,10 +120,9 @@ def assign(
     listed += _missing(missing, entries, unknown)
     listed += unequal[:_LISTED]
     raise errors.UserError(_error(listed[:_LISTED], misfits, weights, model))
-  return Assignment(model, entries, kept, weights.dropped | dropped)
 
 
-def _shapes(model: models.VAN) -> dict[str, tuple[int, ...]]:
+def _shapes(model: models.VAN | models.Segmenter) -> dict[str, tuple[int, ...]]:
   """Returns {path: shape} of a model's arrays."""
   leaves = models.variable_shapes(model)
   flat: dict[str, Any] = traverse_util.flatten_dict(leaves, sep="/")
@@ -154,11 +195,18 @@ def _error(
   listed: list[str],
   misfits: int,
   weights: state_dicts.StateDict,
-  model: models.VAN,
+  model: models.VAN | models.Segmenter,
 ) -> str:
   more = misfits - len(listed)
+  van, what, remedy = model, "VAN", ""
+  if isinstance(model, models.Segmenter):
+    van, what = model.backbone, f"segmenter with the head {model.head['name']}"
+    remedy = "\n--backbone_only (backbone_only=True) leaves the heads out"
   return (
     f"the weights, {weights.dialect.table.name} by their names, do not fit the "
-    f"VAN that they describe (widths {model.widths}, depths {model.depths}):"
-    "\n  " + "\n  ".join(listed) + (f"\n  and {more} more" if more > 0 else "")
+    f"{what} that they describe (widths {van.widths}, depths {van.depths}):"
+    "\n  "
+    + "\n  ".join(listed)
+    + (f"\n  and {more} more" if more > 0 else "")
+    + remedy
   )

@@ -1,29 +1,35 @@
-"""The names of the classes that a file's weights were trained on."""
+"""The names, and colours, of the classes that weights were trained on."""
 
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from van_jax import errors, storage
 from van_jax.interop.facts import imagenet
+from van_jax.interop.readers import tensors
 
 _IMAGENET_CLASSES = 1000
 _PLACEHOLDER = re.compile(r"LABEL_\d+")  # Hugging Face's, where there are none.
 
 
 def choose(
-  tree: Mapping[str, Any], config: Mapping[str, Any], num_classes: int
+  tree: Mapping[str, Any],
+  config: Mapping[str, Any],
+  num_classes: int,
+  *,
+  of_images: bool = True,
 ) -> tuple[tuple[str, ...] | None, str]:
   """Returns one name a class, or None, and where the names are from.
 
   The file's own names come first (OpenMMLab's "meta"; Hugging Face's
-  config.json), then ImageNet's where there are 1000 classes.
+  config.json), then ImageNet's where images have one of 1000 classes.
 
   Args:
     tree: of the file.
     config: that belongs to the file; {} for none.
     num_classes: of the model.
+    of_images: whether a class is an image's, and not a pixel's.
   """
   for names, origin in (
     (_openmmlab(tree), "the file's meta"),
@@ -31,7 +37,7 @@ def choose(
   ):
     if num_classes and len(names) == num_classes:
       return names, origin
-  if num_classes == _IMAGENET_CLASSES:
+  if of_images and num_classes == _IMAGENET_CLASSES:
     return imagenet.labels(), "ImageNet-1k, by their number"
   return None, "nowhere"
 
@@ -53,13 +59,47 @@ def read(path: str | os.PathLike[str]) -> tuple[str, ...]:
   return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
+def colors(
+  tree: Mapping[str, Any], num_classes: int
+) -> tuple[tuple[int, int, int], ...] | None:
+  """Returns one colour a class, (r, g, b) of 0 to 255; None if there are none.
+
+  They are OpenMMLab's "PALETTE".
+
+  Args:
+    tree: of the file.
+    num_classes: of the model.
+  """
+  fields = _meta(tree)
+  palette = fields.get("PALETTE")
+  palette = fields.get("palette") if palette is None else palette
+  if isinstance(palette, tensors.Tensor):  # Drawn at random, by mmseg.
+    palette = palette.read().tolist() if len(palette.shape) == 2 else None
+  if not isinstance(palette, list | tuple) or len(palette) != num_classes:
+    return None
+  if not all(isinstance(color, list | tuple) for color in palette):
+    return None
+  found = tuple(tuple(color) for color in palette)
+  fit = all(
+    len(color) == 3
+    and all(type(level) is int and 0 <= level <= 255 for level in color)
+    for color in found
+  )
+  return cast(Any, found) if fit else None
+
+
 def _openmmlab(tree: Mapping[str, Any]) -> tuple[str, ...]:
+  fields = _meta(tree)
+  return _names(fields.get("CLASSES") or fields.get("classes"))
+
+
+def _meta(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+  """Returns what OpenMMLab's programs note of the data set."""
   meta = tree.get("meta")
   if not isinstance(meta, dict):
-    return ()
+    return {}
   data_set = meta.get("dataset_meta")
-  fields = meta | (data_set if isinstance(data_set, dict) else {})
-  return _names(fields.get("CLASSES") or fields.get("classes"))
+  return meta | (data_set if isinstance(data_set, dict) else {})
 
 
 def _hugging_face(config: Mapping[str, Any]) -> tuple[str, ...]:

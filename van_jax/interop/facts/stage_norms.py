@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from van_jax.interop.facts import training_config
 from van_jax.interop.names import key_tables, state_dicts
 
 OLD, NEW = 1e-6, 1e-5
@@ -22,7 +23,6 @@ _OLD_UNTIL = (2022, 3)  # Year and month; nothing else was there before.
 _PARTS = re.compile(
   r"decode_head|auxiliary_head|neck|bbox_head|rpn_head|roi_head|mask_head"
 )
-_CONFIG_LENGTH = 1 << 20  # Characters that are searched.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +54,7 @@ def epsilon(weights: state_dicts.StateDict, tree: Mapping[Any, Any]) -> Epsilon:
     if not dense:
       return Epsilon(table.layer_norm_epsilon)
     meta = {}
-  config = meta.get("config") or meta.get("cfg")
-  config = config[:_CONFIG_LENGTH] if isinstance(config, str) else ""
+  config = training_config.text(tree)
   if _OLD_CLASS.search(config):
     return Epsilon(OLD)
   if _NEW_CLASS.search(config) or "mmengine_version" in meta:

@@ -67,7 +67,7 @@ _NORM = (
   Array("params", "scale", "weight", C),
   Array("params", "bias", "bias", C),
 )
-_TORCH = {
+TORCH = {
   "conv": _CONV,
   "batch_norm": (
     *_NORM,
@@ -109,6 +109,7 @@ class KeyTable:
       one that the format's files of classifiers have.
     ignored: patterns of keys that VAN does not use.
     layer_norm_epsilon: of the project's stage norms.
+    kinds: of our modules.
   """
 
   name: str
@@ -117,6 +118,7 @@ class KeyTable:
   prefixes: tuple[str, ...]
   ignored: tuple[str, ...] = ()
   layer_norm_epsilon: float = 1e-6
+  kinds: Mapping[str, str] = dataclasses.field(default_factory=lambda: KINDS)
 
 
 # Visual-Attention-Network/VAN-Classification, models/van.py. The authors'
@@ -148,7 +150,7 @@ OFFICIAL = KeyTable(
     "norm{s}": "norm{s}",
     HEAD: "head",
   },
-  arrays=_TORCH,
+  arrays=TORCH,
   prefixes=("", "backbone."),
 )
 
@@ -185,7 +187,7 @@ MMPRETRAIN = KeyTable(
     "norm{s}": "norm{s}",
     HEAD: "head.fc",
   },
-  arrays=_TORCH,
+  arrays=TORCH,
   prefixes=("backbone.", ""),
   ignored=(r"data_preprocessor\.(mean|std)",),
   layer_norm_epsilon=1e-5,
@@ -216,7 +218,7 @@ HUGGINGFACE = KeyTable(
     "norm{s}": f"{_STAGE}.normalization",
     HEAD: "classifier",
   },
-  arrays=_TORCH,
+  arrays=TORCH,
   prefixes=("van.", ""),
   ignored=(r"(van\.)?layernorm\.(weight|bias)",),
 )

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from van_jax import errors
 from van_jax.interop.names import key_tables
 
-_PLACE = re.compile(r"(patch_embed|block|norm)(\d+)(?:_(\d+))?(?=/|$)")
 _NUMBER = r"0|[1-9]\d{0,5}"
 
 
@@ -44,8 +43,8 @@ class Entry:
     path: ours, such as "params/norm1/scale".
     module: the template of our module.
     array: which one of the module's.
-    stage: from 1 on; 0 for the head.
-    block: from 0 on; 0 outside the blocks.
+    stage: from 1 on; 0 for the head. Of a dense head, its first list's item.
+    block: from 0 on; 0 outside the blocks. Of a dense head, the second list's.
   """
 
   key: str
@@ -62,16 +61,9 @@ def entry_of_path(path: str, dialect: Dialect) -> Entry:
   Raises:
     UserError: if the format has no name for it.
   """
-  collection, name = path.split("/", 1)
-  stage, block, template = 0, 0, name
-  if place := _PLACE.match(name):
-    kind, s, j = place.groups()
-    stage, block = int(s), int(j or 0)
-    tail = name[place.end() :]
-    template = f"{kind}{{s}}{'_{j}' if j else ''}{tail}"
-  for module, array in _arrays(dialect.table):
-    if (array.collection, _ours(module, array)) == (collection, template):
-      return _entry(module, array, stage, block, dialect)
+  for pattern, module, array in _rules_of_paths(dialect):
+    if match := pattern.fullmatch(path):
+      return _matched(match, module, array, dialect)
   raise errors.UserError(
     f"{path} has no name in the {dialect.table.name} format; choose another "
     "format, or keep the bundle."
@@ -85,19 +77,15 @@ def entries_of_keys(keys: Iterable[str], dialect: Dialect) -> dict[str, Entry]:
   for key in keys:
     for pattern, module, array in rules:
       if match := pattern.fullmatch(key):
-        place = {name: int(n) for name, n in match.groupdict().items()}
-        stage = place.get("s", place.get("z", -1) + 1)
-        found[key] = _entry(module, array, stage, place.get("j", 0), dialect)
+        found[key] = _matched(match, module, array, dialect)
         break
   return found
 
 
-def counters(entries: Iterable[Entry], dialect: Dialect) -> list[str]:
+def counters(entries: Iterable[Entry]) -> list[str]:
   """Returns the keys of the batch counters that torch keeps beside these."""
   return [
-    dialect.template(entry.module, key_tables.COUNTER).format(
-      s=entry.stage, z=entry.stage - 1, j=entry.block
-    )
+    f"{entry.key.rpartition('.')[0]}.{key_tables.COUNTER}"
     for entry in entries
     if entry.array.foreign == "running_mean"  # torch's name, not Paddle's.
   ]
@@ -129,19 +117,24 @@ def _arrays(
   table: key_tables.KeyTable,
 ) -> Iterable[tuple[str, key_tables.Array]]:
   for module in table.modules:
-    for array in table.arrays[key_tables.KINDS[module]]:
+    for array in table.arrays[table.kinds[module]]:
       yield module, array
 
 
-def _ours(module: str, array: key_tables.Array) -> str:
-  return f"{module}/{array.leaf}" if array.leaf else module
+def _path(module: str, array: key_tables.Array) -> str:
+  """Returns our path of a module's array, with {s}, {z} and {j}."""
+  path = f"{array.collection}/{module}"
+  return f"{path}/{array.leaf}" if array.leaf else path
 
 
-def _entry(module, array, stage, block, dialect: Dialect) -> Entry:
+def _matched(match, module, array, dialect: Dialect) -> Entry:
+  """Returns the entry at the place that a name tells."""
+  found = {name: int(n) for name, n in match.groupdict().items()}
+  stage, block = found.get("s", found.get("z", -1) + 1), found.get("j", 0)
   place = {"s": stage, "z": stage - 1, "j": block}
   return Entry(
     key=dialect.template(module, array.foreign).format(**place),
-    path=f"{array.collection}/{_ours(module, array)}".format(**place),
+    path=_path(module, array).format(**place),
     module=module,
     array=array,
     stage=stage,
@@ -154,10 +147,25 @@ def _rules(
   dialect: Dialect,
 ) -> tuple[tuple[re.Pattern[str], str, key_tables.Array], ...]:
   """Returns the pattern of each array's foreign key."""
-  rules = []
-  for module, array in _arrays(dialect.table):
-    pattern = re.escape(dialect.template(module, array.foreign))
-    for name in "szj":
-      pattern = pattern.replace(rf"\{{{name}\}}", f"(?P<{name}>{_NUMBER})")
-    rules.append((re.compile(pattern), module, array))
-  return tuple(rules)
+  return tuple(
+    (_pattern(dialect.template(module, array.foreign)), module, array)
+    for module, array in _arrays(dialect.table)
+  )
+
+
+@functools.cache
+def _rules_of_paths(
+  dialect: Dialect,
+) -> tuple[tuple[re.Pattern[str], str, key_tables.Array], ...]:
+  """Returns the pattern of each array's path."""
+  return tuple(
+    (_pattern(_path(module, array)), module, array)
+    for module, array in _arrays(dialect.table)
+  )
+
+
+def _pattern(template: str) -> re.Pattern[str]:
+  pattern = re.escape(template)
+  for name in "szj":
+    pattern = pattern.replace(rf"\{{{name}\}}", f"(?P<{name}>{_NUMBER})")
+  return re.compile(pattern)

@@ -162,7 +162,7 @@ class UPerHead(DecodeHead):
 
 
 class FCNHead(DecodeHead):
-  """The auxiliary head, on the third map."""
+  """The auxiliary head, on the third map, or another."""
 
   def __init__(
     self,
@@ -171,8 +171,10 @@ class FCNHead(DecodeHead):
     channels: int = 256,
     convs: int = 1,
     dropout: float = 0.1,
+    index: int = 2,
   ):
     super().__init__(channels, num_classes, dropout)
+    self.index = index
     self.convs = nn.Sequential(
       *(
         ConvModule(width if i == 0 else channels, channels, 3)
@@ -182,7 +184,7 @@ class FCNHead(DecodeHead):
 
   def forward(self, maps: Sequence[torch.Tensor]) -> torch.Tensor:
     """Maps [B, Cs, Hs, Ws] of each stage to logits, [B, K, H3, W3]."""
-    return self.classify(self.convs(maps[2]))
+    return self.classify(self.convs(maps[self.index]))
 
 
 class TorchSegmenter(nn.Module):

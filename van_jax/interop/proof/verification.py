@@ -4,10 +4,9 @@ Both run in float32 and are compared with each other, and each with PyTorch in
 float64: the two distances to float64 are what rounding alone does.
 """
 
-import dataclasses
+import functools
 import io
-import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -21,35 +20,9 @@ from van_jax.data.images import (
   normalization,
   preprocessing as preprocessing_lib,
 )
-from van_jax.interop.proof import torch_run
+from van_jax.interop.proof import comparison, torch_run
 
 OUTPUTS = ("stage1", "stage2", "stage3", "stage4", "logits")
-_PAIRS = (
-  ("torch_flax", 0, 1),
-  ("torch_float64", 0, 2),
-  ("flax_float64", 1, 2),
-)
-
-
-@dataclasses.dataclass
-class _Difference:
-  """A running comparison of two arrays that come in batches."""
-
-  largest: float = 0.0
-  total: float = 0.0
-  count: int = 0
-
-  def add(self, a: np.ndarray, b: np.ndarray) -> None:
-    """Takes one batch of both in."""
-    gap = np.abs(np.asarray(a, np.float64) - np.asarray(b, np.float64))
-    # NaN must not get lost: max() of Python would drop it.
-    self.largest = float(np.maximum(self.largest, gap.max()))
-    self.total += float(gap.sum())
-    self.count += gap.size
-
-  def to_json(self) -> dict[str, float]:
-    """Returns the maximum and the mean."""
-    return {"max": self.largest, "mean": self.total / self.count}
 
 
 def check(model: models.VAN) -> None:
@@ -90,21 +63,22 @@ def verify(
   pixels = np.stack(
     [_pixels(encoded, preprocessing) for encoded in images.values()]
   )
-  outputs, top1 = _compare(
-    model,
-    variables,
-    arrays,
-    [
-      np.array(
-        normalization.normalize(
-          jnp.asarray(pixels[start : start + batch_size]),
-          mean=preprocessing.mean,
-          std=preprocessing.std,
-        )
+  batches = [
+    np.array(
+      normalization.normalize(
+        jnp.asarray(pixels[start : start + batch_size]),
+        mean=preprocessing.mean,
+        std=preprocessing.std,
       )
-      for start in range(0, len(pixels), batch_size)
-    ],
-    exact_batches,
+    )
+    for start in range(0, len(pixels), batch_size)
+  ]
+  run = functools.partial(torch_run.stages_and_logits, model, arrays)
+  outputs, top1 = comparison.compare(
+    OUTPUTS,
+    run(batches, double=False),
+    _flax(model, variables, batches),
+    run(batches[:exact_batches], double=True),
   )
   spread = outputs["logits"]["spread"]
   return {
@@ -123,7 +97,7 @@ def compare_pixels(
   preprocessing: preprocessing_lib.Preprocessing,
 ) -> dict[str, float]:
   """Returns how far the pipeline's pixels are from PIL's, in levels of 255."""
-  difference = _Difference()
+  difference = comparison.Difference()
   for encoded in images.values():
     ours = centre_crop.preprocess(encoded, preprocessing)
     difference.add(_pixels(encoded, preprocessing), ours)
@@ -132,66 +106,19 @@ def compare_pixels(
 
 def table(report: Mapping[str, Any]) -> str:
   """Returns a report as text for people."""
-  lines = [
-    f"{report['images']} images of {report['image_size']}, the first "
-    f"{report['images_in_float64']} in float64 too; absolute differences, "
-    "maximum (mean)",
-    f"{'':8}{'PyTorch - Flax':>22}{'PyTorch - float64':>22}"
-    f"{'Flax - float64':>22}{'spread':>10}",
-  ]
-  for name, output in report["outputs"].items():
-    cells = [
-      f"{output[pair]['max']:.2e} ({output[pair]['mean']:.1e})"
-      for pair, _, _ in _PAIRS
-    ]
-    row = "".join(f"{cell:>22}" for cell in cells)
-    lines.append(f"{name:8}{row}{output['spread']:10.3g}")
   levels = report["preprocessing_grey_levels"]
   return "\n".join(
     [
-      *lines,
+      f"{report['images']} images of {report['image_size']}, the first "
+      f"{report['images_in_float64']} in float64 too; absolute differences, "
+      "maximum (mean)",
+      *comparison.rows(report["outputs"]),
       f"logits: maximum over spread {report['logits_max_over_spread']:.1e}",
       f"top-1 agreement: {report['top1_agreement']:.2%}",
       "pixels, PIL - TensorFlow, grey levels: maximum "
       f"{levels['max']:.0f}, mean {levels['mean']:.5f}",
     ]
   )
-
-
-def _compare(
-  model: models.VAN,
-  variables: Mapping[str, Any],
-  arrays: Mapping[str, np.ndarray],
-  batches: Sequence[np.ndarray],
-  exact_batches: int,
-) -> tuple[dict[str, Any], float]:
-  """Returns the differences of each output, and the top-1 agreement."""
-  differences = {
-    (name, pair): _Difference() for name in OUTPUTS for pair, _, _ in _PAIRS
-  }
-  moments = {name: np.zeros(3) for name in OUTPUTS}  # Count, sum, squares.
-  agreed = 0
-  runs = itertools.zip_longest(
-    torch_run.stages_and_logits(model, arrays, batches, double=False),
-    _flax(model, variables, batches),
-    torch_run.stages_and_logits(
-      model, arrays, batches[:exact_batches], double=True
-    ),
-  )
-  for theirs, ours, exact in runs:
-    for i, name in enumerate(OUTPUTS):
-      three = (theirs[i], ours[i], *(exact[i : i + 1] if exact else []))
-      for pair, first, second in _PAIRS[: 3 if exact else 1]:
-        differences[name, pair].add(three[first], three[second])
-      wide = theirs[i].astype(np.float64)
-      moments[name] += (wide.size, wide.sum(), np.square(wide).sum())
-    agreed += int((ours[-1].argmax(-1) == theirs[-1].argmax(-1)).sum())
-  outputs = {
-    name: {pair: differences[name, pair].to_json() for pair, _, _ in _PAIRS}
-    | {"spread": _spread(moments[name])}
-    for name in OUTPUTS
-  }
-  return outputs, agreed / sum(map(len, batches))
 
 
 def _flax(
@@ -219,12 +146,6 @@ def _flax(
   variables = jax.device_put(dict(variables))
   for batch in batches:
     yield [np.asarray(output) for output in run(variables, batch)]
-
-
-def _spread(moments: np.ndarray) -> float:
-  """Returns the standard deviation."""
-  count, total, squares = moments
-  return float(np.sqrt(squares / count - np.square(total / count)))
 
 
 def _pixels(
