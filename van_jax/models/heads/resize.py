@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from van_jax.ops import bilinear as whole
+
 _AXES = (2, 1)  # Across, then down, as torch adds up.
 
 
@@ -31,7 +33,7 @@ def bilinear(x: jax.Array, size: Sequence[int]) -> jax.Array:
     if after % before:
       y = _sampled(y, axis, after)
     elif after > before:
-      y = _enlarged(y, axis, after // before)
+      y = whole.enlarged(whole.with_neighbours(y, axis), axis, after // before)
   return y.astype(x.dtype)
 
 
@@ -51,24 +53,6 @@ def nearest(x: jax.Array, size: Sequence[int]) -> jax.Array:
     else:
       x = jnp.take(x, np.arange(after) * before // after, axis)
   return x
-
-
-def _enlarged(x: jax.Array, axis: int, ratio: int) -> jax.Array:
-  """Returns an axis enlarged by a whole ratio: as many blends of neighbours."""
-  size = x.shape[axis]
-  first = jax.lax.slice_in_dim(x, 0, 1, axis=axis)
-  last = jax.lax.slice_in_dim(x, size - 1, size, axis=axis)
-  ahead = jax.lax.slice_in_dim(x, 0, size - 1, axis=axis)
-  behind = jax.lax.slice_in_dim(x, 1, size, axis=axis)
-  previous = jnp.concatenate([first, ahead], axis)
-  following = jnp.concatenate([behind, last], axis)
-  blends = []
-  for i in range(ratio):
-    place = (i + 0.5) / ratio - 0.5
-    neighbour = previous if place < 0 else following
-    blends.append((1 - abs(place)) * x + abs(place) * neighbour)
-  shape = (*x.shape[:axis], size * ratio, *x.shape[axis + 1 :])
-  return jnp.stack(blends, axis + 1).reshape(shape)
 
 
 def _sampled(x: jax.Array, axis: int, size: int) -> jax.Array:
