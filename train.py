@@ -3,23 +3,15 @@
 python train.py --config=configs/digits.py --workdir=runs/digits
 """
 
-import os
-import signal
+import importlib.util
+import runpy
 import sys
 
-
-def _end(number: int, frame: object) -> None:
-  """Ends the script at once, with one line."""
-  again = number == signal.SIGTERM  # Whoever sends it starts a script of 75.
-  line = "SIGTERM; the same command goes on." if again else "Ctrl-C."
-  os.write(2, f"stopped by {line}\n".encode())
-  os._exit(75 if again else 130)
-
-
-# Now, and until `command` sees to them: to import JAX takes seconds.
-for _number in (signal.SIGTERM, signal.SIGINT):
-  if signal.getsignal(_number) is not signal.SIG_IGN:
-    signal.signal(_number, _end)
+# By its path: to import van_jax takes seconds, and signals do not wait.
+_found = importlib.util.find_spec("van_jax")
+assert _found is not None
+assert _found.submodule_search_locations
+runpy.run_path(f"{_found.submodule_search_locations[0]}/cli/first_second.py")
 
 from absl import app, flags  # noqa: E402
 from ml_collections import config_flags  # noqa: E402

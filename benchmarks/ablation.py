@@ -169,7 +169,9 @@ def main(argv: Sequence[str] | None = None) -> None:
   add("--data", type=pathlib.Path, required=True, help="folder around splits")
   add("--output", type=pathlib.Path, required=True, help="folder to go on in")
   add("--task", choices=photograph_tasks.TASKS, default="pairs")
-  add("--rows", nargs="+", default=ROWS, help="names of models.ABLATIONS")
+  add(
+    "--rows", nargs="+", default=ROWS, choices=models.ABLATIONS, metavar="ROW"
+  )
   add("--seeds", type=int, default=3)
   add("--train", type=int, default=12_000, help="examples to train on")
   add("--test", type=int, default=5_000, help="examples of each evaluation")
@@ -178,11 +180,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   task = photograph_tasks.TASKS[flags.task]
   try:
     examples, evaluation = (
-      task.make(
-        photograph_tasks.read(flags.data / split, task.photograph), count, seed
-      )
-      for seed, (split, count) in enumerate(
-        (("train", flags.train), ("test", flags.test))
+      task.make(photographs, count, seed)
+      for seed, (photographs, count) in enumerate(
+        zip(
+          photograph_tasks.read_splits(flags.data, task.photograph),
+          (flags.train, flags.test),
+          strict=True,
+        )
       )
     )
     num_classes = int(examples[1].max()) + 1
@@ -199,9 +203,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.error(str(error))
   side = examples[0].shape[1]
   heading = (
-    f"Task {flags.task!r} of {flags.data.name}: {len(examples[0]):,} examples of "
-    f"{side} x {side} pixels, {flags.epochs:g} epochs; top-1 (%) of "
-    f"{len(evaluation[0]):,} examples of other photographs, {num_classes} classes."
+    f"Task {flags.task!r} of {flags.data.name}: {len(examples[0]):,} examples "
+    f"of {side} x {side} pixels, {flags.epochs:g} epochs; top-1 (%) of "
+    f"{len(evaluation[0]):,} examples of other photographs, {num_classes} "
+    "classes."
   )
   costs = {name: complexity(model, side) for name, model in rows.items()}
   write(flags.output, heading, compared(sweep, costs))

@@ -16,44 +16,32 @@ The kills of a seed are the same; the moments that they meet are the machine's.
 """
 
 import collections
-import contextlib
 import dataclasses
 import itertools
 import json
-import os
 import pathlib
 import random
 import re
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
 from typing import Any
 
+import fault_attempts
 import fault_cases
 from absl import app, flags, logging
 
-ROOT = pathlib.Path(__file__).parent.parent
 _CONFIG = flags.DEFINE_string(
-  "config", str(ROOT / "tests/experiment/tiny.py"), "What is trained."
+  "config",
+  str(fault_attempts.ROOT / "tests/experiment/tiny.py"),
+  "What is trained.",
 )
 _KILLS = flags.DEFINE_integer("kills", 60, "How many.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the kills.")
 _FOLDER = flags.DEFINE_string("folder", "/tmp/fault_drill", "Emptied first.")
 _MINUTES = flags.DEFINE_float("minutes", 1e9, "No kill after so many.")
 
-DEADLINES = {  # Seconds; short, and long enough for a busy machine.
-  "start_up_seconds": 90,
-  "barrier_seconds": 60,
-  "compile_seconds": 120,
-  "restore_seconds": 60,
-  "step_seconds": 20,
-  "save_seconds": 60,
-  "evaluation_seconds": 60,
-}
 # The longest: JAX's heartbeat, or a phase's deadline and what it takes to say
 # so. A start-up's is the sum of two.
 _PATIENCE = 90 + 60 + 30
@@ -62,8 +50,6 @@ _LONGEST = 1800.0  # That a run to its end may take on a busy machine.
 # process of its coordinator is gone; SIGTERM comes before the first imports.
 _STATUSES = {0, 75, -signal.SIGABRT, -signal.SIGKILL, -signal.SIGTERM}
 _HITTING = 3.0  # Seconds more that a save or an evaluation is waited for.
-# Enough batches that an evaluation lasts.
-EVALUATION = {"data.eval_split": "test", "evaluation.batch_size": 8}
 
 
 @dataclasses.dataclass
@@ -78,46 +64,6 @@ class Tally:
   decks: dict[int, list[fault_cases.Case]] = dataclasses.field(
     default_factory=dict
   )
-
-
-class Attempt:
-  """One start of the command, in one or several processes."""
-
-  def __init__(self, workdir: pathlib.Path, count: int, number: int):
-    self.workdir = workdir
-    self.logs = [
-      workdir.with_name(f"{workdir.name}.{number}.{i}.log")
-      for i in range(count)
-    ]
-    self.processes = _started(workdir, self.logs)
-    self.began = time.monotonic()
-
-  def log(self) -> str:
-    """Returns what process 0 has said so far."""
-    return self.logs[0].read_text(errors="replace")
-
-  def ended(self) -> bool:
-    """Returns whether any process has."""
-    return any(process.poll() is not None for process in self.processes)
-
-  def await_all(
-    self, seconds: float, which: Sequence[int] | None = None
-  ) -> bool:
-    """Returns whether all of these, or all, end by themselves within a time."""
-    indices = range(len(self.processes)) if which is None else which
-    deadline = time.monotonic() + seconds
-    while any(self.processes[i].poll() is None for i in indices):
-      if time.monotonic() > deadline:
-        return False
-      time.sleep(0.05)
-    return True
-
-  def result(self) -> dict[str, Any] | None:
-    """Returns the scores, if it has ended with them."""
-    if any(process.returncode for process in self.processes):
-      return None
-    lines = [line for line in self.log().splitlines() if line[:1] == "{"]
-    return json.loads(lines[-1])
 
 
 def main(_) -> None:
@@ -136,12 +82,14 @@ def drill(folder: pathlib.Path, *, kills: int, seed: int) -> Tally:
   draw, tally = random.Random(seed), Tally()
   expected = {}
   for count in (1, 2):
-    attempt = Attempt(folder / f"unbroken-{count}", count, 0)
-    with _killed_at_last(attempt):
+    attempt = fault_attempts.Attempt(
+      _CONFIG.value, folder / f"unbroken-{count}", count, 0
+    )
+    with fault_attempts.killed_at_last(attempt):
       attempt.await_all(_LONGEST)
     if attempt.result() is None:
       raise RuntimeError(f"{attempt.logs[0]}: the unbroken run failed")
-    expected[count] = outcome(attempt)
+    expected[count] = fault_attempts.outcome(attempt)
   until = time.monotonic() + 60 * _MINUTES.value
   while len(tally.kills) < kills and time.monotonic() < until:
     if tally.faults:
@@ -164,8 +112,11 @@ def _broken_run(
   """Kills one run again and again until it has ended, and compares it."""
   workdir = folder / f"run-{tally.runs}"
   for number in itertools.count():
-    attempt, kill = Attempt(workdir, count, number), None
-    with _killed_at_last(attempt):
+    attempt, kill = (
+      fault_attempts.Attempt(_CONFIG.value, workdir, count, number),
+      None,
+    )
+    with fault_attempts.killed_at_last(attempt):
       if len(tally.kills) < kills and time.monotonic() < until:
         kill = _kill_at_a_moment(attempt, draw, tally)
       # One that nobody kills trains to its end.
@@ -178,7 +129,7 @@ def _broken_run(
       return
     if attempt.result() is not None:
       break
-  if (found := outcome(attempt)) != expected:
+  if (found := fault_attempts.outcome(attempt)) != expected:
     names = [name for name in expected if found[name] != expected[name]]
     tally.faults.append(f"{workdir}: other {', '.join(names)}")
     return
@@ -188,7 +139,7 @@ def _broken_run(
 
 
 def _kill_at_a_moment(
-  attempt: Attempt, draw: random.Random, tally: Tally
+  attempt: fault_attempts.Attempt, draw: random.Random, tally: Tally
 ) -> dict[str, Any] | None:
   """Sends a signal at a random moment, and waits for what comes of it.
 
@@ -209,7 +160,10 @@ def _kill_at_a_moment(
 
 
 def _kill(
-  attempt: Attempt, case: fault_cases.Case, draw: random.Random, tally: Tally
+  attempt: fault_attempts.Attempt,
+  case: fault_cases.Case,
+  draw: random.Random,
+  tally: Tally,
 ) -> dict[str, Any] | None:
   """Does what a case says; see `_kill_at_a_moment`."""
   moment, name, whom = case
@@ -260,74 +214,6 @@ def _kill(
   if not is_in_time:
     tally.faults.append(f"{attempt.logs[0]}: waits over {_PATIENCE} s")
   return kill
-
-
-@contextlib.contextmanager
-def _killed_at_last(attempt: Attempt) -> Iterator[None]:
-  try:
-    yield
-  finally:
-    for process in attempt.processes:
-      process.kill()
-      process.wait()
-
-
-def _started(
-  workdir: pathlib.Path, logs: list[pathlib.Path]
-) -> list[subprocess.Popen[bytes]]:
-  """Returns the processes of the command, which log into files."""
-  with socket.socket() as free:
-    free.bind(("127.0.0.1", 0))
-    port = free.getsockname()[1]
-  command = [sys.executable, str(ROOT / "train.py")]
-  command += [f"--config={_CONFIG.value}", f"--workdir={workdir}"]
-  command += [f"--config.data.directory={workdir.parent / 'data'}"]
-  command += [f"--config.compilation_cache={workdir.parent / 'compiled'}"]
-  command += [f"--config.{k}={v}" for k, v in EVALUATION.items()]
-  command += [f"--config.deadlines.{k}={v}" for k, v in DEADLINES.items()]
-  processes = []
-  for i, log in enumerate(logs):
-    several = []
-    if len(logs) > 1:
-      several = ["--distributed", f"--coordinator_address=127.0.0.1:{port}"]
-      several += [f"--num_processes={len(logs)}", f"--process_id={i}"]
-    with log.open("wb") as file:
-      processes.append(
-        subprocess.Popen(
-          [*command, *several],
-          stdout=file,
-          stderr=subprocess.STDOUT,
-          cwd=ROOT,
-          env=os.environ
-          | {
-            "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-          },
-        )
-      )
-  return processes
-
-
-def outcome(attempt: Attempt) -> dict[str, Any]:
-  """Returns all of a finished run that must not depend on kills."""
-  folder = attempt.workdir
-  found = (folder / "checkpoints").iterdir()
-  steps = [path for path in found if path.name.isdecimal()]
-  last = max(steps, key=lambda path: int(path.name))
-  rows = [
-    {
-      name: value
-      for name, value in json.loads(line).items()
-      if not name.startswith(("progress/", "goodput/"))
-    }
-    for line in (folder / "metrics.jsonl").read_text().splitlines()
-  ]
-  return {
-    "scores": attempt.result(),
-    "state": (last.name, (last / "fingerprint/metadata").read_text()),
-    "metrics": rows,
-  }
 
 
 def summary(tally: Tally) -> dict[str, Any]:

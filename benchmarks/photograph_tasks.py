@@ -23,11 +23,13 @@ class Photographs(NamedTuple):
 
   Attributes:
     images: uint8 [N, S, S, 3].
-    labels: [N], numbers of the class folders by their names.
+    labels: [N], numbers of the class folders.
+    names: of these folders, sorted.
   """
 
   images: np.ndarray
   labels: np.ndarray
+  names: tuple[str, ...] = ()
 
 
 class Task(NamedTuple):
@@ -75,6 +77,25 @@ def classes(photographs: Photographs, count: int, seed: int) -> Examples:
 TASKS = {"pairs": Task(16, pairs), "classes": Task(32, classes)}
 
 
+def read_splits(
+  folder: pathlib.Path, side: int
+) -> tuple[Photographs, Photographs]:
+  """Returns FOLDER/train and FOLDER/test, as `read` does.
+
+  Raises:
+    UserError: as `read`, or if their classes are not the same: a label would
+      be one class in training and another in the evaluation.
+  """
+  train, test = (read(folder / split, side) for split in ("train", "test"))
+  if train.names != test.names:
+    alone = sorted({*train.names} ^ {*test.names})
+    raise errors.UserError(
+      f"--data: {folder} has {', '.join(alone[:4])} in one of train and test "
+      "alone; give both the same class folders."
+    )
+  return train, test
+
+
 def read(folder: pathlib.Path, side: int) -> Photographs:
   """Returns the photographs of FOLDER/CLASS, their middles scaled to a square.
 
@@ -83,7 +104,7 @@ def read(folder: pathlib.Path, side: int) -> Photographs:
     side: pixels a side.
 
   Raises:
-    UserError: if there are none, or a single one.
+    UserError: if there are none, or a single one, or one that is damaged.
   """
   names = sorted(p.name for p in folder.glob("*") if p.is_dir())
   files = [
@@ -99,10 +120,16 @@ def read(folder: pathlib.Path, side: int) -> Photographs:
     )
   images = np.empty((len(files), side, side, 3), np.uint8)
   for i, (file, _) in enumerate(files):
-    with Image.open(file) as image:
-      scaled = ImageOps.fit(image.convert("RGB"), (side, side))
+    try:
+      with Image.open(file) as image:
+        scaled = ImageOps.fit(image.convert("RGB"), (side, side))
+    except (OSError, SyntaxError) as error:  # The latter of broken PNGs.
+      raise errors.UserError(
+        f"--data: {file} cannot be read ({error}); remove or replace it."
+      ) from error
     images[i] = np.asarray(scaled)
-  return Photographs(images, np.array([label for _, label in files]))
+  labels = np.array([label for _, label in files])
+  return Photographs(images, labels, tuple(names))
 
 
 def _views(images: np.ndarray, draw: np.random.Generator) -> np.ndarray:

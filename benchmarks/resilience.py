@@ -29,7 +29,7 @@ import optax
 
 import van_jax
 from van_jax.training import state as state_lib
-from van_jax.training.run import checkpoint
+from van_jax.training.run import checkpoint, kept
 
 
 def make(name: str, image_size: int, batch_size: int) -> tuple[Any, Any, Any]:
@@ -118,7 +118,7 @@ def main() -> None:
       begin = time.perf_counter()
       checkpointer.wait()
       took["rest"].append(time.perf_counter() - begin)
-    last = pathlib.Path(folder) / str(checkpoint.steps(folder)[-1])
+    last = pathlib.Path(folder) / str(kept.steps(folder)[-1])
     files = sum(f.stat().st_size for f in last.rglob("*") if f.is_file())
   median = {name: statistics.median(times) for name, times in took.items()}
   print(

@@ -36,77 +36,62 @@ SCALES = {
   "digits": lambda variant: digits.get_config(),
 }
 
-# Network, initial layer scale (None: there is none), attention.
+# The network, and what is changed in it: keys of config.model.
 ROWS = {
-  "w_o_dw": (
+  "w_o_dw": ("van_b0", {"attention": {"convs": ("dilated", "pointwise")}}),
+  "w_o_dw_d": ("van_b0", {"attention": {"convs": ("depthwise", "pointwise")}}),
+  "w_o_attention": ("van_b0", {"attention": {"gate": "none"}}),
+  "add": ("van_b0", {"attention": {"gate": "add"}}),
+  "w_o_1x1": ("van_b0", {"attention": {"convs": ("depthwise", "dilated")}}),
+  "sigmoid": ("van_b0", {"attention": {"gate": "sigmoid"}}),
+  "dense21": ("van_b0", {"attention": {"convs": ("dense",)}}),
+  "k7_d2": ("van_b0", {"attention": {"kernel_size": 7, "dilation": 2}}),
+  "k14_d3": ("van_b0", {"attention": {"kernel_size": 14, "dilation": 3}}),
+  "k21_d3": ("van_b0", {"attention": {"kernel_size": 21, "dilation": 3}}),
+  "k28_d4": ("van_b0", {"attention": {"kernel_size": 28, "dilation": 4}}),
+  "van_b0": ("van_b0", {}),
+  "van_b0_w_o_ls": ("van_b0", {"layer_scale_init": None}),
+  "van_b1": ("van_b1", {}),
+  "van_b1_w_o_ls": ("van_b1", {"layer_scale_init": None}),
+  "van_b2": ("van_b2", {}),
+  "van_b2_w_o_ls": ("van_b2", {"layer_scale_init": None}),
+  "van_b3": ("van_b3", {}),
+  "van_b3_w_o_ls": ("van_b3", {"layer_scale_init": None}),
+  "van_b4": ("van_b4", {}),
+  "van_b4_w_o_ls": ("van_b4", {"layer_scale_init": None}),
+  "lska7": (
     "van_b0",
-    1e-2,
-    {"name": "lka", "convs": ("dilated", "pointwise")},
+    {"attention": {"name": "lska", "kernel_size": 7, "dilation": 2}},
   ),
-  "w_o_dw_d": (
-    "van_b0",
-    1e-2,
-    {"name": "lka", "convs": ("depthwise", "pointwise")},
-  ),
-  "w_o_attention": ("van_b0", 1e-2, {"name": "lka", "gate": "none"}),
-  "add": ("van_b0", 1e-2, {"name": "lka", "gate": "add"}),
-  "w_o_1x1": (
-    "van_b0",
-    1e-2,
-    {"name": "lka", "convs": ("depthwise", "dilated")},
-  ),
-  "sigmoid": ("van_b0", 1e-2, {"name": "lka", "gate": "sigmoid"}),
-  "dense21": ("van_b0", 1e-2, {"name": "lka", "convs": ("dense",)}),
-  "k7_d2": ("van_b0", 1e-2, {"name": "lka", "kernel_size": 7, "dilation": 2}),
-  "k14_d3": ("van_b0", 1e-2, {"name": "lka", "kernel_size": 14, "dilation": 3}),
-  "k21_d3": ("van_b0", 1e-2, {"name": "lka", "kernel_size": 21, "dilation": 3}),
-  "k28_d4": ("van_b0", 1e-2, {"name": "lka", "kernel_size": 28, "dilation": 4}),
-  "van_b0": ("van_b0", 1e-2, {"name": "lka"}),
-  "van_b0_w_o_ls": ("van_b0", None, {"name": "lka"}),
-  "van_b1": ("van_b1", 1e-2, {"name": "lka"}),
-  "van_b1_w_o_ls": ("van_b1", None, {"name": "lka"}),
-  "van_b2": ("van_b2", 1e-2, {"name": "lka"}),
-  "van_b2_w_o_ls": ("van_b2", None, {"name": "lka"}),
-  "van_b3": ("van_b3", 1e-2, {"name": "lka"}),
-  "van_b3_w_o_ls": ("van_b3", None, {"name": "lka"}),
-  "van_b4": ("van_b4", 1e-2, {"name": "lka"}),
-  "van_b4_w_o_ls": ("van_b4", None, {"name": "lka"}),
-  "lska7": ("van_b0", 1e-2, {"name": "lska", "kernel_size": 7, "dilation": 2}),
   "lska11": (
     "van_b0",
-    1e-2,
-    {"name": "lska", "kernel_size": 11, "dilation": 2},
+    {"attention": {"name": "lska", "kernel_size": 11, "dilation": 2}},
   ),
   "lska23": (
     "van_b0",
-    1e-2,
-    {"name": "lska", "kernel_size": 23, "dilation": 3},
+    {"attention": {"name": "lska", "kernel_size": 23, "dilation": 3}},
   ),
   "lska35": (
     "van_b0",
-    1e-2,
-    {"name": "lska", "kernel_size": 35, "dilation": 3},
+    {"attention": {"name": "lska", "kernel_size": 35, "dilation": 3}},
   ),
   "lska41": (
     "van_b0",
-    1e-2,
-    {"name": "lska", "kernel_size": 41, "dilation": 3},
+    {"attention": {"name": "lska", "kernel_size": 41, "dilation": 3}},
   ),
   "lska53": (
     "van_b0",
-    1e-2,
-    {"name": "lska", "kernel_size": 53, "dilation": 3},
+    {"attention": {"name": "lska", "kernel_size": 53, "dilation": 3}},
   ),
-  "msca": ("van_b0", 1e-2, {"name": "msca"}),
+  "msca": ("van_b0", {"attention": {"name": "msca"}}),
 }
 
 
 def get_config(run="van_b0"):
   """Returns a row at a scale: NAME or NAME,SCALE."""
   name, _, scale = run.partition(",")
-  variant, layer_scale_init, attention = ROWS[name]
+  variant, changes = ROWS[name]
   config = SCALES[scale or "imagenet1k"](variant)
   config.model.name = variant
-  config.model.layer_scale_init = layer_scale_init
-  config.model.attention.update(attention)
+  config.model.update(changes)
   return config

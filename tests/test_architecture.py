@@ -13,12 +13,13 @@ PACKAGE = ROOT / "van_jax"
 # Room: its floor. A room imports rooms of lower floors, and itself.
 FLOORS = {
   "ops": 0,
-  "errors": -2,  # Below all: every room may raise one.
-  "retrying": -1,  # Below storage, whose paths it tries again.
+  "errors": -3,  # Below all: every room may raise one.
+  "retrying": -2,  # Below storage, whose paths it tries again.
+  "storage": -1,  # Below places, which are its paths.
   "host_memory": 0,
   "imports": 0,
   "signatures": 0,
-  "storage": 0,
+  "places": 0,
   "models": 1,
   "data": 1,
   "parallel": 1,
@@ -87,6 +88,7 @@ DOORS = {
   "onnx": ("deployment/onnx_model.py",),
   "orbax": (
     "training/run/checkpoint.py",
+    "training/run/kept.py",
     "training/run/restoring.py",
     "training/run/saving.py",
     "bundle",

@@ -8,7 +8,7 @@ import time
 import pytest
 from absl import logging as absl_logging
 
-from van_jax import errors, retrying, storage
+from van_jax import errors, places, retrying, storage
 from van_jax.retrying import calls
 
 
@@ -167,7 +167,7 @@ def test_a_place_is_tried_again_before_it_is_called_unwritable(
   stumbled = OSError(errno.EIO, "stumbled")
   failing = Failing(tempfile.TemporaryFile, stumbled)
   monkeypatch.setattr(tempfile, "TemporaryFile", failing)
-  storage.check_writable(tmp_path / "run", "workdir")
+  places.check_writable(tmp_path / "run", "workdir")
   assert failing.left == 0
 
 

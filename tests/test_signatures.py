@@ -9,6 +9,10 @@ def strict(given, *, size, colour="red", **others):
   """Stands for a row with an option that has no default."""
 
 
+def chosen(*, rate: float | None = None, other: dict | None = None):
+  """Stands for a row with options of several types."""
+
+
 def test_arguments_are_options():
   signatures.check(strict, {"size": 2, "colour": "blue"}, "x", given=("given",))
 
@@ -27,6 +31,17 @@ def test_what_is_given_is_no_option():
 def test_an_option_without_a_default_must_be_set():
   with pytest.raises(ValueError, match=r"x\.size is missing"):
     signatures.check(strict, {}, "x", given=("given",))
+
+
+@pytest.mark.parametrize("rate", [None, 1, 0.5])
+def test_a_choice_of_types_takes_each(rate):
+  signatures.check(chosen, {"rate": rate, "other": object()}, "x")
+
+
+def test_a_choice_of_types_takes_no_other():
+  match = r"^x\.rate='high' must be float or None\."
+  with pytest.raises(ValueError, match=match):
+    signatures.check(chosen, {"rate": "high"}, "x")
 
 
 def test_only_what_is_declared_is_handed_over():

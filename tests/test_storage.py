@@ -14,7 +14,7 @@ import pytest
 import van_jax
 from van_jax import data, errors, storage
 from van_jax.training import state
-from van_jax.training.run import checkpoint, restoring, workdir
+from van_jax.training.run import checkpoint, kept, restoring, workdir
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_checkpoints_go_into_a_relative_folder():
   )
   saver.save(1, start)
   saver.close()
-  assert checkpoint.steps("runs/a") == [1]
+  assert kept.steps("runs/a") == [1]
   assert restoring.restore("runs/a", 1, start).params["w"].shape == (3,)
 
 
@@ -179,28 +179,6 @@ def test_what_a_killed_process_of_the_same_number_left_is_no_hindrance(
   with storage.replacing("place") as draft:
     write(draft, "new", folder=folder)
   assert read(here / "place", folder=folder) == "new"
-
-
-def test_what_can_be_written_is_tried_and_leaves_nothing(here):
-  storage.check_writable("new/folder/file", "output")
-  storage.check_writable("run", "workdir", inside=True)
-  storage.check_writable("gs://bucket/run", "workdir")
-  assert os.listdir(here) == []
-
-
-@pytest.mark.parametrize("inside", [False, True])
-def test_a_place_that_cannot_be_written_is_named(here, inside):
-  (here / "file").write_text("mine")
-  message = rf"^output=file/x cannot be written: {here}/file is not .*directory"
-  with pytest.raises(ValueError, match=message):
-    storage.check_writable("file/x", "output", inside=inside)
-
-
-def test_a_workdir_is_written_into(here):
-  (here / "file").write_text("mine")
-  storage.check_writable("file", "output")  # It would be replaced.
-  with pytest.raises(ValueError, match=r"^workdir=file cannot be"):
-    storage.check_writable("file", "workdir", inside=True)
 
 
 @pytest.fixture

@@ -49,8 +49,8 @@ def choose(name: str, table: Mapping[str, Any], field: str) -> Any:
   return table[name]
 
 
-def nearest(name: str, known: Collection[str]) -> str:
+def nearest(name: Any, known: Collection[str]) -> str:
   """Returns the known names, the nearest first, as the end of a sentence."""
-  close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.4)
+  close = difflib.get_close_matches(str(name), sorted(known), n=3, cutoff=0.4)
   others = [other for other in sorted(known) if other not in close]
   return f"there are {', '.join([*close, *others])}"

@@ -2,10 +2,14 @@
 
 import difflib
 import inspect
+import types
+import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from van_jax import errors
+
+_PLAIN = (bool, int, float, str)
 
 
 def check(
@@ -39,7 +43,9 @@ def check(
   for name, value in options.items():
     parameter = parameters[name]
     # With a choice, float | None say, it takes more than its default's type.
-    if "|" not in str(parameter.annotation):
+    if "|" in str(parameter.annotation):
+      _check_choice(f"{field}.{name}", value, parameter.annotation)
+    else:
       check_type(f"{field}.{name}", value, parameter.default)
   if missing := sorted(required - set(given) - set(options)):
     raise errors.UserError(
@@ -60,7 +66,7 @@ def check_type(field: str, value: Any, default: Any) -> None:
     default: of the argument.
   """
   kind = type(default)
-  if kind not in (bool, int, float, str) or type(value) is kind:
+  if kind not in _PLAIN or type(value) is kind:
     return
   if kind is float and type(value) is int:
     return
@@ -68,6 +74,17 @@ def check_type(field: str, value: Any, default: Any) -> None:
     f"{field}={value!r} must be of type {kind.__name__}, as its default "
     f"{default!r} is."
   )
+
+
+def _check_choice(field: str, value: Any, annotation: Any) -> None:
+  """Raises UserError unless a value is of a type of a choice of plain ones."""
+  kinds = typing.get_args(annotation)
+  if not kinds or not {*kinds} <= {*_PLAIN, types.NoneType}:
+    return
+  if type(value) in kinds or (float in kinds and type(value) is int):
+    return
+  names = ["None" if k is types.NoneType else k.__name__ for k in kinds]
+  raise errors.UserError(f"{field}={value!r} must be {' or '.join(names)}.")
 
 
 def check_callable(function: Any, field: str) -> None:

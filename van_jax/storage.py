@@ -44,39 +44,6 @@ def is_remote(path: str | os.PathLike[str]) -> bool:
   return "://" in os.fspath(path)
 
 
-def check_writable(
-  path: str | os.PathLike[str], name: str, *, inside: bool = False
-) -> None:
-  """Raises UserError where a file or a folder cannot be made at `path`.
-
-  It is tried, where the nearest folder that is there lies, again while the
-  storage fails, and nothing is left behind. Remote paths pass: they are tried
-  by writing alone.
-
-  Args:
-    path: as the user gave it.
-    name: of the flag or argument that it was given for.
-    inside: `path` is a folder that is written into, not replaced.
-  """
-  target = absolute(path)
-  if is_remote(target):
-    return
-  nearest = target if inside else target.parent
-  while not os.path.lexists(nearest):
-    nearest = nearest.parent
-  try:
-    retrying.call(
-      lambda: tempfile.TemporaryFile(dir=nearest).close(),
-      f"A file in {nearest}",
-    )
-  except OSError as error:
-    reason = error.strerror or error
-    raise errors.UserError(
-      f"{name}={path} cannot be written: {nearest} is not a folder that you "
-      f"may write to ({reason}); name a place in one that is."
-    ) from error
-
-
 def read_json(path: str | os.PathLike[str]) -> Any:
   """Returns what a JSON file holds.
 

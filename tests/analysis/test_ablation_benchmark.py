@@ -68,11 +68,24 @@ def test_photographs_of_any_size_are_read_with_their_classes(tasks, tmp_path):
   for name, size, colour in (("cat", (40, 20), 10), ("ant", (9, 9), 250)):
     (tmp_path / name).mkdir()
     Image.new("RGB", size, (colour,) * 3).save(tmp_path / name / "1.png")
-  images, labels = tasks.read(tmp_path, 16)
+  images, labels, names = tasks.read(tmp_path, 16)
+  assert names == ("ant", "cat")
   assert (images.shape, labels.tolist()) == ((2, 16, 16, 3), [0, 1])
   assert images.mean((1, 2, 3)).tolist() == [250, 10]  # Ants before cats.
   with pytest.raises(errors.UserError, match=r"cat holds 0 images .* around"):
     tasks.read(tmp_path / "cat", 16)
+
+
+def test_splits_of_other_classes_and_damaged_files_are_refused(tasks, tmp_path):
+  for folder in ("train/ant", "train/cat", "test/ant", "test/bee"):
+    (tmp_path / folder).mkdir(parents=True)
+    for name in ("1.png", "2.png"):
+      Image.new("RGB", (9, 9)).save(tmp_path / folder / name)
+  with pytest.raises(errors.UserError, match="has bee, cat in one of train"):
+    tasks.read_splits(tmp_path, 16)
+  (tmp_path / "train/cat/1.png").write_bytes(b"no image")
+  with pytest.raises(errors.UserError, match=r"cat/1\.png cannot be read"):
+    tasks.read_splits(tmp_path, 16)
 
 
 def test_classes_are_photographs_once_each(tasks):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from van_jax import errors
+from van_jax import analysis, errors
 from van_jax.analysis import drawing
 from van_jax.analysis.drawing import canvas
 
@@ -88,16 +88,104 @@ def test_cells_of_a_confusion_matrix_have_their_counts():
   np.testing.assert_allclose(shown, [[5 / 6, 1 / 6], [0, 1]])
 
 
+def test_what_two_in_a_hundred_are_taken_for_is_seen_among_many_classes():
+  matrix = 50 * np.eye(40, dtype=np.int64)
+  matrix[3, 5] = 1
+  (image,) = drawing.confusion_matrix(matrix).axes[0].images
+  colours = image.to_rgba(image.get_array())
+  assert np.abs(colours[3, 5] - colours[3, 6]).max() > 0.1  # Of [0, 1].
+
+
 def test_the_box_of_a_field_is_around_its_extent():
-  axis = drawing.receptive_field(np.eye(9), (2, 5, 1, 7)).axes[0]
+  found = analysis.Extent(2, 5, 1, 7, area=20, fraction=0.95)
+  axis = drawing.receptive_field(np.eye(9), found).axes[0]
   (box,) = axis.patches
   assert box.get_xy() == (0.5, 1.5)
   assert (box.get_width(), box.get_height()) == (7, 4)
 
 
+@pytest.mark.parametrize(
+  ("box", "caption"),
+  [
+    ((1, 3, 1, 7), "3 rows x 7 columns not zero"),
+    ((1, 4, 1, 7), "4 rows x 7 columns not zero, cut off at the edge"),
+    ((1, 3, 0, 7), "3 rows x 8 columns not zero, cut off at the edge"),
+  ],
+)
+def test_a_field_says_whether_the_image_ends_it(box, caption):
+  figure = drawing.receptive_field(np.ones((5, 9)), box, unit="position")
+  heat, profile = figure.axes[:2]
+  assert heat.get_xlabel() == caption
+  assert profile.get_xlabel() == "position"
+
+
+def test_no_two_curves_look_alike():
+  axis = drawing.curves({f"{i}": ([1, 2], [i, i]) for i in range(40)}).axes[0]
+  looks = {(line.get_color(), line.get_linestyle()) for line in axis.lines}
+  assert len(looks) == 40
+
+
+def test_kernels_that_are_rows_leave_no_gaps():
+  squares, rows = np.ones((7, 7, 4)), np.ones((1, 7, 4))
+  heights = [
+    drawing.kernels({"conv": kernels}).get_size_inches()[1]
+    for kernels in (squares, rows)
+  ]
+  assert heights[1] < heights[0] - 0.5
+
+
+GREY = np.zeros((4, 4, 3), np.uint8)
+REFUSED = {
+  "a map of NaNs": (
+    lambda: drawing.overlay(GREY, np.full((4, 4), np.nan)),
+    "NaN",
+  ),
+  "a strength above 1": (
+    lambda: drawing.signed_overlay(GREY, np.eye(4), strength=2.0),
+    "strength=2.0",
+  ),
+  "a normalised image": (
+    lambda: drawing.grid([[np.full((4, 4, 3), -1.0)]]),
+    r"images \* std \+ mean",
+  ),
+  "a batch as a picture": (lambda: drawing.grid([[GREY[None]]]), r"\[H, W\]"),
+  "no kernels": (lambda: drawing.kernels({}), r"one \[h, w, C\]"),
+  "a kernel of one channel": (
+    lambda: drawing.kernels({"conv0": np.eye(3)}),
+    r"'conv0': \(3, 3\)",
+  ),
+  "names of other classes": (
+    lambda: drawing.confusion_matrix(np.eye(3, dtype=int), ["cat"]),
+    "1 names",
+  ),
+  "no matrix": (
+    lambda: drawing.confusion_matrix(np.zeros((2, 3), int)),
+    r"\(2, 3\)",
+  ),
+  "a field of NaNs": (
+    lambda: drawing.receptive_field(np.full((4, 4), np.nan), (0, 1, 2, 3)),
+    "NaN",
+  ),
+  "no bars": (lambda: drawing.bars({}), "values is empty"),
+  "a bar of nothing": (lambda: drawing.bars({"a": []}), r"values\['a'\]"),
+  "no curves": (lambda: drawing.curves({}), "series is empty"),
+  "a curve of other lengths": (
+    lambda: drawing.curves({"a": ([1, 2], [1, 2, 3])}),
+    r"x \(2,\) and y \(3,\)",
+  ),
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_what_has_no_picture_is_refused(given):
+  draw, message = REFUSED[given]
+  with pytest.raises(errors.UserError, match=message):
+    draw()
+
+
 @pytest.mark.parametrize("name", ["picture.bmp", "picture", ""])
 def test_names_that_say_no_kind_are_refused(name, tmp_path):
-  with pytest.raises(errors.UserError, match=r"\.png, \.svg, \.pdf"):
+  with pytest.raises(errors.UserError, match=r"\.png or \.svg or \.pdf"):
     drawing.save(FIGURES["bars"](), tmp_path / f"x{name}")
 
 

@@ -184,18 +184,36 @@ def test_what_is_there_is_kept_before_anything_is_read(request_to, tmp_path):
     request.load()
 
 
+def test_features_have_no_classes_to_name(place, tmp_path):
+  bundle = van_jax.load_bundle(place / "bundle", num_classes=0)
+  save_bundle(
+    tmp_path / "features",
+    model=bundle.model,
+    variables=bundle.variables,
+    preprocessing=bundle.preprocessing,
+    source={},
+  )
+  request = pictures.Request(
+    checkpoint=str(tmp_path / "features"), output=str(tmp_path / "out.png")
+  )
+  with pytest.raises(errors.UserError, match="num_classes=0"):
+    pictures.draw_grad_cam(request, image=["x.jpg"], classes=["1"])
+
+
 def test_folders_without_images_are_named(request_to, tmp_path):
   with pytest.raises(errors.UserError, match="folder without images"):
     pictures.draw_attention(request_to(), image=[str(tmp_path)])
 
 
-def test_the_function_of_a_commands_name_stays_when_the_command_is_imported():
+def test_commands_may_be_imported_and_leave_the_functions_of_their_names():
   program = """
 import importlib, van_jax
 from van_jax import analysis
 before = van_jax.sweep, analysis.receptive_field
-for name in ("van_jax.sweep", "van_jax.analysis.receptive_field"):
-  importlib.import_module(name)
+importlib.import_module("van_jax.sweep")
+# All of them define --checkpoint when they are run.
+for name in ("attention", "gradcam", "kernels", "receptive_field"):
+  importlib.import_module(f"van_jax.analysis.{name}")
 assert before == (van_jax.sweep, analysis.receptive_field)
 """
   subprocess.run([sys.executable, "-c", program], check=True)

@@ -43,3 +43,16 @@ def test_a_signal_before_the_first_import_is_a_line_and_a_status(
     timeout=50,
   )
   assert (process.returncode, process.stderr) == (status, line)
+
+
+def test_what_listens_imports_the_standard_library_alone():
+  program = (
+    "import runpy, sys; before = {*sys.modules};"
+    "runpy.run_path('van_jax/cli/first_second.py');"
+    "new = {name.split('.')[0] for name in {*sys.modules} - before};"
+    "print(new - sys.stdlib_module_names)"
+  )
+  found = subprocess.check_output(
+    [sys.executable, "-c", program], cwd=ROOT, text=True
+  )
+  assert found == "set()\n"

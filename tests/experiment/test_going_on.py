@@ -10,7 +10,7 @@ import terminating
 from van_jax import experiment
 from van_jax.experiment import resuming
 from van_jax.training import loop
-from van_jax.training.run import checkpoint, progress, workdir as workdir_lib
+from van_jax.training.run import kept, progress, workdir as workdir_lib
 
 # Independent examples, and BatchNorm groups that no micro-batch cuts.
 FREE_OF_BATCHES = {
@@ -141,7 +141,7 @@ def stopped_at_an_evaluation(tiny_config, tmp_path_factory):
     with pytest.raises(loop.InterruptedRunError, match="step 6; state saved"):
       experiment.train(config, workdir=str(workdir))
   folder = workdir / workdir_lib.CHECKPOINTS
-  assert checkpoint.steps(folder) == [2, 4, 6]
+  assert kept.steps(folder) == [2, 4, 6]
   assert not (folder / "6" / "metrics").exists()
   return workdir, experiment.train(config, workdir=str(workdir))
 
@@ -161,12 +161,12 @@ def test_its_checkpoint_has_the_scores_and_can_be_the_best(
   stopped_at_an_evaluation,
 ):
   folder = stopped_at_an_evaluation[0] / workdir_lib.CHECKPOINTS
-  kept: dict[int, Any] = {
+  saved: dict[int, Any] = {
     step: json.loads((folder / str(step) / "metrics/metrics").read_text())
     for step in (6, 12)
   }
-  losses = {step: scores["loss"] for step, scores in kept.items()}
-  best = checkpoint.best_step(folder, best="loss", best_mode="min")
+  losses = {step: scores["loss"] for step, scores in saved.items()}
+  best = kept.best_step(folder, best="loss", best_mode="min")
   assert best == min(losses, key=lambda step: losses[step])
-  worst = checkpoint.best_step(folder, best="loss", best_mode="max")
+  worst = kept.best_step(folder, best="loss", best_mode="max")
   assert {best, worst} == {6, 12}

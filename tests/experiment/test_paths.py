@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import van_jax
-from van_jax import data, experiment
+from van_jax import data, experiment, places
 from van_jax.data import prepare
 from van_jax.data.sources import tfds_folders
 from van_jax.experiment import (
@@ -21,6 +21,7 @@ from van_jax.experiment import (
   parts,
   preview,
   running,
+  score_files,
   scoring,
   start,
 )
@@ -124,7 +125,7 @@ def images_to_predict(home):
 
 
 def evaluation_output(home):
-  scoring.check_place("output", "~/new/scores.json")
+  places.check_file("~/new/scores.json", "output")
   scoring.write("~/new/scores.json", {"top1": 1.0})
   assert (home / "new" / "scores.json").is_file()
 
@@ -255,9 +256,28 @@ def test_a_conversion_that_cannot_be_written_names_the_flag(
     function(output=no_folder, **options)
 
 
-def test_scores_that_cannot_be_written_name_the_flag(no_folder):
-  with pytest.raises(ValueError, match=f"^output={no_folder} cannot be"):
-    scoring.check_place("output", no_folder)
+@pytest.mark.parametrize(
+  ("flag", "ending"),
+  [("output", ""), ("predictions", "/x.csv"), ("confusion_matrix", "/x.npy")],
+)
+def test_scores_that_cannot_be_written_name_the_flag(no_folder, flag, ending):
+  given = dict.fromkeys(("output", "predictions", "confusion_matrix"))
+  files = score_files.ScoreFiles(**given | {flag: f"{no_folder}{ending}"})
+  with pytest.raises(ValueError, match=f"^{flag}={no_folder}{ending} cannot"):
+    files.check()
+
+
+@pytest.mark.parametrize(
+  ("flag", "name", "rule"),
+  [
+    ("predictions", "answers.json", r"must end with \.csv"),
+    ("confusion_matrix", "matrix.xlsx", r"must end with \.csv or \.npy"),
+  ],
+)
+def test_answers_in_a_file_of_no_known_kind_are_refused(flag, name, rule):
+  given = dict.fromkeys(("output", "predictions", "confusion_matrix"))
+  with pytest.raises(ValueError, match=f"^{flag}={name} {rule}"):
+    score_files.ScoreFiles(**given | {flag: name}).check()
 
 
 def test_a_workdir_that_cannot_be_written_names_the_flag(

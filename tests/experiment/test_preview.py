@@ -186,7 +186,7 @@ def test_a_file_that_is_there_is_kept(refuse, tmp_path):
 
 
 def test_an_output_that_is_no_png_is_refused(refuse, tmp_path):
-  assert "must name a PNG file" in refuse(tmp_path / "x.jpg")
+  assert "must end with .png" in refuse(tmp_path / "x.jpg")
   (tmp_path / "dir.png").mkdir()
   assert "is a folder" in refuse(tmp_path / "dir.png")
 

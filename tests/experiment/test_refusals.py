@@ -11,7 +11,7 @@ from PIL import Image
 from van_jax import experiment
 from van_jax.data.sources import record_split, tfds
 from van_jax.experiment import running
-from van_jax.training.run import checkpoint, workdir as workdir_lib
+from van_jax.training.run import kept, restoring, workdir as workdir_lib
 
 KEPT = [8, 10, 12]  # The checkpoints of a finished tiny run.
 
@@ -165,7 +165,7 @@ def test_a_workdir_of_another_config(refuse, run_copy):
   message = refuse(workdir=run_copy, seed=7)
   assert "seed is 0 there, 7 here" in message
   assert "--start_over" in message
-  assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+  assert kept.steps(run_copy / "checkpoints") == KEPT
 
 
 def test_a_shuffle_that_cannot_be_leaves_no_run_behind(
@@ -186,7 +186,7 @@ def test_a_run_that_met_a_damaged_image_may_go_on_past_it(
   monkeypatch.setattr(running, "run", lambda *arguments: {})
   config = tiny_config(**{"data.on_damaged": "skip"})
   experiment.train(config, workdir=str(run_copy))
-  assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+  assert kept.steps(run_copy / "checkpoints") == KEPT
 
 
 def test_starting_over_sets_the_run_aside(run_copy, tiny_config, monkeypatch):
@@ -196,7 +196,7 @@ def test_starting_over_sets_the_run_aside(run_copy, tiny_config, monkeypatch):
   assert workdir_lib.read_config(run_copy)["seed"] == 7
   assert not (run_copy / "checkpoints").exists()
   aside = run_copy.with_name(f"{run_copy.name}.1")
-  assert checkpoint.steps(aside / "checkpoints") == KEPT
+  assert kept.steps(aside / "checkpoints") == KEPT
 
 
 def test_starting_over_with_a_bad_config_leaves_the_run(run_copy, tiny_config):
@@ -204,7 +204,7 @@ def test_starting_over_with_a_bad_config_leaves_the_run(run_copy, tiny_config):
     experiment.train(
       tiny_config(batch_size=12), workdir=str(run_copy), start_over=True
     )
-  assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+  assert kept.steps(run_copy / "checkpoints") == KEPT
 
 
 def test_resuming_a_checkpoint_of_another_architecture(refuse, run_copy):
@@ -216,7 +216,7 @@ def test_resuming_a_checkpoint_of_another_architecture(refuse, run_copy):
   message = refuse(workdir=run_copy, **{"model.widths": (8, 8, 16, 24)})
   assert "does not fit the config" in message
   assert "checkpoint (16,), config (24,)" in message
-  assert checkpoint.steps(run_copy / "checkpoints") == KEPT
+  assert kept.steps(run_copy / "checkpoints") == KEPT
 
 
 @pytest.mark.parametrize("what", ["bundle", "."])
@@ -237,7 +237,7 @@ def test_scoring_a_checkpoint_of_another_architecture(
   [("newest", "latest, best, or a number"), ("7", r"\[8, 10, 12\]")],
 )
 def test_scoring_a_step_that_is_not_there(finished, tiny_config, step, message):
-  with pytest.raises((ValueError, checkpoint.CheckpointError), match=message):
+  with pytest.raises((ValueError, restoring.CheckpointError), match=message):
     experiment.evaluate(tiny_config(), checkpoint=str(finished[0]), step=step)
 
 

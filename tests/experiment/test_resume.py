@@ -13,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from van_jax.training.run import checkpoint
+from van_jax.training.run import kept
 
 HERE = pathlib.Path(__file__).parent
 DYING = HERE / "dying.py"
@@ -42,7 +42,7 @@ def killed(run, last_json, tmp_path_factory):
     assert process.returncode == SIGKILL, process.stderr
     folder = workdir / "checkpoints"
     names = [path.name for path in folder.iterdir()]
-    left.append((checkpoint.steps(folder), names))
+    left.append((kept.steps(folder), names))
   return workdir, last_json(run("train.py", f"--workdir={workdir}")), left
 
 
@@ -51,7 +51,7 @@ def terminated(run, last_json, tmp_path_factory):
   """Returns the same of one asked to stop, and how it stopped."""
   workdir = tmp_path_factory.mktemp("terminated") / "run"
   process = run(f"{DYING} terminate-after-step=4", f"--workdir={workdir}")
-  steps = checkpoint.steps(workdir / "checkpoints")
+  steps = kept.steps(workdir / "checkpoints")
   scores = last_json(run("train.py", f"--workdir={workdir}"))
   return workdir, scores, (process, steps)
 

@@ -130,8 +130,10 @@ def test_a_page_is_not_overwritten_unasked(finished, tmp_path):
 @pytest.mark.parametrize(
   ("changes", "said"),
   [
-    ({"output": "page.txt"}, "must name an HTML file"),
-    ({"images": -1}, "images=-1 must be at least 0"),
+    ({"output": "page.txt"}, "must end with .html or .htm"),
+    ({"images": -1}, "images=-1 must be a whole number, at least 0"),
+    ({"images": "2"}, "images='2' must be a whole number"),
+    ({"workdirs": "runs/b0"}, r"workdirs='runs/b0' must be a list of folders"),
     ({"workdirs": []}, "names no run"),
     ({"workdirs": ["absent"]}, "holds no run"),
   ],

@@ -11,7 +11,7 @@ import pytest
 
 import van_jax
 from van_jax import experiment
-from van_jax.training.run import checkpoint
+from van_jax.training.run import kept
 
 CHANGES = {
   "task.name": "toy_regression:create",
@@ -64,11 +64,11 @@ def test_its_best_checkpoint_is_the_one_with_the_least_error(regression):
   folder = workdir / "checkpoints"
   saved: dict[int, Any] = {
     step: json.loads((folder / str(step) / "metrics" / "metrics").read_text())
-    for step in checkpoint.steps(folder)
+    for step in kept.steps(folder)
   }
   assert len({scores["rmse"] for scores in saved.values()}) == 3
   best = min(saved, key=lambda step: saved[step]["rmse"])
-  assert checkpoint.best_step(folder, best="rmse", best_mode="min") == best
+  assert kept.best_step(folder, best="rmse", best_mode="min") == best
   scores = experiment.evaluate(config, checkpoint=str(workdir), step="best")
   assert scores == saved[best]
 

@@ -32,7 +32,7 @@ def workdir(tiny_config, tmp_path, monkeypatch):
 
 
 def test_what_a_workdir_names_is_not_imported(workdir):
-  message = r"'trap:Mine', which is not imported .* hand the class over"
+  message = r"'trap:Mine', which is not imported .*--attention=trap:Mine"
   with pytest.raises(ValueError, match=message):
     experiment.load_weights(workdir)
   assert "trap" not in sys.modules

@@ -88,7 +88,8 @@ def test_a_damaged_tensor_is_found_before_anything_is_written(file, tmp_path):
 
 def test_an_existing_folder_is_refused_before_the_work(file, tmp_path):
   (tmp_path / "bundle").mkdir()
-  with pytest.raises(ValueError, match="exists already"):
+  (tmp_path / "bundle" / "mine").write_text("")
+  with pytest.raises(ValueError, match=r"^output=.*bundle exists already"):
     conversion.convert(input="no such file", output=tmp_path / "bundle")
 
 
@@ -287,6 +288,7 @@ def test_an_existing_folder_is_refused_with_the_flag_that_replaces_it(
   file, tmp_path
 ):
   (tmp_path / "there").mkdir()
+  (tmp_path / "there" / "mine").write_text("")
   paths: Any = {"input": file, "output": tmp_path / "there"}
   message = r"--overwrite \(overwrite=True in Python\)"
   with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@ One small training serves most of these.
 """
 
 import contextlib
+import dataclasses
 import signal
 
 import jax
@@ -12,7 +13,9 @@ import pytest
 
 import van_jax
 from van_jax import errors
+from van_jax.evaluation import evaluator
 from van_jax.lab import progress_bar
+from van_jax.training import loop
 
 
 def test_it_learns_what_can_be_learned(fitted):
@@ -54,6 +57,16 @@ def test_what_it_saves_predicts_with_names_and_preprocessing(
   assert bundle.source["recipe"]["optimizer"] == {"weight_decay": 0.0}
   with pytest.raises(errors.UserError, match="exists already"):
     fitted.save(tmp_path / "bundle")
+
+
+def test_what_is_no_van_has_no_bundle(fitted, stranger, tmp_path):
+  other = dataclasses.replace(fitted, model=stranger)
+  said = "model is a Stranger, and bundles are of models.VAN"
+  with pytest.raises(errors.UserError, match=said):
+    other.bundle()
+  with pytest.raises(errors.UserError, match=said):
+    other.save(tmp_path / "x")
+  assert not list(tmp_path.iterdir())
 
 
 def test_it_prints_scores_and_no_weights(fitted):
@@ -138,3 +151,16 @@ def test_ctrl_c_returns_what_was_reached(
   }
   assert f"Stopped after step {stopped.step} of 400" in caplog.text
   assert "stopped" in repr(stopped)
+
+
+def test_ctrl_c_in_the_last_evaluation_leaves_the_fit_unfinished(
+  stranger, quarters, how, monkeypatch
+):
+  def evaluate(*_):
+    raise loop.InterruptedRunError(2)
+
+  monkeypatch.setattr(evaluator, "evaluate", evaluate)
+  stopped = van_jax.fit(stranger, quarters, **how | {"epochs": 0.25})
+  assert stopped.step == stopped.total_steps == 2
+  assert not stopped.is_whole
+  assert "2 steps of 2, stopped" in repr(stopped)

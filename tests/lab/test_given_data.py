@@ -107,7 +107,8 @@ def test_a_part_of_a_folder_is_held_out(folders):
 def test_digits_are_there_by_name(tmp_path):
   source = opened("digits", "test", directory=str(tmp_path))
   assert (source.num_train, source.num_eval) == (1433, 364)
-  assert opened("digits", 0.1, directory=str(tmp_path)).num_eval == 143
+  tenth = np.float32(0.1)
+  assert opened("digits", tenth, directory=str(tmp_path)).num_eval == 143
   assert opened(source) is source
   with pytest.raises(errors.UserError, match="leave it out"):
     opened(source, 0.1)
@@ -118,7 +119,20 @@ def test_digits_are_there_by_name(tmp_path):
 @pytest.mark.parametrize(
   ("given", "evaluation", "said"),
   [
-    ((IMAGES / 255, ARRAYS[1]), None, "dtype=float64 must be uint8.*255 *"),
+    (
+      (IMAGES / 255, ARRAYS[1]),
+      None,
+      r"float64 must be uint8.*round\(255 \*",
+    ),
+    ((IMAGES / 1, ARRAYS[1]), None, r"uint8.*; np\.round\(images\)\.astype"),
+    ((IMAGES - 128.0, ARRAYS[1]), None, "from -128 to .* as they were"),
+    ((IMAGES * np.nan, ARRAYS[1]), None, "from nan to nan: give them"),
+    ((np.array([b"x"]), [0]), None, r"shape=\(1,\) must be \[N, H, W, 3\]"),
+    (([IMAGES[0], IMAGES[1, :3]], [0, 1]), None, "of several shapes; resize"),
+    ((IMAGES, ARRAYS[1][:, None]), None, r"an image; labels\[:, 0\] is\."),
+    ((IMAGES, np.eye(3)[ARRAYS[1]]), None, r"an image; np\.argmax"),
+    ((IMAGES, ARRAYS[1][:9]), None, r"one number an image\."),
+    ((IMAGES[0], [0]), None, r"images\[None\] makes one of a single image"),
     ((IMAGES[:, 0, 0], ARRAYS[1]), None, r"shape=\(100, 3\) must be \[N"),
     ((np.moveaxis(IMAGES, 3, 1), ARRAYS[1]), None, r"moveaxis\(images, 1"),
     ((IMAGES[:0], ARRAYS[1][:0]), None, "must not be empty"),
@@ -130,14 +144,20 @@ def test_digits_are_there_by_name(tmp_path):
     (ARRAYS, "test", "evaluation is of type str"),
     ((IMAGES[:3], ARRAYS[1][:3]), 0.1, "must leave some on either side"),
     (IMAGES, None, "data is of type ndarray and must be a pair"),
-    ("no_such_data", None, "no_such_data"),
-    ("./no_such_folder", None, "no_such_folder"),
+    ("no_such_data", None, "^data='no_such_data': .* is not prepared"),
+    ("no such data", None, "^data='no such data': "),
+    ("./no_such_folder", None, "^data=./no_such_folder is no folder"),
   ],
 )
 def test_other_data_is_refused_in_one_line(given, evaluation, said, tmp_path):
   with pytest.raises(errors.UserError, match=said) as info:
     opened(given, evaluation, directory=str(tmp_path))
   assert "\n" not in str(info.value)
+
+
+def test_an_evaluation_that_is_not_there_is_named(folders):
+  with pytest.raises(errors.UserError, match=r"^evaluation=.*vall is no"):
+    opened(folders / "train", folders / "vall")
 
 
 def test_a_folder_of_splits_is_not_taken_for_classes(folders):
@@ -148,6 +168,14 @@ def test_a_folder_of_splits_is_not_taken_for_classes(folders):
 def test_class_names_are_for_arrays_alone(folders):
   with pytest.raises(errors.UserError, match="class_names are for arrays"):
     opened(folders / "train", class_names=["a", "b"])
+
+
+@pytest.mark.parametrize("names", ["ab", 2, [1, 2], []])
+def test_class_names_are_several_texts(names):
+  with pytest.raises(errors.UserError, match=r"class_names=.* must be a seq"):
+    opened(ARRAYS, class_names=names)
+  found = opened(ARRAYS, class_names=np.array(["a", "b", "c"])).class_names
+  assert found == ("a", "b", "c")
 
 
 def test_labels_beyond_the_models_classes_are_refused():

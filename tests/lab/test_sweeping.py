@@ -3,6 +3,7 @@
 But for one, trainings are played: their scores are a function of the seed.
 """
 
+import dataclasses
 import json
 from typing import Any
 
@@ -46,8 +47,9 @@ def played(monkeypatch):
       best={"epoch": 1.0, **scores},
       preprocessing=plan.preprocessing,
       labels=plan.source.class_names,
-      step=plan.total_steps if rate else 3,  # Stopped, at a rate of almost 0.
+      step=plan.total_steps,
       total_steps=plan.total_steps,
+      is_whole=True,
       told=plan.told,
     )
 
@@ -83,7 +85,8 @@ def test_the_table_has_mean_and_spread_over_the_seeds(
 
 
 def test_variants_may_be_arguments_of_fit(played, stranger, quarters):
-  rates = {"low": {"learning_rate": 0.01}, "high": {"learning_rate": 0.02}}
+  low, high = np.linspace(0.01, 0.02, 2)  # NumPy's numbers are numbers.
+  rates = {"low": {"learning_rate": low}, "high": {"learning_rate": high}}
   swept = van_jax.sweep(rates, quarters, model=stranger, seeds=(2, 0), **HOW)
   np.testing.assert_allclose(swept.scores("high"), [0.72, 0.52])
   assert [row.seed for row in swept.rows] == [2, 0, 2, 0]
@@ -166,8 +169,7 @@ def test_ctrl_c_ends_the_sweep_and_what_was_finished_stays(
   def stopped_at_the_second(plan, **how):
     calls.append(plan.seed)
     fit = play(plan, **how)
-    short = {"step": 3} if len(calls) == 2 else {}
-    return Fit(**{**vars(fit), **short})
+    return dataclasses.replace(fit, is_whole=len(calls) != 2)
 
   monkeypatch.setattr(running, "run", stopped_at_the_second)
   swept = van_jax.sweep(variants, quarters, seeds=3, folder=tmp_path, **HOW)
@@ -184,6 +186,9 @@ def test_ctrl_c_ends_the_sweep_and_what_was_finished_stays(
     ({"evaluation": None}, "a sweep compares evaluations"),
     ({"seeds": 0}, "seeds=0 must be how many"),
     ({"seeds": (1, 1)}, "each once"),
+    ({"seeds": None}, "seeds=None must be how many"),
+    ({"seeds": "12"}, "seeds='12' must be how many"),
+    ({"seeds": (0.5,)}, r"seed=0\.5 must be a whole number"),
     ({"epoch": 3}, r"lka: sweep\.epoch .*did you mean epochs"),
     ({"seed": 3}, r"lka: sweep\.seed is no option"),
     ({"batch_size": 12}, "lka: batch_size=12 must be"),
@@ -209,7 +214,28 @@ def test_variants_without_a_model_or_in_one_folder_are_refused(
     )
   with pytest.raises(errors.UserError, match="not empty"):
     van_jax.sweep({}, quarters, **HOW)
+  numbered: Any = {7: stranger}
+  with pytest.raises(errors.UserError, match=r"7 is the name .* a text, '7'"):
+    van_jax.sweep(numbered, quarters, **HOW)
   assert played == []
+
+
+def test_no_name_of_a_variant_leaves_the_folder(
+  played, stranger, quarters, tmp_path
+):
+  one: Any = np.int64(1)
+  names = ("..", ".hidden", "a" * 300, "größe 3/2")
+  van_jax.sweep(
+    dict.fromkeys(names, stranger),
+    quarters,
+    seeds=one,
+    folder=tmp_path / "in",
+    **HOW,
+  )
+  assert len(played) == 4
+  assert [path.name for path in tmp_path.iterdir()] == ["in"]
+  found = sorted(path.name for path in (tmp_path / "in").iterdir())
+  assert found == sorted(["_", "_hidden", "a" * 80, "größe_3_2"])
 
 
 def test_an_unknown_score_is_refused(played, variants, quarters):
@@ -224,6 +250,15 @@ def test_a_sweep_trains_as_fit_does(stranger, quarters):
   how: dict[str, Any] = HOW | {"epochs": 0.25, "without": "all"}
   swept = van_jax.sweep({"one": stranger}, quarters, seeds=1, **how)
   assert swept.rows[0].scores == van_jax.fit(stranger, quarters, **how).scores
+
+
+def test_what_no_bundle_can_hold_is_refused_before_it_is_trained(
+  played, variants, quarters, tmp_path
+):
+  said = "^lka: bundles=True, and model is a Stranger, and bundles are of"
+  with pytest.raises(errors.UserError, match=said):
+    van_jax.sweep(variants, quarters, folder=tmp_path, bundles=True, **HOW)
+  assert played == []
 
 
 def test_bundles_are_left_where_they_are_asked_for(

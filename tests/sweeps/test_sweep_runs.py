@@ -151,6 +151,12 @@ def test_another_score_is_taken_where_a_run_has_it(planned):
     states.read(planned[0], "top2")
 
 
+def test_an_unknown_score_is_told_after_the_first_run(planned, tmp_path):
+  with pytest.raises(ValueError, match="'top2' is none of the scores"):
+    run.sweep(planned, run.Outcome(), score="top2")
+  assert log(tmp_path) == [planned[0].name]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_passed_on_once_and_ends_the_sweep(tmp_path, number):
   child = (

@@ -10,16 +10,12 @@ and `kernels` do both. `complexity` and `program` are to be imported by name.
 from van_jax.analysis.inside.attention_maps import attention_maps
 from van_jax.analysis.inside.confusion import class_accuracy, confusion_matrix
 from van_jax.analysis.inside.cue_conflict import CueConflicts, cue_conflicts
-from van_jax.analysis.inside.extents import (
-  Extent,
-  attention_extent,
-  extent,
-  stage_extent,
-)
+from van_jax.analysis.inside.extents import Extent, extent
 from van_jax.analysis.inside.grad_cam import grad_cam
 from van_jax.analysis.inside.kernels import composed_kernel, depthwise_kernels
 from van_jax.analysis.inside.layer_table import Layer, layer_table
 from van_jax.analysis.inside.occlusion import occlusion
+from van_jax.analysis.inside.reach import attention_extent, stage_extent
 
 # The module of this name is a command, which nobody imports.
 from van_jax.analysis.inside.receptive_field import receptive_field

@@ -8,46 +8,35 @@ module gets that.
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any, cast
 
-from absl import app, flags
+from absl import flags
 
-from van_jax.cli import command, picture_flags
-
-picture_flags.define(
-  image="A photograph, or a folder of them, to take the mean over; normal "
-  "noise, when left out.",
-  count=32,
-  counted="Photographs at the most.",
-)
-_STAGE = flags.DEFINE_integer("stage", 4, "Whose map it is, 1 to 4.")
-_BLOCK = flags.DEFINE_string(
-  "block",
-  None,
-  "In place of a stage stage2/block0, say: the field of that block's attention "
-  "alone, over the map that it gets.",
-)
+from van_jax.cli import picture_command
 
 
-def _draw():
+def _draw(request: Mapping[str, Any], **told: Any) -> Mapping[str, Any]:
   from van_jax.analysis import pictures
 
-  return pictures.draw_receptive_field(
-    pictures.Request(**picture_flags.values()),
-    image=flags.FLAGS.image or (),
-    stage=_STAGE.value,
-    block=_BLOCK.value,
-    count=flags.FLAGS.count,
-  )
-
-
-def main(_) -> None:
-  """Draws; what was drawn is the last line, one line of JSON."""
-  command.run(_draw)
+  return pictures.draw_receptive_field(pictures.Request(**request), **told)
 
 
 if __name__ == "__main__":
-  app.run(main, flags_parser=command.parse_flags)
+  picture_command.define(
+    image="A photograph, or a folder of them, to take the mean over; normal "
+    "noise, when left out.",
+    count=32,
+    counted="Photographs at the most.",
+  )
+  flags.DEFINE_integer("stage", 4, "Whose map it is, 1 to 4.")
+  flags.DEFINE_string(
+    "block",
+    None,
+    "In place of a stage stage2/block0, say: the field of that block's "
+    "attention alone, over the map that it gets.",
+  )
+  picture_command.run(_draw, own=["stage", "block"])
 else:  # A tool that imports all modules would put this one in its place.
   from van_jax.analysis.inside.receptive_field import receptive_field
 

@@ -14,12 +14,19 @@ from van_jax.bundle.bundle import Bundle
 from van_jax.bundle.description import is_bundle
 from van_jax.bundle.load import load_backbone, load_bundle
 from van_jax.bundle.prediction import Prediction, predict
-from van_jax.bundle.save import check_destination, save_bundle
+from van_jax.bundle.save import (
+  check_destination,
+  check_model,
+  check_van,
+  save_bundle,
+)
 
 __all__ = [
   "Bundle",
   "Prediction",
   "check_destination",
+  "check_model",
+  "check_van",
   "is_bundle",
   "load_backbone",
   "load_bundle",

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from van_jax import errors, models, storage
+from van_jax import errors, models, places, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import CLASSIFICATION
 from van_jax.data.images import preprocessing as preprocessing_lib
@@ -64,23 +64,37 @@ def save_bundle(
     )
 
 
-def check_destination(path: str | os.PathLike[str], *, overwrite: bool) -> None:
-  """Raises UserError unless a bundle may be written at `path`."""
-  path = storage.absolute(path)
-  if not path.exists():
-    return
-  if not overwrite:
+def check_destination(
+  path: str | os.PathLike[str], *, overwrite: bool, name: str = "path"
+) -> None:
+  """Raises UserError unless a bundle may be written at `path`.
+
+  Args:
+    path: as the user gave it.
+    overwrite: whether a bundle that is there may be replaced.
+    name: of the flag or argument that it was given for.
+  """
+  places.check_own(
+    path,
+    name,
+    kind="a bundle",
+    is_own=description.is_bundle,
+    overwrite=overwrite,
+  )
+
+
+def check_van(model: Any) -> None:
+  """Raises UserError unless a bundle may have such a model."""
+  if not isinstance(model, models.VAN):
     raise errors.UserError(
-      f"{path} exists already; choose another folder, or replace it with "
-      "--overwrite (overwrite=True in Python)."
+      f"model is a {type(model).__qualname__}, and bundles are of models.VAN; "
+      "keep the variables of another module as your own code does."
     )
-  if path.is_dir() and not any(path.iterdir()):
-    return
-  if not description.is_bundle(path):  # Never delete what is not ours.
-    raise errors.UserError(
-      f"{path} is not a bundle, so it is not overwritten; choose another "
-      "folder, or remove it by hand."
-    )
+
+
+def check_model(model: Any) -> None:
+  """Raises UserError unless `load_bundle` could make such a model again."""
+  _architecture(model)
 
 
 def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
@@ -89,6 +103,7 @@ def _architecture(model: models.VAN) -> tuple[dict[str, Any], models.VAN]:
   Raises:
     UserError: if that is another model.
   """
+  check_van(model)
   if model.folded:
     raise errors.UserError(
       "model.folded=True: a folded network cannot be trained or converted; "

@@ -9,7 +9,7 @@ be fetched by hand (imagenet2012) lie in DIRECTORY/downloads/manual.
 import argparse
 import sys
 
-from van_jax import errors, storage
+from van_jax import errors, places
 from van_jax.data.sources import tfds_folders
 
 
@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
   )
   options = parser.parse_args(arguments)
   try:
-    storage.check_writable(options.directory, "--directory", inside=True)
+    places.check_writable(options.directory, "--directory", inside=True)
     tfds_folders.prepare(options.name, options.directory)
   except errors.UserError as error:
     parser.exit(1, f"error: {error}\n")

@@ -16,7 +16,7 @@ import re
 import sys
 from typing import Any
 
-from van_jax import data, errors, storage
+from van_jax import data, errors, places
 from van_jax.data import arguments, record_copy
 from van_jax.data.images import shrinking
 from van_jax.data.sources import open as open_lib
@@ -75,7 +75,7 @@ def resize(
       f"output_name={copy_name!r} must be of small letters, digits and "
       "underscores, and begin with a letter."
     )
-  storage.check_writable(output, "--output", inside=True)
+  places.check_writable(output, "--output", inside=True)
   source = data.open_source(
     name=name,
     directory=directory,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from van_jax import bundle as bundle_lib, models
-from van_jax.deployment.program import BATCH, INCLUDED, Program
+from van_jax.deployment.program import BATCH, IMAGES, INCLUDED, Program
 
 NAME = "export.json"
 _FORMAT = "van_jax export"
@@ -29,7 +29,7 @@ def describe(
     "to": to,
     "file": file,
     "input": {
-      "name": "images",
+      "name": IMAGES,
       "shape": [BATCH, *program.image_shape],
       "axes": "batch, height, width, (r, g, b)",
       "dtype": "uint8" if included else "float32",

@@ -2,9 +2,7 @@
 
 import os
 
-from etils import epath
-
-from van_jax import bundle as bundle_lib, errors, imports, storage
+from van_jax import bundle as bundle_lib, errors, imports, places, storage
 from van_jax.deployment import description, program as program_lib
 from van_jax.deployment.formats import FORMATS
 
@@ -38,6 +36,11 @@ def export_bundle(
     UserError: if `to` or `preprocessing` is none of these, what makes the
       format is not installed, or `path` is there and may not be replaced.
   """
+  if not isinstance(bundle, bundle_lib.Bundle):
+    raise errors.UserError(
+      f"bundle is of type {type(bundle).__name__} and must be a "
+      "van_jax.Bundle; van_jax.load_bundle(PATH) and fit.bundle() return one."
+    )
   check(path, to=to, overwrite=overwrite)
   chosen = FORMATS[to]
   program = program_lib.create_program(
@@ -56,26 +59,15 @@ def export_bundle(
 
 def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
   """Raises UserError unless an export may be written at `path`."""
-  if to not in FORMATS:
+  if not isinstance(to, str) or to not in FORMATS:
     raise errors.UserError(
       f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
     )
   FORMATS[to].check()
-  storage.check_writable(path, "output")
-  path = storage.absolute(path)
-  if not path.exists() or _is_empty_folder(path):
-    return
-  if not overwrite:
-    raise errors.UserError(
-      f"{path} exists already; choose another folder, or replace it with "
-      "--overwrite (overwrite=True in Python)."
-    )
-  if not (path / description.NAME).exists():  # Never delete what is not ours.
-    raise errors.UserError(
-      f"{path} is not an exported bundle: it has no {description.NAME}, so it "
-      "is not overwritten; choose another folder, or remove it by hand."
-    )
-
-
-def _is_empty_folder(path: epath.Path) -> bool:
-  return path.is_dir() and not any(path.iterdir())
+  places.check_own(
+    path,
+    "output",
+    kind="an exported bundle",
+    is_own=lambda place: (place / description.NAME).exists(),
+    overwrite=overwrite,
+  )

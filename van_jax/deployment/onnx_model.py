@@ -6,10 +6,9 @@ from typing import Any
 import jax
 
 from van_jax import errors
-from van_jax.deployment.program import BATCH, Program
+from van_jax.deployment.program import BATCH, IMAGES, Program
 
 NAME = "model.onnx"
-IMAGES = "images"  # The name of the input.
 OPSET = 21
 
 

@@ -11,6 +11,7 @@ from van_jax import bundle as bundle_lib, errors, models
 from van_jax.data.images import normalization
 
 INCLUDED, NONE = PREPROCESSINGS = ("included", "none")
+IMAGES = "images"  # The name of the input.
 BATCH = "batch"  # The symbolic size of the first axis.
 # Protocol buffers and FlatBuffers, which the formats are made of.
 _LIMIT = 2**31

@@ -12,9 +12,8 @@ from jax.extend.mlir.dialects import stablehlo as stablehlo_dialect
 
 from van_jax.data.tensorflow import tf
 from van_jax.deployment import stablehlo
-from van_jax.deployment.program import Program
+from van_jax.deployment.program import IMAGES, Program
 
-IMAGES = "images"  # The name of the input in the signature.
 # Of StableHLO; later programs read it for years. jax2tf writes what JAX's is a
 # month later, and TensorFlow may have none as new: 2.21 reads 1.13, and JAX
 # 0.10.2 writes 1.15.

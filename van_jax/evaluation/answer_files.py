@@ -10,6 +10,7 @@ import numpy as np
 from van_jax import errors, storage
 from van_jax.evaluation.answers import NO_ANSWER, Answers
 
+PREDICTIONS_KINDS = (".csv",)
 MATRIX_KINDS = (".csv", ".npy")
 
 
@@ -25,16 +26,6 @@ class Predictions(NamedTuple):
   images: tuple[str, ...]
   answers: Answers
   names: tuple[str, ...]
-
-
-def check_predictions(path: str) -> None:
-  """Raises UserError unless a table of predictions may be written there."""
-  _check_kind("predictions", path, (".csv",))
-
-
-def check_matrix(path: str) -> None:
-  """Raises UserError unless a confusion matrix may be written there."""
-  _check_kind("confusion_matrix", path, MATRIX_KINDS)
 
 
 def write_predictions(
@@ -132,7 +123,7 @@ def write_matrix(path: str, matrix: np.ndarray, names: Sequence[str]) -> None:
     matrix: [K, K] int64.
     names: of the classes.
   """
-  if path.endswith(".npy"):
+  if path.lower().endswith(".npy"):
     content = io.BytesIO()
     np.save(content, matrix)
     _write(path, content.getvalue())
@@ -162,13 +153,3 @@ def _name(number: int, names: Sequence[str]) -> str:
   if number == NO_ANSWER:
     return ""
   return names[number] if 0 <= number < len(names) else str(number)
-
-
-def _check_kind(flag: str, path: str, kinds: Sequence[str]) -> None:
-  if not path.endswith(tuple(kinds)):
-    raise errors.UserError(
-      f"{flag}={path} must end with {' or '.join(kinds)}, which says what is "
-      "written."
-    )
-  if storage.absolute(path).is_dir():
-    raise errors.UserError(f"{flag}={path} is a folder; name a file.")

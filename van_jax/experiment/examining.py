@@ -20,11 +20,11 @@ from van_jax.evaluation import answer_files
 from van_jax.evaluation.answers import NO_ANSWER
 from van_jax.experiment import (
   evaluation,
-  exporting,
   own_config,
   sections,
   weights,
 )
+from van_jax.training.run import workdir as workdir_lib
 
 # In a workdir, as eval.py --predictions writes it.
 PREDICTIONS = "predictions.csv"
@@ -109,7 +109,7 @@ def _weights_of(run: Run) -> tuple[str, str]:
     return run.workdir, "its checkpoints"
   if run.bundle is None:
     raise errors.UserError("there is no checkpoint yet, and no bundle.")
-  folder = storage.absolute(run.workdir) / exporting.FOLDER
+  folder = storage.absolute(run.workdir) / workdir_lib.BUNDLE
   return os.fspath(folder), "its bundle"
 
 

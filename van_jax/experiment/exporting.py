@@ -10,9 +10,8 @@ from van_jax import bundle as bundle_lib, data, parallel, tasks
 from van_jax.experiment import sections
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
+from van_jax.training.run import workdir as workdir_lib
 from van_jax.training.state import TrainState
-
-FOLDER = "bundle"
 
 
 def export(
@@ -49,7 +48,7 @@ def export(
   }
 
   def write():
-    path = workdir / FOLDER
+    path = workdir / workdir_lib.BUNDLE
     bundle_lib.save_bundle(
       path,
       model=model,

@@ -7,9 +7,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from etils import epath
 
-from van_jax import data, errors, storage, tasks
+from van_jax import data, errors, places, storage, tasks
 from van_jax.data.images import grid, normalization
 from van_jax.experiment import (
   config_check,
@@ -59,7 +58,9 @@ def draw_preview(
   if count is None:
     count = min(_COUNT, config.batch_size)
   _check_counts(config, count, step)
-  path = _checked_output(output, overwrite)
+  path = places.check_file(
+    output, "output", kinds=(".png",), overwrite=overwrite
+  )
   source = sections.build(config, "data", eval_split=None)
   task = recipe_task.create_task(config)
   _check_classes(config, task)
@@ -135,21 +136,3 @@ def _check_counts(config: Config, count: int, step: int) -> None:
       f"step={step} must be from 0 to {(1 << 31) - 1}: the updates done before "
       "the one whose images are drawn."
     )
-
-
-def _checked_output(output: str, overwrite: bool) -> epath.Path:
-  """Returns where to write, or raises UserError; writes nothing."""
-  if not output.lower().endswith(".png"):
-    raise errors.UserError(
-      f"output={output!r} must name a PNG file, such as x.png."
-    )
-  path = storage.absolute(output)
-  if path.is_dir():
-    raise errors.UserError(f"output={output} is a folder; name a PNG file.")
-  if path.exists() and not overwrite:
-    raise errors.UserError(
-      f"output={output} is there already; name another file, or allow it with "
-      "--overwrite."
-    )
-  storage.check_writable(output, "output")
-  return path

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import ml_collections
-from etils import epath
 
-from van_jax import errors, imports, storage
+from van_jax import errors, imports, places, storage
 from van_jax.analysis import report as report_lib
 from van_jax.analysis.report import Run
 from van_jax.cli import config_files
+from van_jax.data import arguments
 from van_jax.experiment import examining, old_configs, recipe_task
 
 IMAGES = 8  # To show of each run.
@@ -50,13 +50,19 @@ def write_report(
     UserError: a workdir that holds no run, or an output that may not be
       written, before anything is scored.
   """
+  if isinstance(workdirs, str | os.PathLike):
+    raise errors.UserError(
+      f"workdirs={os.fspath(workdirs)!r} must be a list of folders; write "
+      f"[{os.fspath(workdirs)!r}]."
+    )
   if not workdirs:
     raise errors.UserError(
       "WORKDIR... names no run; name one or more folders that train.py wrote."
     )
-  if images < 0:
-    raise errors.UserError(f"images={images} must be at least 0.")
-  path = _checked_output(output, overwrite)
+  arguments.check_whole("images", images, 0)
+  path = places.check_file(
+    output, "output", kinds=(".html", ".htm"), overwrite=overwrite
+  )
   runs = [_in_todays_keys(run) for run in report_lib.read(workdirs)]
   request = examining.Request(
     images=images, step=step, data_directory=data_directory
@@ -93,21 +99,3 @@ def _default() -> Mapping[str, Any]:
   path = config_files.home() / "configs" / "default.py"
   config = runpy.run_path(os.fspath(path))["get_config"]()
   return json.loads(config.to_json())
-
-
-def _checked_output(output: str, overwrite: bool) -> epath.Path:
-  """Returns where to write, or raises UserError; writes nothing."""
-  if not output.lower().endswith((".html", ".htm")):
-    raise errors.UserError(
-      f"output={output!r} must name an HTML file, such as report.html."
-    )
-  path = storage.absolute(output)
-  if path.is_dir():
-    raise errors.UserError(f"output={output} is a folder; name an HTML file.")
-  if path.exists() and not overwrite:
-    raise errors.UserError(
-      f"output={output} is there already; name another file, or allow it with "
-      "--overwrite."
-    )
-  storage.check_writable(output, "output")
-  return path

@@ -4,13 +4,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from van_jax import data, errors
+from van_jax import data, errors, places
 from van_jax.data.sources.renumbered import RenumberedSplit
 from van_jax.data.sources.split import Split
 from van_jax.evaluation import answer_files, answers as answers_lib
 from van_jax.experiment import scoring
 
 _TOP = 5  # Answers an image.
+# Endings by field; any if none.
+_KINDS = {
+  "output": (),
+  "predictions": answer_files.PREDICTIONS_KINDS,
+  "confusion_matrix": answer_files.MATRIX_KINDS,
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,13 +40,9 @@ class ScoreFiles:
 
   def check(self) -> None:
     """Raises UserError where one cannot be written, before any work."""
-    if self.predictions:
-      answer_files.check_predictions(self.predictions)
-    if self.confusion_matrix:
-      answer_files.check_matrix(self.confusion_matrix)
-    for field in dataclasses.fields(self):
-      if path := getattr(self, field.name):
-        scoring.check_place(field.name, path)
+    for name, kinds in _KINDS.items():
+      if path := getattr(self, name):
+        places.check_file(path, name, kinds=kinds)
 
   def top(self, num_classes: int | None) -> int:
     """Returns how many answers an image gets.

@@ -141,13 +141,6 @@ def attention_class(config: Config) -> type | None:
   return imports.load(name, "config.model.attention.name")
 
 
-def check_place(flag: str, file: str) -> None:
-  """Raises UserError where a file would be lost for want of a place."""
-  if storage.absolute(file).is_dir():
-    raise errors.UserError(f"{flag}={file} is a folder; name a file.")
-  storage.check_writable(file, flag)
-
-
 def write(output: str, scores: Mapping[str, Any]) -> None:
   """Writes scores as a JSON file, all of it or nothing."""
   with storage.replacing(output) as draft:

@@ -5,7 +5,7 @@ from typing import Any
 
 from etils import epath
 
-from van_jax import data, errors, storage, tasks
+from van_jax import data, errors, places, storage, tasks
 from van_jax.experiment import (
   agreement,
   branching,
@@ -26,8 +26,8 @@ from van_jax.experiment import (
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
 from van_jax.training.run import (
-  checkpoint as checkpoint_lib,
   class_names,
+  kept,
   peers,
   phases as phases_lib,
   shared_folder,
@@ -161,7 +161,7 @@ def _checked(
   if not start_over:
     ownership.check(workdir, plain)
     changed_arithmetic.warn(workdir, plain)
-  storage.check_writable(workdir, "workdir", inside=True)
+  places.check_writable(workdir, "workdir", inside=True)
   source = sections.build(config, "data")
   task = recipe_task.create_task(config)
   misfits.check_source(config, source, task)
@@ -198,7 +198,7 @@ def _agree(
 
 def _steps_in(workdir: epath.Path) -> list[int]:
   """Returns the steps of a workdir's checkpoints."""
-  return checkpoint_lib.steps(workdir / workdir_lib.CHECKPOINTS)
+  return kept.steps(workdir / workdir_lib.CHECKPOINTS)
 
 
 def _agreed_steps(workdir: epath.Path) -> list[int]:

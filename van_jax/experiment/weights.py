@@ -18,8 +18,8 @@ from van_jax.experiment import old_configs, recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.models.attention import record
 from van_jax.training.run import (
-  checkpoint as checkpoint_lib,
   class_names,
+  kept,
   restoring,
   workdir as workdir_lib,
 )
@@ -136,16 +136,14 @@ def step_number(
   directory = storage.absolute(workdir) / workdir_lib.CHECKPOINTS
   if step == "best":
     task = task or _own_task(config)
-    return checkpoint_lib.best_step(
-      directory, best=task.best, best_mode=task.best_mode
-    )
+    return kept.best_step(directory, best=task.best, best_mode=task.best_mode)
   if step != "latest":
     if not step.isdecimal():
       raise errors.UserError(
         f"step={step!r} must be latest, best, or a number."
       )
     return int(step)
-  steps = checkpoint_lib.steps(directory)
+  steps = kept.steps(directory)
   if not steps:
     raise errors.UserError(
       f"There is no finished checkpoint in {directory} yet."

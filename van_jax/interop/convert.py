@@ -51,8 +51,7 @@ def convert(
     UserError: if the file is damaged, unsafe, or not VAN's weights.
     UserError: if `output` exists and may not be replaced.
   """
-  bundle_lib.check_destination(output, overwrite=overwrite)
-  storage.check_writable(output, "output")
+  bundle_lib.check_destination(output, overwrite=overwrite, name="output")
   if images is not None and not verify:
     raise errors.UserError(
       f"images={images} are what a verification compares on; ask for one "
@@ -200,9 +199,7 @@ def convert_back(
     UserError: if the other project's code cannot run the model.
     UserError: if `output` exists and may not be replaced.
   """
-  output = storage.absolute(output)
-  export.check_destination(output, to=to, overwrite=overwrite)
-  storage.check_writable(output, "output")
+  output = export.check_destination(output, to=to, overwrite=overwrite)
   is_bundle = bundle_lib.is_bundle(input)
   bundle = bundle_lib.load_bundle(input) if is_bundle else load(input)
   export.check(bundle.model, to=to)

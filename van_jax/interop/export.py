@@ -1,6 +1,7 @@
 """Writes weights as the files that other projects load unchanged."""
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from van_jax import errors, models
+from van_jax import errors, models, places
 from van_jax.data.images import preprocessing as preprocessing_lib
 from van_jax.interop.assignment import arrays
 from van_jax.interop.facts import (
@@ -61,26 +62,26 @@ def check(model: models.VAN, *, to: str) -> None:
     )
 
 
-def check_destination(path: epath.Path, *, to: str, overwrite: bool) -> None:
-  """Raises UserError unless weights may be written at `path`."""
-  if not path.exists():
-    return
-  if not overwrite:
-    raise errors.UserError(
-      f"{path} exists already; choose another path, or replace it with "
-      "--overwrite (overwrite=True in Python)."
-    )
-  names = {file.name for file in path.iterdir()} if path.is_dir() else set()
-  replaceable = (
-    bool(names) and names <= set(_HUGGINGFACE_FILES)
-    if to == HUGGINGFACE
-    else path.is_file()
+def check_destination(
+  path: str | os.PathLike[str], *, to: str, overwrite: bool
+) -> epath.Path:
+  """Returns where weights are to be, or raises UserError if they may not."""
+  folder = to == HUGGINGFACE
+
+  def is_own(place):
+    if not folder:
+      return place.is_file()
+    names = {file.name for file in place.iterdir()} if place.is_dir() else {""}
+    return names <= set(_HUGGINGFACE_FILES)
+
+  return places.check_own(
+    path,
+    "output",
+    kind=f"{to} weights",
+    is_own=is_own,
+    overwrite=overwrite,
+    folder=folder,
   )
-  if not replaceable:  # Never delete what is not ours.
-    raise errors.UserError(
-      f"{path} is not {to} weights, so it is not overwritten; choose another "
-      "path, or remove it by hand."
-    )
 
 
 def notes(model: models.VAN, *, to: str) -> list[str]:

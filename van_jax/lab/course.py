@@ -1,8 +1,11 @@
 """How long a training of any length takes, and how its rate goes."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
+
+import optax
 
 from van_jax import errors
 from van_jax.training.recipe import schedules
@@ -27,6 +30,28 @@ def options(epochs: float, own: Mapping[str, Any]) -> dict[str, Any]:
   }
 
 
+def schedule(
+  course: Mapping[str, Any], learning_rate: float, epoch_steps: int
+) -> optax.Schedule:
+  """Returns the learning rate by updates done.
+
+  Args:
+    course: what `options` returns.
+    learning_rate: the peak.
+    epoch_steps: updates in an epoch.
+
+  Raises:
+    UserError: for what does not fit, in the words of `fit`.
+  """
+  try:
+    return schedules.create_schedule(
+      learning_rate=learning_rate, steps_per_epoch=epoch_steps, **course
+    )
+  except errors.UserError as error:  # Which names what a config calls so.
+    own = r"\bschedule\.(epochs|learning_rate)\b"
+    raise errors.UserError(re.sub(own, r"\1", str(error))) from error
+
+
 def total_steps(course: Mapping[str, Any], epoch_steps: int) -> int:
   """Returns the updates of the whole training, at least one."""
   steps = schedules.total_steps(
@@ -44,9 +69,4 @@ def total_steps(course: Mapping[str, Any], epoch_steps: int) -> int:
 
 def eval_steps(every_epochs: float, epoch_steps: int) -> int:
   """Returns the updates between two evaluations."""
-  if not every_epochs > 0:
-    raise errors.UserError(
-      f"eval_every_epochs={every_epochs} must be above 0; math.inf evaluates "
-      "at the end alone."
-    )
   return max(round(min(every_epochs, 1e9) * epoch_steps), 1)

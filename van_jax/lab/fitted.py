@@ -24,6 +24,8 @@ class Fit:
     labels: one name a class.
     step: updates done.
     total_steps: updates that there were to do.
+    is_whole: whether it came to its end, the last evaluation too; false after
+      Ctrl-C.
     told: the recipe, as JSON values.
   """
 
@@ -36,18 +38,18 @@ class Fit:
   labels: tuple[str, ...]
   step: int
   total_steps: int
+  is_whole: bool
   told: dict[str, Any]
-
-  @property
-  def is_whole(self) -> bool:
-    """Whether it came to its end; false after Ctrl-C."""
-    return self.step == self.total_steps
 
   def bundle(self) -> bundle_lib.Bundle:
     """Returns it as what `van_jax.predict` takes; of a VAN.
 
     van_jax.predict(fit.bundle(), "cat.jpg")
+
+    Raises:
+      UserError: if it is no VAN.
     """
+    bundle_lib.check_van(self.model)
     return bundle_lib.Bundle(
       model=self.model,
       variables=self.variables,

@@ -149,6 +149,10 @@ def opened(
   directory: str | os.PathLike[str],
 ) -> data_lib.Source:
   """Returns the data as a source; arguments as of `fit`."""
+  if not isinstance(directory, str | os.PathLike):
+    raise errors.UserError(
+      f"directory={directory!r} must be a path, a text or a pathlib.Path."
+    )
   classes = getattr(model, "num_classes", None)
   if classes == 0:
     raise errors.UserError(

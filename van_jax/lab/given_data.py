@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,10 +41,12 @@ def opened(
   Raises:
     UserError: where it is nothing that can be read.
   """
+  if isinstance(evaluation, np.floating):
+    evaluation = float(evaluation)
   if isinstance(given, data.Source):
     return _as_it_is(given, evaluation)
   if isinstance(given, tuple | list) and len(given) == 2:
-    names = None if class_names is None else tuple(class_names)
+    names = _checked_names(class_names)
     return _of_arrays(given, evaluation, names, num_classes)
   if class_names is not None:
     raise errors.UserError(
@@ -54,7 +56,10 @@ def opened(
   if isinstance(given, os.PathLike) or _is_folder(given):
     return _of_folder(str(given), evaluation)
   if isinstance(given, str):
-    return _of_name(given, evaluation, directory)
+    try:
+      return _of_name(given, evaluation, directory)
+    except errors.UserError as error:
+      raise errors.UserError(f"data={given!r}: {error}") from error
   raise errors.UserError(
     f"data is of type {type(given).__name__} and must be {_KINDS}."
   )
@@ -67,6 +72,19 @@ def side(source: data.Source) -> int:
   first = split.sequence(0, 1).map(lambda i, handle: fetch_parts(split, handle))
   encoded, _ = next(iter(first))
   return max(reading.pixels(encoded.numpy()).shape[:2])
+
+
+def _checked_names(given: Any) -> tuple[str, ...] | None:
+  if given is None:
+    return None
+  is_several = isinstance(given, Iterable) and not isinstance(given, str)
+  names = tuple(given) if is_several else ()
+  if not names or not all(isinstance(name, str) for name in names):
+    raise errors.UserError(
+      f"class_names={given!r} must be a sequence of texts, one a class, or "
+      "None for the numbers."
+    )
+  return tuple(map(str, names))  # NumPy has its own.
 
 
 def _as_it_is(source: data.Source, evaluation: Any) -> data.Source:
@@ -123,7 +141,8 @@ def _rows(split: pixel_split.PixelSplit, rows: np.ndarray) -> Any:
 
 
 def _of_folder(path: str, evaluation: Any) -> data.Source:
-  inside = listing.folders(listing.absolute(path)) if _is_folder(path) else []
+  _check_folder(path, "data")
+  inside = listing.folders(listing.absolute(path))
   if inside and _SPLITS.issuperset(inside):
     raise errors.UserError(
       f"data={path} has the folders {', '.join(inside)}, which are splits and "
@@ -138,6 +157,7 @@ def _of_folder(path: str, evaluation: Any) -> data.Source:
       f"evaluation is of type {type(evaluation).__name__} and must be another "
       "folder of class folders, or the part of data to hold out, 0.1 say."
     )
+  _check_folder(os.fspath(evaluation), "evaluation")
   source = _sliced("folder", around, name, None)
   around, name = _around(os.fspath(evaluation))
   other = data.open_source(
@@ -149,6 +169,13 @@ def _of_folder(path: str, evaluation: Any) -> data.Source:
     source.class_names, other.evaluation, source.train.title
   )
   return dataclasses.replace(source, evaluation=held_out)
+
+
+def _check_folder(path: str, name: str) -> None:
+  if not listing.is_folder(listing.absolute(path)):
+    raise errors.UserError(
+      f"{name}={path} is no folder; name one that holds a folder a class."
+    )
 
 
 def _of_name(name: str, evaluation: Any, directory: str) -> data.Source:

@@ -24,6 +24,7 @@ from van_jax.training.run.history import Series
 
 NAME = "fit.json"
 _LISTED = 4  # Differences that an error spells out.
+_LONGEST = 80  # Characters of a folder's name; of UTF-8 they have 3 bytes.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -235,4 +236,5 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _file_name(variant: str) -> str:
-  return re.sub(r"[^\w.+=-]+", "_", variant) or "_"
+  """Returns a folder's name: never one above, nor one that is not seen."""
+  return re.sub(r"^\.+|[^\w.+=-]+", "_", variant)[:_LONGEST]

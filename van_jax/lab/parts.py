@@ -4,7 +4,7 @@ Sections and options are called as a config's. What is not said is the official
 recipe's; only the course of the learning rate is made for runs of any length.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from van_jax import data, errors, imports, signatures
@@ -80,10 +80,22 @@ def options(
     UserError: for an unknown part or option, with the nearest, or an option
       that is given and switched off.
   """
+  for name, own in given.items():
+    if not isinstance(own, Mapping) or not all(isinstance(k, str) for k in own):
+      raise errors.UserError(
+        f"{name}={own!r} must be a mapping from names of options to values, "
+        f"{name}={{NAME: VALUE}}."
+      )
+    more = own.get("options")
+    if more is not None and not isinstance(more, Mapping):
+      raise errors.UserError(
+        f"{name}.options={more!r} must be a mapping from names of options to "
+        "values, or None."
+      )
   found: Options = {name: dict(given.get(name, {})) for name in SECTIONS}
   for name, row in SECTIONS.items():
     signatures.check(row.builder, found[name], name, given=row.given)
-  for part in _parts([without] if isinstance(without, str) else without):
+  for part in _parts(without):
     for section, off in PARTS[part].items():
       if both := sorted(off.keys() & given.get(section, {}).keys()):
         raise errors.UserError(
@@ -94,11 +106,17 @@ def options(
   return found
 
 
-def _parts(without: Sequence[str]) -> list[str]:
+def _parts(without: str | Sequence[str]) -> list[str]:
   known = PARTS | GROUPS
+  names = [without] if isinstance(without, str) else without
+  if not isinstance(names, Iterable):
+    raise errors.UserError(
+      f"without={without!r} must be a part of the recipe by name, or several; "
+      f"there are {', '.join(known)}."
+    )
   parts = []
-  for name in without:
-    if name not in known:
+  for name in names:
+    if not isinstance(name, str) or name not in known:
       raise errors.UserError(
         f"without={name!r} is no part of the recipe; "
         f"{imports.nearest(name, known)}."

@@ -11,7 +11,13 @@ import optax
 
 from van_jax import data, errors, models, tasks
 from van_jax.data import arguments
-from van_jax.lab import course as course_lib, given_data, parts, refusals
+from van_jax.lab import (
+  course as course_lib,
+  given_data,
+  numbers,
+  parts,
+  refusals,
+)
 from van_jax.training import state as state_lib
 from van_jax.training.recipe import (
   ema,
@@ -19,7 +25,6 @@ from van_jax.training.recipe import (
   losses,
   mixing,
   optimizers,
-  schedules,
 )
 
 _LARGEST = 224  # Pixels a side, unless the user says otherwise; the paper's.
@@ -81,67 +86,46 @@ def plan(
   model: Any,
   source: data.Source,
   *,
-  epochs: float,
-  batch_size: int = 128,
-  learning_rate: float = 1e-3,
-  seed: int = 0,
   without: str | Sequence[str] = (),
-  image_size: int | None = None,
-  accumulation_steps: int = 1,
-  eval_every_epochs: float = 1.0,
-  eval_batch_size: int | None = None,
-  log_every_steps: int | None = None,
   variables: Mapping[str, Any] | None = None,
-  head_scale: float = 1.0,
-  **sections: Mapping[str, Any],
+  **options: Any,
 ) -> Plan:
   """Returns the plan; arguments as of `fitting.fit`.
 
   Args:
     model: see there, as for all that are not said here.
     source: the data.
-    epochs: see there.
-    batch_size: see there.
-    learning_rate: see there.
-    seed: see there.
     without: see there.
-    image_size: see there.
-    accumulation_steps: see there.
-    eval_every_epochs: see there.
-    eval_batch_size: see there.
-    log_every_steps: see there.
     variables: see there.
-    head_scale: see there.
-    **sections: options by the names of `parts.SECTIONS`.
+    **options: fields of `numbers.Numbers`, and by the names of
+      `parts.SECTIONS` theirs.
 
   Raises:
     UserError: for what cannot be, before anything is computed.
   """
-  refusals.check_seed(seed)
-  own = parts.options(without, sections)
+  said = numbers.checked(
+    {name: options.pop(name) for name in numbers.RULES if name in options}
+  )
+  own = parts.options(without, options)
   model = _model(model, source)
-  eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+  batch_size = said.batch_size
+  eval_batch_size = said.eval_batch_size or batch_size
   refusals.check_batches(
-    source, batch_size, accumulation_steps, eval_batch_size
+    source, batch_size, said.accumulation_steps, eval_batch_size
   )
   epoch_steps = source.num_train // batch_size
-  course = course_lib.options(epochs, own["schedule"])
-  schedule = schedules.create_schedule(
-    learning_rate=learning_rate, steps_per_epoch=epoch_steps, **course
-  )
+  course = course_lib.options(said.epochs, own["schedule"])
+  schedule = course_lib.schedule(course, said.learning_rate, epoch_steps)
   optimizer = optimizers.create_optimizer(schedule=schedule, **own["optimizer"])
   side = given_data.side(source)
   size = min(max(side, arguments.MIN_IMAGE_SIZE), _LARGEST)
-  size = size if image_size is None else image_size
+  size = said.image_size or size
   augmentation = data.Augmentation(image_size=size, **own["augmentation"])
   preprocessing = _preprocessing(
     source, side, augmentation, own["preprocessing"]
   )
   task = _task(source, preprocessing, own)
   refusals.check_traced(model, task, optimizer, variables, size, batch_size)
-  log_steps = max(epoch_steps // _LOGS, 1)
-  log_steps = log_steps if log_every_steps is None else log_every_steps
-  arguments.check_whole("log_every_steps", log_steps, 1)
   return Plan(
     model=model,
     source=source,
@@ -152,23 +136,23 @@ def plan(
     optimizer=optimizer,
     average=ema.averager(**own["ema"]),
     frozen_patterns=own["optimizer"].get("frozen_patterns", ()),
-    seed=seed,
+    seed=said.seed,
     batch_size=batch_size,
-    accumulation_steps=accumulation_steps,
+    accumulation_steps=said.accumulation_steps,
     eval_batch_size=eval_batch_size,
     epoch_steps=epoch_steps,
     total_steps=course_lib.total_steps(course, epoch_steps),
-    eval_steps=course_lib.eval_steps(eval_every_epochs, epoch_steps),
-    log_steps=log_steps,
+    eval_steps=course_lib.eval_steps(said.eval_every_epochs, epoch_steps),
+    log_steps=said.log_every_steps or max(epoch_steps // _LOGS, 1),
     variables=variables,
-    head_scale=head_scale,
+    head_scale=said.head_scale,
     told=_plain(
       {
-        "learning_rate": learning_rate,
+        "learning_rate": said.learning_rate,
         "batch_size": batch_size,
-        "accumulation_steps": accumulation_steps,
+        "accumulation_steps": said.accumulation_steps,
         "image_size": size,
-        "head_scale": head_scale,
+        "head_scale": said.head_scale,
         **own,
         "schedule": course,
         "preprocessing": preprocessing.to_json(),
@@ -180,8 +164,15 @@ def plan(
 def _model(given: Any, source: data.Source) -> Any:
   """Returns the model, of as many classes as the data."""
   classes = source.num_classes
+  if classes < 2:
+    raise errors.UserError(
+      f"data has {classes} class ({', '.join(source.class_names)}), and a "
+      "classifier is for two or more; name the folder around class folders, or "
+      "say num_classes of the model."
+    )
   if isinstance(given, str):
     return models.create_model(given, num_classes=classes)
+  refusals.check_model(given)
   has = getattr(given, "num_classes", classes)
   if has != classes:
     raise errors.UserError(

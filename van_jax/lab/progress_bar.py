@@ -34,7 +34,7 @@ def opened(
   if not (is_watched() if shown is None else shown):
     yield Bar(lambda step: None, lambda scalars: None)
     return
-  from tqdm import auto  # Slow to import; TFDS has it.
+  from tqdm import auto  # Slow to import.
 
   noted: dict[str, str] = {}
   with auto.tqdm(total=total_steps, desc=title or None, unit="step") as bar:

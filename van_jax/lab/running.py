@@ -199,6 +199,9 @@ def _scorer(
 def _fit(plan: Plan, mesh: Mesh, kept: _Kept) -> Fit:
   """Returns what was kept, on the first device, where users go on with it."""
   variables = kept.state.variables(averaged=True)
+  step = int(kept.state.step)
+  # Ctrl-C in the last evaluation leaves the last weights without scores.
+  is_scored = plan.source.evaluation is None or step in kept.scores
   return Fit(
     model=plan.model,
     variables=jax.tree.map(
@@ -209,8 +212,9 @@ def _fit(plan: Plan, mesh: Mesh, kept: _Kept) -> Fit:
     best=_best(plan, kept.scores),
     preprocessing=plan.preprocessing,
     labels=plan.source.class_names,
-    step=int(kept.state.step),
+    step=step,
     total_steps=plan.total_steps,
+    is_whole=step == plan.total_steps and is_scored,
     told={**plan.told, "seed": plan.seed},
   )
 

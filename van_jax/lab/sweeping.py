@@ -1,18 +1,26 @@
 """Variants against one another, with several seeds each."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 from etils import epath
 
-from van_jax import data as data_lib, errors, signatures, storage
+from van_jax import (
+  bundle as bundle_lib,
+  data as data_lib,
+  errors,
+  places,
+  signatures,
+  storage,
+)
+from van_jax.data import arguments
 from van_jax.lab import (
   fitting,
   members as members_lib,
+  numbers,
   planning,
-  refusals,
   running,
 )
 from van_jax.lab.swept import Sweep
@@ -86,18 +94,22 @@ def sweep(
     variant: _plan(variant, source, {**arguments_of_fit, **special})
     for variant, special in own.items()
   }
-  members = members_lib.members(plans, chosen, _folder(folder, bundles))
+  place = _folder(folder, bundles)
+  if bundles:
+    _check_savable(plans)
+  members = members_lib.members(plans, chosen, place)
   rows, failures = _trained(members, bundles=bundles, shown=progress)
   return Sweep(
     variants=tuple(plans), seeds=chosen, rows=tuple(rows), failures=failures
   )
 
 
-def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-  chosen = range(seeds) if isinstance(seeds, int) else seeds
-  for seed in chosen:
-    refusals.check_seed(seed)
-  if not len(chosen) or len(set(chosen)) < len(chosen):
+def _seeds(seeds: Any) -> tuple[int, ...]:
+  which: Any = range(int(seeds)) if arguments.is_whole(seeds) else seeds
+  if not isinstance(which, Iterable) or isinstance(which, str | bytes):
+    which = ()
+  chosen = [numbers.number("seed", seed) for seed in which]
+  if not chosen or len(set(chosen)) < len(chosen):
     raise errors.UserError(
       f"seeds={seeds!r} must be how many there are, at least 1, or which, each "
       "once."
@@ -112,6 +124,12 @@ def _own(variants: Mapping[str, Any], model: Any) -> dict[str, dict[str, Any]]:
       "variants must be a mapping from names to models, or to arguments of "
       "fit, and not empty."
     )
+  for name in variants:
+    if not isinstance(name, str) or not name:
+      raise errors.UserError(
+        f"variants: {name!r} is the name of one, and must be a text, "
+        f"{str(name) or 'lka'!r} say."
+      )
   own = {
     name: {"model": model, **special}
     if isinstance(special, Mapping)
@@ -131,11 +149,23 @@ def _plan(
 ) -> planning.Plan:
   given = ("data", "evaluation", "seed", "class_names", "directory", "progress")
   try:
+    for name in numbers.RULES.keys() & settings.keys():
+      if settings[name] is not None:  # NumPy's scalars are numbers.
+        settings[name] = numbers.number(name, settings[name])
     signatures.check(fitting.fit, settings, "sweep", given=given)
     model = settings.pop("model")
     return planning.plan(model, source, **settings)
   except errors.UserError as error:
     raise errors.UserError(f"{variant}: {error}") from error
+
+
+def _check_savable(plans: Mapping[str, planning.Plan]) -> None:
+  """Raises UserError unless what is trained can be kept, before it is."""
+  for variant, plan in plans.items():
+    try:
+      bundle_lib.check_model(plan.model)
+    except errors.UserError as error:
+      raise errors.UserError(f"{variant}: bundles=True, and {error}") from error
 
 
 def _folder(
@@ -147,7 +177,7 @@ def _folder(
         "bundles=True needs a folder to write them to; name one, folder=PATH."
       )
     return None
-  storage.check_writable(folder, "folder", inside=True)
+  places.check_writable(folder, "folder", inside=True)
   return storage.absolute(folder)
 
 

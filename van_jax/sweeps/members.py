@@ -11,7 +11,7 @@ from absl import flags
 from etils import epath
 from ml_collections import config_flags
 
-from van_jax import errors, storage
+from van_jax import errors, places, storage
 from van_jax.cli import dotted_keys, flag_parsing
 from van_jax.experiment import config_check, ownership
 from van_jax.sweeps import axes as axes_lib
@@ -66,7 +66,7 @@ def plan(
       f"workdir={workdir} is the workdir of a single run; name another folder, "
       "below which each run of the sweep gets one."
     )
-  storage.check_writable(workdir, "--workdir", inside=True)
+  places.check_writable(workdir, "--workdir", inside=True)
   members = [
     _member(texts, of_config, folder, more)
     for texts in axes_lib.combinations(axes)

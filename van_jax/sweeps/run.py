@@ -81,6 +81,8 @@ def _train_all(members: Sequence[Member], score: str, outcome: Outcome) -> None:
         outcome.statuses[member.name] = status
         # An array job's own rules decide by it whether to try again.
         outcome.status = status if len(members) == 1 else command.EXIT_ERROR
+      else:
+        states.read(member, score)  # An unknown score, before the next run.
 
 
 def _stop(member: Member, status: int) -> None:

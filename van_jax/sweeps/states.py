@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 from van_jax import errors
 from van_jax.bundle import description
-from van_jax.experiment import exporting, recipe_task
+from van_jax.experiment import recipe_task
 from van_jax.sweeps.members import Member
-from van_jax.training.run import checkpoint, history, workdir as workdir_lib
+from van_jax.training.run import history, kept, workdir as workdir_lib
 
 
 class State(NamedTuple):
@@ -37,7 +37,7 @@ def read(member: Member, score: str) -> State:
   source = _source_of_bundle(member)
   if source is None:
     folder = member.workdir / workdir_lib.CHECKPOINTS
-    steps = checkpoint.steps(folder) if folder.exists() else []
+    steps = kept.steps(folder) if folder.exists() else []
     return State(False, max(steps, default=0), None)
   step = int(source["step"])
   return State(True, step, _score(member, source, step, score))
@@ -54,7 +54,7 @@ def _source_of_bundle(member: Member) -> dict[str, Any] | None:
   A run whose config now says another end has not come to it, whatever bundle
   is there.
   """
-  folder = member.workdir / exporting.FOLDER
+  folder = member.workdir / workdir_lib.BUNDLE
   if not description.is_bundle(folder):
     return None
   try:

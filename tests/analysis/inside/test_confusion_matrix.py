@@ -30,8 +30,19 @@ def test_accuracy_is_the_right_part_of_each_true_class():
 
 @pytest.mark.parametrize(
   ("labels", "predicted", "message"),
-  [([0, 1], [0], "one class an image"), ([0, 3], [0, 1], "above 3")],
+  [
+    ([0, 1], [0], "one class an image"),
+    ([0, 3], [0, 1], "from 0 to 3, and must be from 0 to 1"),
+    ([0, -2], [0, 1], "from -2 to 1"),
+    ([0.0, 1.0], [0, 1], "float64, and must be whole"),
+  ],
 )
 def test_answers_that_do_not_fit_are_refused(labels, predicted, message):
   with pytest.raises(errors.UserError, match=message):
     confusion_matrix(labels, predicted, num_classes=2)
+
+
+@pytest.mark.parametrize("matrix", [np.ones((2, 3)), np.ones(4)])
+def test_what_is_no_matrix_of_classes_has_no_accuracy(matrix):
+  with pytest.raises(errors.UserError, match=r"must be \[K, K\]"):
+    class_accuracy(matrix)

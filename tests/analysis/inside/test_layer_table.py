@@ -119,3 +119,9 @@ def test_layers_are_timed_one_by_one():
   assert seconds["first"] == seconds["second"]  # Equal: measured once.
   untimed = layer_table(Two(), variables, images)
   assert all(layer.seconds is None for layer in untimed)
+
+
+def test_shapes_alone_are_not_timed(make_small):
+  model, _ = make_small()
+  with pytest.raises(errors.UserError, match="shapes alone"):
+    layer_table(model, models.variable_shapes(model), IMAGE, timed=True)

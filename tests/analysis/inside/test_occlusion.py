@@ -83,7 +83,7 @@ def test_the_likeliest_class_is_that_of_the_whole_image(linear):
   )
 
 
-@pytest.mark.parametrize("sizes", [(4, 5), (11, 1), (4, 0)])
+@pytest.mark.parametrize("sizes", [(4, 5), (11, 1), (4, 0), (4.5, 2)])
 def test_sizes_that_leave_pixels_out_are_refused(sizes, linear):
   images, variables, _ = linear
   patch, stride = sizes

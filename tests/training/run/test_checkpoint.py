@@ -16,7 +16,7 @@ from absl import logging as absl_logging
 
 from van_jax import parallel
 from van_jax.training import state as state_lib
-from van_jax.training.run import checkpoint, restoring
+from van_jax.training.run import checkpoint, kept, restoring
 
 # So wide that a file of arrays is arrays, by far, and little index.
 WIDTH = 3000
@@ -125,13 +125,13 @@ def test_restored_arrays_have_the_shardings_asked_for(folder):
 
 def test_the_last_are_kept(tmp_path):
   save_all(tmp_path, range(1, 6), keep_last=2)
-  assert checkpoint.steps(tmp_path) == [4, 5]
+  assert kept.steps(tmp_path) == [4, 5]
 
 
 def test_the_best_are_kept_besides(tmp_path):
   scores = {1: 0.3, 2: 0.8, 3: 0.5, 4: 0.7, 5: 0.1}
   save_all(tmp_path, scores, keep_last=1, keep_best=2)
-  assert checkpoint.steps(tmp_path) == [2, 4, 5]
+  assert kept.steps(tmp_path) == [2, 4, 5]
 
 
 def test_unscored_checkpoints_are_not_among_the_best(tmp_path):
@@ -139,19 +139,19 @@ def test_unscored_checkpoints_are_not_among_the_best(tmp_path):
     checkpointer.save(1, make_state(1), {"top1": 0.1})
     for step in (2, 3):
       checkpointer.save(step, make_state(step), None)
-  assert checkpoint.steps(tmp_path) == [1, 3]
+  assert kept.steps(tmp_path) == [1, 3]
 
 
 def test_the_best_of_an_earlier_process_is_still_the_best(tmp_path):
   save_all(tmp_path, {1: 0.9, 2: 0.2}, keep_last=1, keep_best=1)
   save_all(tmp_path, {3: 0.3, 4: 0.4}, keep_last=1, keep_best=1)
-  assert checkpoint.steps(tmp_path) == [1, 4]
-  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 1
+  assert kept.steps(tmp_path) == [1, 4]
+  assert kept.best_step(tmp_path, **BY_TOP1) == 1
 
 
 def test_the_later_of_two_equally_good_is_the_best(tmp_path):
   save_all(tmp_path, {1: 0.5, 2: 0.5, 3: 0.4})
-  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 2
+  assert kept.best_step(tmp_path, **BY_TOP1) == 2
 
 
 def test_the_best_may_be_the_lowest_of_another_score(tmp_path):
@@ -162,13 +162,13 @@ def test_the_best_may_be_the_lowest_of_another_score(tmp_path):
   ) as checkpointer:
     for step, error in errors.items():
       checkpointer.save(step, make_state(step), {"error": error})
-  assert checkpoint.steps(tmp_path) == [1, 2, 4]
-  assert checkpoint.best_step(tmp_path, **by_error) == 2
+  assert kept.steps(tmp_path) == [1, 2, 4]
+  assert kept.best_step(tmp_path, **by_error) == 2
 
 
 def test_no_scores_are_no_best(folder):
   with pytest.raises(checkpoint.CheckpointError, match="--step=latest"):
-    checkpoint.best_step(folder, **BY_TOP1)
+    kept.best_step(folder, **BY_TOP1)
 
 
 def test_a_missing_step_is_named_with_those_that_exist(folder):
@@ -231,7 +231,7 @@ DAMAGES = [
 def test_damaged_scores_are_done_without(tmp_path, text):
   save_all(tmp_path, {1: 0.5, 2: 0.25}, keep_best=1)
   (tmp_path / "2" / "metrics" / "metrics").write_text(text)
-  assert checkpoint.best_step(tmp_path, **BY_TOP1) == 1
+  assert kept.best_step(tmp_path, **BY_TOP1) == 1
   assert_equal(restore_latest(tmp_path), 2)
   assert (tmp_path / "damaged-scores-2").is_dir()
 
@@ -266,7 +266,7 @@ def test_a_damaged_checkpoint_is_set_aside_with_a_warning(folder, monkeypatch):
   assert f"{folder}/3 is damaged" in warnings[0]
   assert "damaged-3; falling back" in warnings[0]
   assert array_file(folder, "damaged-3").read_bytes() == damaged
-  assert checkpoint.steps(folder) == [1, 2]
+  assert kept.steps(folder) == [1, 2]
 
 
 def test_a_step_that_was_damaged_can_be_saved_and_damaged_again(folder):
@@ -299,7 +299,7 @@ def test_reading_a_damaged_step_leaves_it_where_it_is(folder, damage):
   damage(folder, 3)
   with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
     restoring.restore(folder, 3, make_state())
-  assert checkpoint.steps(folder) == [1, 2, 3]
+  assert kept.steps(folder) == [1, 2, 3]
 
 
 def test_another_architecture_is_an_error_that_lists_names(folder):
@@ -314,7 +314,7 @@ def test_another_architecture_is_an_error_that_lists_names(folder):
     " more. Use the config",
   ):
     assert part in str(info.value)
-  assert checkpoint.steps(folder) == [1, 2, 3]
+  assert kept.steps(folder) == [1, 2, 3]
 
 
 def test_a_part_that_is_not_there_is_listed(folder):
@@ -328,7 +328,7 @@ def test_an_unfinished_save_is_not_a_checkpoint(folder):
   unfinished = folder / "4.orbax-checkpoint-tmp"
   shutil.copytree(folder / "3", unfinished)
   with open_checkpoints(folder) as checkpointer:
-    assert checkpoint.steps(folder) == [1, 2, 3]
+    assert kept.steps(folder) == [1, 2, 3]
     assert_equal(checkpointer.restore_latest(make_state()), 3)
     checkpointer.save(4, make_state(4))
   assert_equal(restore_latest(folder), 4)
@@ -352,7 +352,7 @@ def test_close_reports_a_save_that_failed_in_the_background(
     checkpointer.save(4, make_state(4))
     checkpointer.close()
   monkeypatch.undo()
-  assert checkpoint.steps(folder) == [1, 2, 3]
+  assert kept.steps(folder) == [1, 2, 3]
   assert_equal(restore_latest(folder), 3)
 
 

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from van_jax import errors, retrying, storage
 from van_jax.retrying import calls as retry_calls
-from van_jax.training.run import attempts, checkpoint, history, restoring
+from van_jax.training.run import attempts, checkpoint, history, kept, restoring
 
 STUMBLED = ValueError("UNKNOWN: [OS error 5: EIO Input/output error]")
 
@@ -84,7 +84,7 @@ def test_a_save_goes_on_over_a_file_system_that_fails_twice(
     monkeypatch.setattr(os, name, fail)
     checkpointer.save(2, two.make_state(2, mesh()))
   assert len(failed) == 2
-  assert checkpoint.steps(tmp_path) == [1, 2]
+  assert kept.steps(tmp_path) == [1, 2]
   restored(tmp_path, 2)
 
 
@@ -109,7 +109,7 @@ def test_the_next_save_takes_the_place_of_a_lost_one(
     checkpointer.save(1, state)
     jax.tree.map(lambda x: x.delete(), state)  # Donated to a step.
     checkpointer.save(2, two.make_state(2, mesh()))
-  assert checkpoint.steps(tmp_path) == [2]
+  assert kept.steps(tmp_path) == [2]
   assert any("that of step 2 takes its place" in line for line in warnings)
   restored(tmp_path, 2)
 
@@ -182,7 +182,7 @@ def test_a_checkpoint_that_cannot_be_reached_is_not_damaged(
     two.open_checkpoints(tmp_path, restore_seconds=0.1) as checkpointer,
   ):
     checkpointer.restore_latest(two.abstract(mesh()))
-  assert checkpoint.steps(tmp_path) == [1, 2]
+  assert kept.steps(tmp_path) == [1, 2]
 
 
 def test_scores_that_cannot_be_reached_are_not_damaged(tmp_path, monkeypatch):

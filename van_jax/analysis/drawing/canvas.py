@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from van_jax import errors, storage
+from van_jax import errors, places, storage
 
 KINDS = (".png", ".svg", ".pdf")
 DPI = 120  # Of files; figures are measured in inches.
@@ -43,20 +43,7 @@ def check_output(path: str, *, overwrite: bool = False) -> None:
     path: as the user gave it.
     overwrite: whether it may be there already.
   """
-  if not path.lower().endswith(KINDS):
-    raise errors.UserError(
-      f"output={path!r} must end with {', '.join(KINDS)}, which says what is "
-      "written."
-    )
-  place = storage.absolute(path)
-  if place.is_dir():
-    raise errors.UserError(f"output={path} is a folder; name a file.")
-  if place.exists() and not overwrite:
-    raise errors.UserError(
-      f"output={path} is there already; name another file, or allow it with "
-      "--overwrite."
-    )
-  storage.check_writable(path, "output")
+  places.check_file(path, "output", kinds=KINDS, overwrite=overwrite)
   figure(1, 1)
 
 

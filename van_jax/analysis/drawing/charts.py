@@ -5,9 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from van_jax import errors
 from van_jax.analysis.drawing import canvas
 
 _COLOUR = "#1f5fa8"
+_COLOURS = 10  # Of curves, before matplotlib begins again.
+_STYLES = ("-", "--", ":", "-.")
 
 
 def bars(
@@ -21,7 +24,16 @@ def bars(
     label: of the axis.
     zero: whether the axis begins at 0; otherwise a little below the smallest,
       and dots stand in for bars, whose length would mislead.
+
+  Raises:
+    UserError: if there is none, or a name has no numbers.
   """
+  for name, single in values.items():
+    if np.ndim(single) > 1 or not np.size(single):
+      raise errors.UserError(
+        f"values[{name!r}]={single!r} must be a number, or some."
+      )
+  _check_any(values, "values")
   figure = canvas.figure(6.4, 0.34 * len(values) + 0.9)
   axis = figure.subplots()
   for i, single in enumerate(values.values()):
@@ -66,13 +78,24 @@ def curves(
     x_label: of the axis.
     y_label: likewise.
     logarithmic: whether the y axis is.
+
+  Raises:
+    UserError: if there is none, or some x and y are not as long.
   """
+  for name, (x, y) in series.items():
+    if np.ndim(y) not in (1, 2) or np.shape(x) != np.shape(y)[-1:]:
+      raise errors.UserError(
+        f"series[{name!r}] has x {np.shape(x)} and y {np.shape(y)}, which must "
+        "be [N] and [N] or [S, N]."
+      )
+  _check_any(series, "series")
   figure = canvas.figure(6.4, 3.8)
   axis = figure.subplots()
-  for name, (x, y) in series.items():
+  for i, (name, (x, y)) in enumerate(series.items()):
     several = np.atleast_2d(np.asarray(y, float))
     mean = several.mean(0)
-    (line,) = axis.plot(x, mean, label=canvas.shortened(name, 32))
+    style = _STYLES[i // _COLOURS % len(_STYLES)]
+    (line,) = axis.plot(x, mean, style, label=canvas.shortened(name, 32))
     if len(several) > 1:
       spread = several.std(0, ddof=1)
       axis.fill_between(
@@ -93,3 +116,8 @@ def curves(
   if len(series) > 1:
     axis.legend(fontsize=7, frameon=False)
   return figure
+
+
+def _check_any(given: Mapping[str, Any], name: str) -> None:
+  if not given:
+    raise errors.UserError(f"{name} is empty; there is nothing to draw.")

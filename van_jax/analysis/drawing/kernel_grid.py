@@ -25,9 +25,16 @@ def kernels(
     channels: which of them; None for the first 16.
 
   Raises:
-    UserError: if there is none, or a channel is not there.
+    UserError: if there is none, they are not [h, w, C], or a channel is not
+      there.
   """
-  most = min((kernel.shape[2] for kernel in rows.values()), default=0)
+  if not rows or any(kernel.ndim != 3 for kernel in rows.values()):
+    shapes = {name: kernel.shape for name, kernel in rows.items()}
+    raise errors.UserError(
+      f"rows has kernels {shapes}, and must have one [h, w, C] at least, as "
+      "analysis.depthwise_kernels gives them."
+    )
+  most = min(kernel.shape[2] for kernel in rows.values())
   chosen = list(range(min(16, most))) if channels is None else list(channels)
   if not chosen or not all(0 <= channel < most for channel in chosen):
     raise errors.UserError(
@@ -35,9 +42,11 @@ def kernels(
     )
   lines = -(-len(chosen) // _ACROSS)
   across = min(_ACROSS, len(chosen))
-  height = len(rows) * (lines * (_CELL + 0.16) + 0.3)
-  figure = canvas.figure(max(_CELL * across, 3.2), height)
-  bands = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+  heights = [lines * (_tall(kernel) + 0.16) + 0.3 for kernel in rows.values()]
+  figure = canvas.figure(max(_CELL * across, 3.2), sum(heights))
+  bands = figure.subfigures(len(rows), 1, squeeze=False, height_ratios=heights)[
+    :, 0
+  ]
   for band, (name, kernel) in zip(bands, rows.items(), strict=True):
     down, wide, _ = kernel.shape
     band.suptitle(f"{name}, {down} x {wide}", fontsize=9)
@@ -50,3 +59,9 @@ def kernels(
       axis.imshow(values, cmap="RdBu_r", vmin=-size, vmax=size)
       axis.set_title(str(channel), fontsize=6, pad=1)
   return figure
+
+
+def _tall(kernel: np.ndarray) -> float:
+  """Returns the inches that a kernel takes; a row's are few."""
+  down, across, _ = kernel.shape
+  return _CELL * min(1, max(down / across, 0.3))

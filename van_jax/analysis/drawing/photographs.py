@@ -23,8 +23,11 @@ def overlay(
     image: uint8 [H, W, 3].
     heat: [H, W] in [0, 1]; `analysis.upsample` brings it to that size.
     strength: in [0, 1].
+
+  Raises:
+    UserError: if image and map are not of one size, or the map has NaNs.
   """
-  _check_sizes(image, heat)
+  _check_overlay(image, heat, strength)
   colours = 255 * canvas.colours("inferno", np.clip(heat, 0, 1))
   weight = strength * np.clip(heat, 0, 1)[..., None]
   return np.round((1 - weight) * image + weight * colours).astype(np.uint8)
@@ -42,8 +45,11 @@ def signed_overlay(
     image: uint8 [H, W, 3].
     heat: [H, W], as `analysis.occlusion` gives it, of any scale.
     strength: in [0, 1].
+
+  Raises:
+    UserError: if image and map are not of one size, or the map has NaNs.
   """
-  _check_sizes(image, heat)
+  _check_overlay(image, heat, strength)
   size = np.abs(heat).max() or 1
   grey = image.mean(-1, keepdims=True).repeat(3, -1)
   colours = 255 * canvas.colours("RdBu_r", 0.5 + 0.5 * heat / size)
@@ -60,12 +66,14 @@ def grid(
   """Returns a Figure of pictures in rows and columns.
 
   Args:
-    rows: of pictures [H, W, 3] or [H, W], each row as long as the others.
+    rows: of pictures, each row as long as the others: [H, W, 3] of bytes or in
+      [0, 1], or [H, W] of any scale, grey.
     columns: a title for each column.
     captions: a line below each picture.
 
   Raises:
-    UserError: if rows, columns and captions do not fit one another.
+    UserError: if rows, columns and captions do not fit one another, or one is
+      no picture.
   """
   lengths = {len(row) for row in rows} | {len(r) for r in captions or ()}
   lengths |= {len(columns)} if columns else set()
@@ -80,7 +88,7 @@ def grid(
   axes = figure.subplots(len(rows), across, squeeze=False)
   for i, row in enumerate(rows):
     for j, picture in enumerate(row):
-      axes[i, j].imshow(picture, cmap="gray")
+      axes[i, j].imshow(_shown(picture), cmap="gray")
       axes[i, j].set(xticks=[], yticks=[])
       axes[i, j].spines[:].set_visible(False)
       if columns and not i:
@@ -90,7 +98,30 @@ def grid(
   return figure
 
 
-def _check_sizes(image: np.ndarray, heat: np.ndarray) -> None:
+def _shown(picture: np.ndarray) -> np.ndarray:
+  """Returns a picture that has colours, or raises UserError."""
+  picture = np.asarray(picture)
+  if picture.ndim != 2 and (picture.ndim != 3 or picture.shape[2] != 3):
+    raise errors.UserError(
+      f"a picture of shape {picture.shape} must be [H, W, 3] or [H, W]."
+    )
+  coloured = picture.ndim == 3 and picture.dtype != np.uint8
+  if coloured and not ((picture >= 0) & (picture <= 1)).all():
+    raise errors.UserError(
+      f"a picture of {picture.dtype} from {picture.min():g} to "
+      f"{picture.max():g} must be uint8 or in [0, 1]; of normalised images it "
+      "is images * std + mean."
+    )
+  return picture
+
+
+def _check_overlay(
+  image: np.ndarray, heat: np.ndarray, strength: float
+) -> None:
+  if not 0 <= strength <= 1:
+    raise errors.UserError(f"strength={strength} must be from 0 to 1.")
+  if np.isnan(heat).any():
+    raise errors.UserError("the map has NaNs, which have no colour.")
   if image.dtype != np.uint8 or image.shape != (*heat.shape, 3):
     raise errors.UserError(
       f"image {image.shape} of {image.dtype} and map {heat.shape} must be "

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from van_jax import errors, models
-from van_jax.analysis.inside import probe
+from van_jax.analysis.inside import inputs, probe
 from van_jax.models.attention import table
 
 _SOWN = "attention_map"
@@ -51,8 +51,10 @@ def attention_maps(
     by "stage4/block1" and the like, in the order of the network.
 
   Raises:
-    UserError: for a block that is not there, or an attention without a map.
+    UserError: for a block that is not there, an attention without a map, or
+      images that are not normalised [B, H, W, 3].
   """
+  images = inputs.checked(images)
   path, van = probe.find_van(model, variables, images)
   names = probe.blocks(van)
   if block is not None:
@@ -82,6 +84,7 @@ def channel_strengths(
     UserError: for a block that is not there, or an attention without a map
       [B, h, w, C].
   """
+  images = inputs.checked(images)
   path, van = probe.find_van(model, variables, images)
   modules = ((*path, probe.find_block(van, block)),)
   found = _strengths(model, modules, variables, jnp.asarray(images))

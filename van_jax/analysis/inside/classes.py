@@ -33,8 +33,22 @@ def logits(outputs: jax.Array) -> jax.Array:
   return outputs if outputs.ndim == 2 else jnp.mean(outputs, (1, 2))
 
 
+def check_head(model: nn.Module) -> None:
+  """Raises UserError for a VAN that gives features and no classes."""
+  if isinstance(model, models.VAN) and not model.num_classes:
+    raise errors.UserError(
+      "num_classes=0: the model gives features, not classes; give one with a "
+      "head."
+    )
+
+
 def chosen(
-  classes: Any, model: nn.Module, variables: Any, images: Any
+  classes: Any,
+  model: nn.Module,
+  variables: Any,
+  images: Any,
+  *,
+  field: str = "classes",
 ) -> np.ndarray:
   """Returns a class an image, [B] int32; PREDICTED where none is given.
 
@@ -43,23 +57,20 @@ def chosen(
     model: that the classes are of.
     variables: of the model.
     images: [B, H, W, 3].
+    field: what the caller calls the classes.
 
   Raises:
     UserError: for a class that is not there, another number of them, or a model
       that has none.
   """
-  if isinstance(model, models.VAN) and not model.num_classes:
-    raise errors.UserError(
-      "num_classes=0: the model gives features, not classes; give one with a "
-      "head."
-    )
+  check_head(model)
   number = len(images)
   if classes is None:
     return np.full(number, PREDICTED, np.int32)
   given = np.asarray(classes)
   if given.shape not in ((), (number,)) or given.dtype.kind not in "iu":
     raise errors.UserError(
-      f"classes={classes!r} must be one whole number, or one for each of the "
+      f"{field}={classes!r} must be one whole number, or one for each of the "
       f"{number} images."
     )
   known = jax.eval_shape(
@@ -67,7 +78,7 @@ def chosen(
   ).shape[1]
   if given.size and not 0 <= given.min() <= given.max() < known:
     raise errors.UserError(
-      f"classes={classes!r} must be from 0 to {known - 1}, the model's last."
+      f"{field}={classes!r} must be from 0 to {known - 1}, the model's last."
     )
   return np.broadcast_to(given, (number,)).astype(np.int32)
 

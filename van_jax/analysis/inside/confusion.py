@@ -23,7 +23,7 @@ def confusion_matrix(
     num_classes: K.
 
   Raises:
-    UserError: when the two are not as long, or an answer is no class.
+    UserError: when the two are not as long, or some are no classes.
   """
   labels, predicted = np.asarray(labels), np.asarray(predicted)
   if labels.ndim != 1 or labels.shape != predicted.shape:
@@ -31,12 +31,18 @@ def confusion_matrix(
       f"labels {labels.shape} and predicted {predicted.shape} must be one "
       "class an image each, [N]."
     )
-  largest = max(labels.max(initial=-1), predicted.max(initial=-1))
-  if largest >= num_classes:
+  both = np.stack([labels, predicted])
+  if both.size and both.dtype.kind not in "iu":
     raise errors.UserError(
-      f"num_classes={num_classes} must be above {largest}, the largest class "
-      "of labels and predicted."
+      f"labels and predicted are {both.dtype}, and must be whole numbers."
     )
+  if both.max(initial=-1) >= num_classes or both.min(initial=0) < -1:
+    raise errors.UserError(
+      f"labels and predicted are from {both.min()} to {both.max()}, and must "
+      f"be from 0 to {num_classes - 1}, the last of num_classes={num_classes}, "
+      "or -1 for none."
+    )
+  labels, predicted = both.astype(np.int64)
   given = answers.Answers(labels, predicted[:, None], np.ones((len(labels), 1)))
   return answers.confusion(given, num_classes)
 
@@ -46,7 +52,16 @@ def class_accuracy(matrix: np.ndarray) -> np.ndarray:
 
   Args:
     matrix: of `confusion_matrix`.
+
+  Raises:
+    UserError: if it is not [K, K].
   """
+  matrix = np.asarray(matrix)
+  if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+    raise errors.UserError(
+      f"matrix of shape {matrix.shape} must be [K, K], as confusion_matrix "
+      "gives it."
+    )
   count = matrix.sum(axis=1)
   right = np.diag(matrix) / np.maximum(count, 1)
   return np.where(count > 0, right, np.nan)

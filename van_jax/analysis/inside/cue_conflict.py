@@ -52,13 +52,19 @@ def cue_conflicts(
       order, each photograph as often as any other, give or take one.
 
   Raises:
-    UserError: unless there are two classes at least.
+    UserError: if images and labels do not fit, or all are of one class.
   """
   images, labels = np.asarray(images), np.asarray(labels)
-  if images.ndim != 4 or images.dtype.kind != "f" or len(images) != len(labels):
+  kinds = images.dtype.kind == "f" and labels.dtype.kind in "iu"
+  if images.ndim != 4 or labels.shape != images.shape[:1] or not kinds:
     raise errors.UserError(
-      f"images {images.shape} of {images.dtype} and labels {labels.shape} must "
-      "be floating [N, H, W, 3] and [N]."
+      f"images {images.shape} of {images.dtype} and labels {labels.shape} of "
+      f"{labels.dtype} must be floating [N, H, W, 3] and whole numbers [N]."
+    )
+  if not np.isfinite(images).all():
+    raise errors.UserError(
+      "images have values that are NaN or infinite, which would be all over "
+      "whatever is made of them; leave those images out."
     )
   if len(np.unique(labels)) < 2:
     raise errors.UserError(

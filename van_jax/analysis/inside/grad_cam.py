@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from van_jax.analysis.inside import classes as classes_lib, probe
+from van_jax.analysis.inside import classes as classes_lib, inputs, probe
 from van_jax.analysis.inside.upsampling import upsample
 
 
@@ -38,11 +38,12 @@ def grad_cam(
     stage: 1 to 4.
 
   Raises:
-    UserError: for a class or a stage that is not there.
+    UserError: for a class or a stage that is not there, or images that are not
+      normalised [B, H, W, 3].
   """
   probe.check_stage(stage)
+  images = jnp.asarray(inputs.checked(images))
   path, _ = probe.find_van(model, variables, images)
-  images = jnp.asarray(images)
   chosen = classes_lib.chosen(classes, model, variables, images)
   place = (*path, f"norm{stage}")
   maps = np.asarray(_weighted(model, place, variables, images, chosen))
@@ -62,11 +63,8 @@ def _weighted(model, place, variables, images, classes) -> jax.Array:
     picked = classes_lib.pick(classes_lib.logits(outputs), classes)
     return jnp.sum(picked), found[place]  # No image sees another.
 
-  like = jax.eval_shape(
-    lambda: probe.run(model, variables, images, places=[place])[1][place]
-  )
   gradient, of_stage = jax.grad(score, has_aux=True)(
-    jnp.zeros(like.shape, like.dtype)
+    probe.no_nudge(model, variables, images, place)
   )
   weights = jnp.mean(gradient.astype(jnp.float32), (1, 2), keepdims=True)
   return jax.nn.relu(jnp.sum(weights * of_stage.astype(jnp.float32), -1))

@@ -42,7 +42,7 @@ def composed_kernel(
   One depthwise convolution with it does what LKA's two, LSKA's four or MSCA's
   branches do, but for biases, and for the edges of the map: between two
   convolutions the map is cut to its size, and the pixels beyond it are zeros.
-  n is `extents.attention_extent`. The 1x1 convolution after them mixes
+  n is `reach.attention_extent`. The 1x1 convolution after them mixes
   channels and is in no kernel.
 
   Args:

@@ -73,11 +73,19 @@ def layer_table(
     repeats: of each measurement.
 
   Raises:
-    UserError: where a module makes a VAN by itself whose convolutions are not
-      XLA's: those cannot be counted.
+    UserError: where time is to be measured of shapes alone, or a module makes a
+      VAN by itself whose convolutions are not XLA's: those cannot be counted.
   """
   if repeats < 1:
     raise errors.UserError(f"repeats={repeats} must be at least 1.")
+  shapes = (
+    isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(variables)
+  )
+  if timed and any(shapes):
+    raise errors.UserError(
+      "timed=True runs the layers, and the variables are shapes alone; give "
+      "those of a bundle, or of model.init."
+    )
   # Of XLA's operations there is one a convolution; of ours there are loops.
   plain = _with_implementation(model, "xla")
   calls = layer_calls.calls(plain, variables, images)

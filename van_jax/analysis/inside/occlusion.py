@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from van_jax import errors
-from van_jax.analysis.inside import classes as classes_lib, probe
+from van_jax.analysis.inside import classes as classes_lib, inputs, probe
 
 
 def occlusion(
@@ -45,12 +45,13 @@ def occlusion(
     batch_size: hidden images at once.
 
   Raises:
-    UserError: for sizes that do not fit the image, or a class that there is
-      not.
+    UserError: for sizes that do not fit the image, a class that there is not,
+      or images that are not normalised [B, H, W, 3].
   """
-  images = jnp.asarray(images)
+  images = jnp.asarray(inputs.checked(images))
   sizes = images.shape[1:3]
-  if not 1 <= stride <= patch <= min(sizes) or batch_size < 1:
+  whole = all(isinstance(n, int | np.integer) for n in (patch, stride))
+  if not (whole and 1 <= stride <= patch <= min(sizes)) or batch_size < 1:
     raise errors.UserError(
       f"patch={patch} and stride={stride} must be whole pixels with 1 <= "
       f"stride <= patch <= {min(sizes)}, the image's side, and "
@@ -58,9 +59,9 @@ def occlusion(
     )
   chosen = classes_lib.chosen(classes, model, variables, images)
   run = functools.partial(_probabilities, model, patch, variables)
-  whole = run(images, jnp.full((len(images), 2), -patch), fill)
+  unhidden = run(images, jnp.full((len(images), 2), -patch), fill)
   chosen = np.where(
-    chosen == classes_lib.PREDICTED, np.argmax(whole, axis=1), chosen
+    chosen == classes_lib.PREDICTED, np.argmax(unhidden, axis=1), chosen
   )
   corners = [
     (top, left)
@@ -73,7 +74,7 @@ def occlusion(
       np.asarray(run(*batch, fill))[:, number]
       for batch in _batches(images[i], corners, batch_size)
     ]
-    falls = float(whole[i, number]) - np.concatenate(hidden)[: len(corners)]
+    falls = float(unhidden[i, number]) - np.concatenate(hidden)[: len(corners)]
     result[i] = _mean_over_patches(falls, corners, patch, sizes)
   return result
 

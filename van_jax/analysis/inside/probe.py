@@ -1,5 +1,6 @@
 """Reads and nudges what flows through a model, wherever its VAN stands."""
 
+import numbers
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -38,8 +39,13 @@ def find_van(
       ones.
 
   Raises:
-    UserError: if it calls none, or several.
+    UserError: if it calls none, or several, or the variables are not whole.
   """
+  if "params" not in variables:
+    raise errors.UserError(
+      f"variables have {sorted(variables)}, and must have params and "
+      "batch_stats, as model.init gives them and bundle.variables has them."
+    )
   if isinstance(model, models.VAN):
     return (), model
   if images is None:
@@ -75,6 +81,13 @@ def blocks(van: models.VAN) -> dict[str, str]:
   }
 
 
+def last_blocks(van: models.VAN) -> dict[str, str]:
+  """Returns those of `blocks` that end a stage."""
+  known = blocks(van)
+  ends = (f"stage{s}/block{n - 1}" for s, n in enumerate(van.depths, start=1))
+  return {name: known[name] for name in ends}
+
+
 def find_block(van: models.VAN, block: str) -> str:
   """Returns the module's name of a block, or raises UserError."""
   known = blocks(van)
@@ -88,8 +101,18 @@ def find_block(van: models.VAN, block: str) -> str:
 
 def check_stage(stage: int) -> None:
   """Raises UserError unless there is such a stage."""
-  if stage not in (1, 2, 3, 4):
+  if stage not in (1, 2, 3, 4) or not isinstance(stage, numbers.Integral):
     raise errors.UserError(f"stage={stage!r} must be 1, 2, 3 or 4.")
+
+
+def no_nudge(
+  model: nn.Module, variables: Any, images: Any, place: Path
+) -> jax.Array:
+  """Returns zeros like a module's output, at which `run` is differentiated."""
+  like = jax.eval_shape(
+    lambda: run(model, variables, images, places=[place])[1][place]
+  )
+  return jnp.zeros(like.shape, like.dtype)
 
 
 def run(

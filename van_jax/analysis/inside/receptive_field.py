@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from van_jax import errors
-from van_jax.analysis.inside import probe
+from van_jax.analysis.inside import inputs, probe
 
 
 def receptive_field(
@@ -46,7 +46,7 @@ def receptive_field(
     model: a VAN, or a module that holds one.
     variables: of the model.
     images: [N, H, W, 3], normalised; more images, a smoother field. Large ones,
-      or the field is cut off at their edges; `extents.stage_extent` says how
+      or the field is cut off at their edges; `reach.stage_extent` says how
       far it can reach.
     stage: whose map, 1 to 4.
     block: "stage2/block0", say: the field of that block's attention alone, over
@@ -56,22 +56,20 @@ def receptive_field(
     seed: of the signs.
 
   Raises:
-    UserError: for a stage or a block that is not there.
+    UserError: for a stage or a block that is not there, or images that are not
+      normalised [N, H, W, 3].
   """
   probe.check_stage(stage)
-  if draws < 1 or batch_size < 1 or not len(images):
-    raise errors.UserError(
-      f"draws={draws}, batch_size={batch_size} and the {len(images)} images "
-      "must be at least one."
-    )
+  if draws < 1:
+    raise errors.UserError(f"draws={draws} must be at least 1.")
+  images = inputs.checked(images)
   path, van = probe.find_van(model, variables, images[:1])
   place = (*path, f"norm{stage}")
   if block is not None:
     place = (*path, probe.find_block(van, block), *probe.GATING_UNIT)
   keys = jax.random.split(jax.random.key(seed), draws * len(images))
   total, used = 0.0, 0
-  for start in range(0, len(images), batch_size):
-    batch = jnp.asarray(images[start : start + batch_size])
+  for batch in inputs.batches(images, batch_size):
     for _ in range(draws):
       program = _by_image if block is None else _by_block
       gradients = np.asarray(
@@ -104,10 +102,7 @@ def _by_block(model, place, variables, images, key) -> jax.Array:
     )
     return _signed(found[place], key)
 
-  like = jax.eval_shape(
-    lambda: probe.run(model, variables, images, places=[place])[1][place]
-  )
-  return jax.grad(centre)(jnp.zeros(like.shape, like.dtype))
+  return jax.grad(centre)(probe.no_nudge(model, variables, images, place))
 
 
 def _signed(of_stage: jax.Array, key: jax.Array) -> jax.Array:

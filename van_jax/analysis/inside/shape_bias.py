@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from van_jax import errors
-from van_jax.analysis.inside import classes as classes_lib, probe
+from van_jax.analysis.inside import classes as classes_lib, inputs, probe
 from van_jax.analysis.inside.cue_conflict import cue_conflicts
 
 
@@ -40,13 +40,19 @@ def shape_bias(
     texture_labels: [N]; nowhere equal to the shape's.
 
   Raises:
-    UserError: if they are not as long, or some pair is no conflict.
+    UserError: if they are not as long, no whole numbers, or some pair is no
+      conflict.
   """
   arrays = [np.asarray(x) for x in (predicted, shape_labels, texture_labels)]
   if len({x.shape for x in arrays}) != 1 or arrays[0].ndim != 1:
     raise errors.UserError(
       f"predicted, shape_labels and texture_labels are of {arrays[0].shape}, "
       f"{arrays[1].shape} and {arrays[2].shape}, and must be [N] all three."
+    )
+  if arrays[0].size and any(x.dtype.kind not in "iu" for x in arrays):
+    raise errors.UserError(
+      "predicted, shape_labels and texture_labels are of "
+      f"{', '.join(str(x.dtype) for x in arrays)}, and must be whole numbers."
     )
   decided, of_shape, of_texture = arrays
   if same := np.flatnonzero(of_shape == of_texture).tolist():
@@ -85,11 +91,16 @@ def measure_shape_bias(
     seed: of the pairs.
     count: of pairs; None for one a photograph.
     batch_size: images at once.
+
+  Raises:
+    UserError: for images that are not normalised [N, H, W, 3], or labels
+      without a conflict.
   """
-  pairs = cue_conflicts(np.asarray(images), labels, seed=seed, count=count)
+  images = inputs.checked(images)
+  pairs = cue_conflicts(images, labels, seed=seed, count=count)
+  classes_lib.chosen(labels, model, variables, images, field="labels")
   decided = []
-  for start in range(0, len(pairs.images), batch_size):
-    batch = jnp.asarray(pairs.images[start : start + batch_size])
+  for batch in inputs.batches(pairs.images, batch_size):
     decided.append(np.asarray(_predicted(model, variables, batch)))
   return shape_bias(
     np.concatenate(decided), pairs.shape_labels, pairs.texture_labels

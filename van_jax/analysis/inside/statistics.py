@@ -8,8 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from van_jax import errors
-from van_jax.analysis.inside import probe
+from van_jax.analysis.inside import inputs, probe
 
 _DEAD = 1e-6  # Of the map's own deviation.
 
@@ -26,7 +25,8 @@ class StageStatistics(NamedTuple):
     dead_channels: how many hardly vary: std below 1e-6 of `std`.
     effective_rank: exp of the entropy of the singular values of the centred
       features, as parts of their sum (Roy and Vetterli 2007); from 1, all
-      channels are one, to C, all are independent and of one size.
+      channels are one, to C, all are independent and of one size. 0 where
+      nothing varies.
   """
 
   mean: float
@@ -51,20 +51,15 @@ def stage_statistics(
     variables: of the model.
     images: [N, H, W, 3], normalised.
     batch_size: images at once; it changes nothing but by rounding.
+
+  Raises:
+    UserError: without any image, or for images that are not normalised.
   """
-  if not len(images) or batch_size < 1:
-    raise errors.UserError(
-      f"the {len(images)} images and batch_size={batch_size} must be at least "
-      "one."
-    )
+  images = inputs.checked(images)
   path, van = probe.find_van(model, variables, images[:1])
-  places = tuple(
-    (*path, f"block{s}_{depth - 1}")
-    for s, depth in enumerate(van.depths, start=1)
-  )
+  places = tuple((*path, name) for name in probe.last_blocks(van).values())
   sums = [_Sums() for _ in places]
-  for start in range(0, len(images), batch_size):
-    batch = jnp.asarray(images[start : start + batch_size])
+  for batch in inputs.batches(images, batch_size):
     found = _features(model, places, variables, batch)
     for total, features in zip(sums, found, strict=True):
       total.add(np.asarray(features, np.float64))

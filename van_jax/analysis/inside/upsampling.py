@@ -2,6 +2,10 @@
 
 import numpy as np
 
+from van_jax import errors
+
+_STRIDES = (4, 8, 16, 32)  # Of the stages; no two of 32 pixels give one size.
+
 
 def upsample(maps: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
   """Returns maps [B, h, w] at an image's size, [B, H, W], float32, bilinear.
@@ -17,7 +21,16 @@ def upsample(maps: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
   Args:
     maps: [B, h, w].
     image_size: (H, W).
+
+  Raises:
+    UserError: if they are of other shapes.
   """
+  maps = np.asarray(maps)
+  if maps.ndim != 3 or np.shape(image_size) != (2,):
+    raise errors.UserError(
+      f"maps of shape {maps.shape} and image_size={image_size!r} must be "
+      "[B, h, w] and (H, W); maps[None] makes a batch of one."
+    )
   rows = _weights(maps.shape[1], image_size[0])
   columns = _weights(maps.shape[2], image_size[1])
   return np.einsum("Hh,bhw,Ww->bHW", rows, maps, columns).astype(np.float32)
@@ -26,9 +39,9 @@ def upsample(maps: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
 def _weights(size: int, pixels: int) -> np.ndarray:
   """Returns what each position gives to each pixel, [pixels, size]."""
   position = np.arange(pixels)
-  strides = [2**k for k in range(6) if -(-pixels // 2**k) == size]
-  if strides:
-    position = position / strides[-1]
+  fits = [stride for stride in _STRIDES if -(-pixels // stride) == size]
+  if fits:
+    position = position / fits[0]
   else:
     position = (position + 0.5) * size / pixels - 0.5
   position = np.clip(position, 0, size - 1)

@@ -32,13 +32,10 @@ def draw_attention(
     UserError: bad input.
   """
   bundle = request.load()
-  known = probe.blocks(bundle.model)
   for name in block:
     probe.find_block(bundle.model, name)
-  last = [
-    f"stage{s}/block{n - 1}" for s, n in enumerate(bundle.model.depths, 1)
-  ]
-  chosen = [name for name in known if name in (block or last)]
+  wanted = block or probe.last_blocks(bundle.model)
+  chosen = [name for name in probe.blocks(bundle.model) if name in wanted]
   images = read_images(image, bundle.preprocessing, most=count)
   maps = attention_maps(bundle.model, bundle.variables, images.normalised)
   size = images.pixels.shape[1:3]

@@ -5,6 +5,7 @@ from typing import Any
 
 from van_jax import bundle as bundle_lib, errors
 from van_jax.analysis import drawing
+from van_jax.analysis.inside import classes as classes_lib
 from van_jax.analysis.inside.grad_cam import grad_cam
 from van_jax.analysis.pictures.subject import (
   Request,
@@ -38,6 +39,7 @@ def draw_grad_cam(
     UserError: bad input.
   """
   bundle = request.load()
+  classes_lib.check_head(bundle.model)
   numbers = [_number(bundle, name) for name in classes]
   images = read_images(image, bundle.preprocessing, most=count)
   ranked = bundle_lib.predict(

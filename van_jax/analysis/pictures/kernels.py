@@ -12,6 +12,8 @@ from van_jax.analysis.inside.attention_maps import channel_strengths
 from van_jax.analysis.pictures.subject import Request, read_images
 from van_jax.models.attention import table
 
+_MOST = 32  # Images that channels are ranked on, so that they fit at once.
+
 
 def draw_kernels(
   request: Request,
@@ -44,7 +46,7 @@ def draw_kernels(
     rows["composed"] = kernels_lib.composed_kernel(*given, block=block)
   channels = range(min(count, *(k.shape[2] for k in rows.values())))
   if image:
-    images = read_images(image, bundle.preprocessing, most=32).normalised
+    images = read_images(image, bundle.preprocessing, most=_MOST).normalised
     strengths = channel_strengths(*given, images, block=block)
     channels = np.argsort(-strengths)[: len(channels)].tolist()
   figure = drawing.kernels(rows, channels=list(channels))

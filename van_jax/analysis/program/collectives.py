@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 
-from van_jax.analysis.program import groups, hlo
+from van_jax.analysis.program import groups, hlo, hlo_line
 
 KINDS = (
   "all-reduce",
@@ -115,7 +115,7 @@ def _found(module, mesh_shape, slices) -> Iterator[Collective]:
       continue
     axis, link = groups.axis_of(members, mesh_shape, slices)
     # A -start also holds its operands and its counters.
-    arrays = hlo.arrays_of(done.get(instruction.name, instruction.type))
+    arrays = hlo_line.arrays_of(done.get(instruction.name, instruction.type))
     size = sum(array.bytes for array in arrays)
     if kind == "reduce-scatter":  # Its result is a part of what it sums.
       size *= most

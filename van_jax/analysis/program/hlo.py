@@ -6,79 +6,17 @@ layouts and backend configs that XLA's own Python objects do not show.
 
 import dataclasses
 import functools
-import math
 import re
 from collections.abc import Iterator
 
+from van_jax.analysis.program import hlo_line
+from van_jax.analysis.program.hlo_line import Instruction
+
 _COMPUTATION = re.compile(r"(ENTRY )?%?([\w.\-]+)(?: \(.*)? {$")
-_INSTRUCTION = re.compile(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)")
-_OPCODE = re.compile(r" ?([a-z][\w\-]*)\(")
-_ARRAY = re.compile(r"([a-z]\w*)\[([\d,<= ]*)\](?:{([^{}]*)})?")
-_CALLED = re.compile(
-  r"(calls|body|condition|to_apply|true_computation|false_computation)="
-  r"%?([\w.\-]+)"
-)
-_LISTED = re.compile(r"(?:branch_computations|called_computations)={([^{}]*)}")
 _BODY = re.compile(r"body=%?([\w.\-]+)")
 _CONDITION = re.compile(r"condition=%?([\w.\-]+)")
 _TRIPS = re.compile(r'"known_trip_count":\s*{\s*"n":\s*"?(\d+)')
 _STEPS = 16  # Back along operands, to one that has a name.
-_OP_NAME = re.compile(r'op_name="([^"]*)"')
-
-
-@dataclasses.dataclass(frozen=True)
-class Array:
-  """An array's type.
-
-  Attributes:
-    dtype: as HLO calls it, bf16 or pred say.
-    dims: its shape.
-    layout: what stands in braces behind it, {1,0:T(8,128)} say; "" for none.
-  """
-
-  dtype: str
-  dims: tuple[int, ...]
-  layout: str = ""
-
-  @property
-  def bytes(self) -> int:
-    """Its size, without the padding of tiles."""
-    return -(-math.prod(self.dims) * bits(self.dtype) // 8)
-
-
-@dataclasses.dataclass(frozen=True)
-class Instruction:
-  """One line of a computation.
-
-  Attributes:
-    name: without its %.
-    type: of the result, as written.
-    opcode: all-reduce, say.
-    rest: the line behind the opcode's bracket: operands and attributes.
-  """
-
-  name: str
-  type: str
-  opcode: str
-  rest: str
-
-  @property
-  def arrays(self) -> tuple[Array, ...]:
-    """The arrays of the result, those of tuples in order."""
-    return arrays_of(self.type)
-
-  @property
-  def operands(self) -> tuple[str, ...]:
-    """Names of the operands."""
-    inside = self.rest[: _closing(self.rest, depth=1)]
-    parts = re.split(r",(?![^\[{(]*[\]})])", inside)
-    return tuple(p.split()[-1].lstrip("%") for p in parts if p.strip())
-
-  @property
-  def op_name(self) -> str:
-    """Which line of the traced program it comes from; "" where unknown."""
-    found = _OP_NAME.search(self.rest)
-    return found[1] if found else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +46,7 @@ class Module:
     """Yields the instructions of a computation and of all that it calls."""
     for instruction in self.computations.get(name, ()):
       yield instruction
-      for called in _called(instruction):
+      for called in hlo_line.called(instruction):
         yield from self.within(called)
 
   @functools.cached_property
@@ -123,7 +61,7 @@ class Module:
     for name, instructions in self.computations.items():
       for instruction in instructions:
         home[instruction.name] = name
-        for called in _called(instruction):
+        for called in hlo_line.called(instruction):
           calls.setdefault(called, instruction)
     return calls, home
 
@@ -158,36 +96,18 @@ def parse(text: str) -> Module:
         entry = m[2] if m[1] else entry
     elif line == "}":
       current = None
-    elif _INSTRUCTION.match(line):
+    elif hlo_line.LINE.match(line):
       current.append(line)
     elif current:  # A kernel's metadata are lines of their own.
       current[-1] += line
   computations = {
-    name: tuple(filter(None, map(_instruction, own)))
+    name: tuple(filter(None, map(hlo_line.parse, own)))
     for name, own in lines.items()
   }
   turns, endless = {}, {}
   if entry:
     _run(computations, entry, 1, turns, endless)
   return Module(computations, turns, endless)
-
-
-def _instruction(line):
-  ((name, body),) = _INSTRUCTION.findall(line)
-  end = _closing(body[1:], depth=1) + 2 if body[0] == "(" else body.find(" ")
-  found = _OPCODE.match(body, end)
-  if end < 0 or found is None:
-    return None
-  return Instruction(name, body[:end], found[1], body[found.end() :])
-
-
-def _closing(text, depth):
-  """Returns where `depth` brackets opened before the text are closed."""
-  for bracket in re.finditer(r"[()]", text):
-    depth += 1 if bracket[0] == "(" else -1
-    if depth == 0:
-      return bracket.start()
-  return len(text)
 
 
 def _run(computations, name, times, turns, endless):
@@ -200,7 +120,7 @@ def _run(computations, name, times, turns, endless):
       trips = known or 1
       if known is None:
         endless[instruction.name] = _BODY.findall(instruction.rest)[0]
-    for called in _called(instruction):
+    for called in hlo_line.called(instruction):
       _run(computations, called, times * trips, turns, endless)
 
 
@@ -220,40 +140,6 @@ def _trips(loop, computations):
     if instruction.name == limit and instruction.opcode == "constant":
       return int(instruction.rest.split(")")[0])
   return None
-
-
-# Of pairs that run beside the program both halves name what they call.
-_CALLING_NONE = (
-  *("async-update", "async-done", "reduce", "reduce-window", "scatter"),
-  *("select-and-scatter", "sort", "map", "all-reduce", "all-reduce-start"),
-  *("all-reduce-done", "reduce-scatter"),
-)
-
-
-def _called(instruction):
-  """Yields the computations that an instruction runs, as often as it runs."""
-  if instruction.opcode in _CALLING_NONE:
-    return
-  for match in _CALLED.finditer(instruction.rest):
-    yield match[2]
-  for match in _LISTED.finditer(instruction.rest):
-    yield from re.findall(r"[\w.\-]+", match[1])
-
-
-def arrays_of(type_: str) -> tuple[Array, ...]:
-  """Returns the arrays of a type as HLO writes it, those of tuples in order."""
-  return tuple(
-    Array(m[1], tuple(map(int, re.findall(r"\d+", m[2]))), m[3] or "")
-    for m in _ARRAY.finditer(type_)
-  )
-
-
-def bits(dtype: str) -> int:
-  """Returns the bits of a number; 0 for tokens."""
-  if dtype == "pred":
-    return 8
-  found = re.match(r"[a-z]+(\d+)", dtype)
-  return int(found[1]) if found else 0
 
 
 def nameless(lines: str) -> str:

@@ -14,11 +14,8 @@ from van_jax.analysis.program.collectives import (
   collectives,
   uncounted,
 )
-from van_jax.analysis.program.padding import (
-  Padding,
-  padding,
-  repeated_multiply_adds,
-)
+from van_jax.analysis.program.padding import Padding, padding
+from van_jax.analysis.program.products import repeated_multiply_adds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,16 +9,15 @@ from typing import Any, TypeVar
 from van_jax import errors, storage
 from van_jax.bundle import description
 from van_jax.training.run import (
-  checkpoint,
   class_names,
   goodput,
   history,
+  kept,
   lock,
   starts,
   workdir as workdir_lib,
 )
 
-_BUNDLE = "bundle"  # As a run leaves it.
 _HANGS = "hang-*.txt"
 Found = TypeVar("Found")
 
@@ -125,15 +124,15 @@ def _read(name: str, path: Any) -> Run:
       problems.append(" ".join(str(error).split()))
       return other
 
-  is_bundle = description.is_bundle(path / _BUNDLE)
+  is_bundle = description.is_bundle(path / workdir_lib.BUNDLE)
   return Run(
     name=name,
     workdir=os.fspath(path),
     config=attempt(workdir_lib.read_config, path, {}),
     history=attempt(history.read_history, path, {}),
     account=goodput.read(path),
-    saved=attempt(checkpoint.steps, path / workdir_lib.CHECKPOINTS, []),
-    bundle=attempt(description.read, path / _BUNDLE, None)
+    saved=attempt(kept.steps, path / workdir_lib.CHECKPOINTS, []),
+    bundle=attempt(description.read, path / workdir_lib.BUNDLE, None)
     if is_bundle
     else None,
     starts=starts.read(path),

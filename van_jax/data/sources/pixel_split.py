@@ -75,7 +75,8 @@ def checked(
   Raises:
     UserError: where they are something else.
   """
-  images, labels = np.asarray(images), np.asarray(labels)
+  images = _array(images, f"{title}: images")
+  labels = _array(labels, f"{title}: labels")
   _check_images(images, title)
   _check_labels(labels, len(images), title)
   if class_names is None:
@@ -96,13 +97,28 @@ def checked(
   )
 
 
+def _array(given: Any, what: str) -> np.ndarray:
+  try:
+    return np.asarray(given)
+  except ValueError as error:
+    raise errors.UserError(
+      f"{what} must be one array, and are of several shapes; resize or crop "
+      "images to one, or name a folder of class folders."
+    ) from error
+
+
 def _check_images(images: np.ndarray, title: str) -> None:
-  shape = images.shape
-  if images.ndim not in (3, 4) or (images.ndim == 4 and shape[3] not in (1, 3)):
-    channels_first = images.ndim == 4 and shape[1] in (1, 3)
-    hint = (
-      "; np.moveaxis(images, 1, -1) makes them so" if channels_first else ""
-    )
+  shape, hint = images.shape, ""
+  is_one = images.ndim == 3 and shape[2] in (1, 3)  # No row of grey ones.
+  if is_one:
+    hint = "; images[None] makes one of a single image"
+  if images.ndim == 4 and shape[1] in (1, 3):
+    hint = "; np.moveaxis(images, 1, -1) makes them so"
+  if (
+    is_one
+    or images.ndim not in (3, 4)
+    or (images.ndim == 4 and shape[3] not in (1, 3))
+  ):
     raise errors.UserError(
       f"{title}: images.shape={shape} must be [N, H, W, 3], [N, H, W, 1] or "
       f"[N, H, W]{hint}."
@@ -114,16 +130,32 @@ def _check_images(images: np.ndarray, title: str) -> None:
   if images.dtype != np.uint8:
     raise errors.UserError(
       f"{title}: images.dtype={images.dtype} must be uint8, pixels of 0 to "
-      "255, not normalised; [0, 1] pixels are scaled by "
-      "np.round(255 * images).astype(np.uint8)."
+      f"255, not normalised{_as_pixels(images)}."
     )
+
+
+def _as_pixels(images: np.ndarray) -> str:
+  """Returns how to make pixels of these, where their values tell."""
+  if images.dtype.kind not in "iuf":
+    return ""
+  low, high = images.min(), images.max()
+  if low < 0 or not high <= 255:  # Or NaN.
+    return f"; these are from {low:.3g} to {high:.3g}: give them as they were"
+  if images.dtype.kind == "f" and high <= 1:
+    return "; np.round(255 * images).astype(np.uint8) makes them so"
+  return "; np.round(images).astype(np.uint8) makes them so"
 
 
 def _check_labels(labels: np.ndarray, count: int, title: str) -> None:
   if labels.shape != (count,):
+    hint = ""
+    if labels.shape == (count, 1):
+      hint = "; labels[:, 0] is"
+    elif labels.ndim == 2 and len(labels) == count:
+      hint = "; np.argmax(labels, -1) makes numbers of one-hot rows"
     raise errors.UserError(
       f"{title}: labels.shape={labels.shape} must be ({count},), one number an "
-      "image; np.argmax(labels, -1) makes numbers of one-hot rows."
+      f"image{hint}."
     )
   if not np.issubdtype(labels.dtype, np.integer):
     raise errors.UserError(

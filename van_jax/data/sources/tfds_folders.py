@@ -43,8 +43,9 @@ def prepared_builder(name: str, directory: str) -> Any:
     ) from error
   except (ValueError, OSError, json_format.Error) as error:
     raise errors.UserError(
-      f"name={name!r} in directory={directory!r} cannot be opened: {error} "
-      f"If its files are damaged, remove them and prepare the data set again."
+      f"name={name!r} in directory={directory!r} cannot be opened: "
+      f"{' '.join(str(error).split())} If its files are damaged, remove them "
+      "and prepare the data set again."
     ) from error
 
 

@@ -43,7 +43,8 @@ def from_json(
       raise errors.UserError(
         f"the attention of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"attention={name.rpartition(':')[2].rpartition('.')[2]}), or by "
+        f"attention={name.rpartition(':')[2].rpartition('.')[2]}), by "
+        f"--attention={name}, or of train.py and eval.py by "
         f"--config.model.attention.name={name}."
       )
     return table.described(recorded)

@@ -64,8 +64,8 @@ def check(fresh: Mapping[str, Any], pretrained: Mapping[str, Any]) -> None:
     more = f" and {len(misfits) - _LISTED} more" * (len(misfits) > _LISTED)
     raise errors.UserError(
       "The pretrained weights do not fit the model: "
-      f"{'; '.join(misfits[:_LISTED])}{more}. Give the model (config.model) "
-      "the weights' architecture."
+      f"{'; '.join(misfits[:_LISTED])}{more}. Give the model the weights' "
+      "architecture (a run's is config.model)."
     )
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from van_jax.parallel import processes
 from van_jax.training.run import (
   checksum,
   damage,
+  kept,
   peers,
   restoring,
   saving,
@@ -70,8 +70,8 @@ class Checkpointer:
       "making the folder of checkpoints",
       lambda: self._directory.mkdir(parents=True, exist_ok=True),
     )
-    damage.clear(self._directory, steps(self._directory))
-    rank = functools.partial(_rank, best=best, best_mode=best_mode)
+    damage.clear(self._directory, kept.steps(self._directory))
+    rank = functools.partial(kept.rank, best=best, best_mode=best_mode)
     policies: list[preservation_policy.PreservationPolicy] = [
       preservation_policy.LatestN(keep_last)
     ]
@@ -170,7 +170,7 @@ class Checkpointer:
       self._failed = True
       if peers.is_loss(error):
         raise
-      there = steps(self._directory)
+      there = kept.steps(self._directory)
       raise unwritable.told(error, self._directory, there) from error
 
   def restore_latest(self, like: TrainState) -> TrainState | None:
@@ -187,7 +187,7 @@ class Checkpointer:
       StillFailingError: when the storage fails; nothing is set aside for it.
       UserError: when the newest is of another architecture.
     """
-    for step in reversed(steps(self._directory)):
+    for step in reversed(kept.steps(self._directory)):
       try:
         return restoring.restore(
           self._directory, step, like, seconds=self._restore_seconds / 2
@@ -211,14 +211,6 @@ class Checkpointer:
     return aside
 
 
-def _rank(scores: Mapping[str, float], *, best: str, best_mode: str) -> float:
-  """Returns a number that is higher for better scores, lowest for NaN."""
-  value = scores.get(best, math.nan)  # Where damage has renamed it.
-  if math.isnan(value):
-    return -math.inf
-  return -value if best_mode == "min" else value
-
-
 def check_kept(keep_last: int, keep_best: int) -> None:
   """Raises UserError unless these numbers of checkpoints can be kept."""
   if keep_last < 1 or keep_best < 0:
@@ -226,42 +218,3 @@ def check_kept(keep_last: int, keep_best: int) -> None:
       f"checkpoint.keep_last={keep_last} must be 1 or more and "
       f"checkpoint.keep_best={keep_best} 0 or more."
     )
-
-
-def steps(directory: str | os.PathLike[str]) -> list[int]:
-  """Returns the steps of the finished checkpoints in a folder, ascending."""
-  directory = storage.absolute(directory)
-  if not directory.is_dir():
-    return []
-  return sorted(ocp.utils.checkpoint_steps(directory))
-
-
-def best_step(
-  directory: str | os.PathLike[str], *, best: str, best_mode: str
-) -> int:
-  """Returns the step of the checkpoint with the best score, the last of such.
-
-  Args:
-    directory: the folder of checkpoints.
-    best: name of the score.
-    best_mode: "max" if a higher one is better, "min" if a lower one is.
-
-  Raises:
-    CheckpointError: when no checkpoint was saved with scores.
-  """
-  directory = storage.absolute(directory)
-  scores = {}
-  for step in steps(directory):
-    try:
-      found = scores_lib.read(directory / str(step)) or {}
-    except scores_lib.DamagedScoresError as error:
-      logging.warning("%s Step %d is not among the best.", error, step)
-      continue
-    if best in found:
-      scores[step] = _rank(found, best=best, best_mode=best_mode)
-  if not scores:
-    raise CheckpointError(
-      f"No checkpoint in {directory} was saved with {best}, so that none is "
-      "the best; ask for --step=latest."
-    )
-  return max(scores, key=lambda s: (scores[s], s))

@@ -17,6 +17,7 @@ from van_jax.training.run import lock
 
 CONFIG = "config.json"
 CHECKPOINTS = "checkpoints"
+BUNDLE = "bundle"  # Folder of what a finished run leaves.
 # Of all that a run writes. Version 1 did not say it, had one checksum a
 # checkpoint, and AdamW's moments beside what all optimizers have. Version 2 had
 # a CRC-32 of each part of a state, taken on the host.
