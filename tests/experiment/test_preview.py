@@ -219,5 +219,5 @@ def test_the_command_ends_with_a_line_of_json(run, last_json, tmp_path):
 def test_the_command_says_in_one_line_what_is_wrong(run):
   process = run("-m van_jax.data.preview", "--output=x.jpg", "--count=2")
   assert process.returncode == 1
-  assert process.stderr.startswith("error: output='x.jpg'")
+  assert process.stderr.startswith("error: output=x.jpg")
   assert process.stderr.count("\n") == 1
