@@ -190,7 +190,7 @@ def _preprocessing(
   own: Mapping[str, Any],
 ) -> data.Preprocessing:
   """Returns evaluation's: the whole image, where training shows that."""
-  fields = {"image_size": training.image_size, **own}
+  fields: dict[str, Any] = {"image_size": training.image_size, **own}
   warped = training.crop != "random_resized"
   if warped:  # Without random crops training brings both sides to their size.
     fields = {"resize_mode": "warp"} | fields
