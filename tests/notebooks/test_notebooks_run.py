@@ -22,7 +22,7 @@ def read(path):
 
 
 def test_there_are_notebooks():
-  assert len(NOTEBOOKS) >= 6
+  assert len(NOTEBOOKS) >= 5
 
 
 @pytest.mark.slow
