@@ -42,6 +42,7 @@ def test_it_runs_at_its_small_setting(path, tmp_path, monkeypatch):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_its_outputs_are_kept_whole_and_small(path):
   assert path.stat().st_size < _MEGABYTE
+  nbformat.validate(read(path))
   cells = [cell for cell in read(path).cells if cell.cell_type == "code"]
   assert [cell.execution_count for cell in cells] == list(
     range(1, len(cells) + 1)
