@@ -21,6 +21,7 @@ from. Neither says anything of ImageNet: what is known there is the paper's.
 import argparse
 import csv
 import math
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -64,6 +65,36 @@ RECIPE = {
 def network(name: str, num_classes: int) -> models.VAN:
   """Returns the small network of a row."""
   return models.create_ablation(name, num_classes=num_classes, **NETWORK)
+
+
+def train(
+  rows: Mapping[str, models.VAN],
+  examples: photograph_tasks.Examples,
+  evaluation: photograph_tasks.Examples,
+  *,
+  seeds: int,
+  epochs: float,
+  folder: str | os.PathLike[str],
+) -> lab.Sweep:
+  """Trains each network with each seed; what the folder has is not done again.
+
+  Args:
+    rows: networks by the names of their rows.
+    examples: to train on.
+    evaluation: to score, at the end of each training.
+    seeds: of each row.
+    epochs: of each training.
+    folder: of this sweep alone.
+  """
+  return lab.sweep(
+    rows,
+    examples,
+    evaluation=evaluation,
+    seeds=seeds,
+    folder=folder,
+    epochs=epochs,
+    **RECIPE,
+  )
 
 
 def compared(sweep: Any, costs: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -148,7 +179,7 @@ def main(argv: Sequence[str] | None = None) -> None:
   flags = parser.parse_args(argv)
   task = photograph_tasks.TASKS[flags.task]
   try:
-    train, test = (
+    examples, evaluation = (
       task.make(photographs, count, seed)
       for seed, (photographs, count) in enumerate(
         zip(
@@ -158,24 +189,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
       )
     )
-    num_classes = int(train[1].max()) + 1
+    num_classes = int(examples[1].max()) + 1
     rows = {name: network(name, num_classes) for name in flags.rows}
-    sweep = lab.sweep(
+    sweep = train(
       rows,
-      train,
-      evaluation=test,
+      examples,
+      evaluation,
       seeds=flags.seeds,
-      folder=flags.output,
       epochs=flags.epochs,
-      **RECIPE,
+      folder=flags.output,
     )
   except errors.UserError as error:
     parser.error(str(error))
-  side = train[0].shape[1]
+  side = examples[0].shape[1]
   heading = (
-    f"Task {flags.task!r} of {flags.data.name}: {len(train[0]):,} examples of "
-    f"{side} x {side} pixels, {flags.epochs:g} epochs; top-1 (%) of "
-    f"{len(test[0]):,} examples of other photographs, {num_classes} classes."
+    f"Task {flags.task!r} of {flags.data.name}: {len(examples[0]):,} examples "
+    f"of {side} x {side} pixels, {flags.epochs:g} epochs; top-1 (%) of "
+    f"{len(evaluation[0]):,} examples of other photographs, {num_classes} "
+    "classes."
   )
   costs = {name: complexity(model, side) for name, model in rows.items()}
   write(flags.output, heading, compared(sweep, costs))

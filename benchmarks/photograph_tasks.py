@@ -15,6 +15,9 @@ _SHIFT = 2  # Pixels that a view is moved by, at most, down and across.
 _LIGHT = 0.8, 1.25  # Factors of a view's brightness.
 
 
+Examples = tuple[np.ndarray, np.ndarray]  # uint8 [N, H, H, 3], labels [N].
+
+
 class Photographs(NamedTuple):
   """What is read of a split.
 
@@ -39,12 +42,10 @@ class Task(NamedTuple):
   """
 
   photograph: int
-  make: Callable[[Photographs, int, int], tuple[np.ndarray, np.ndarray]]
+  make: Callable[[Photographs, int, int], Examples]
 
 
-def pairs(
-  photographs: Photographs, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def pairs(photographs: Photographs, count: int, seed: int) -> Examples:
   """Returns grey images with a view in two opposite corners.
 
   The label is 1 where both views are of one photograph, 0 where they are of
@@ -66,9 +67,7 @@ def pairs(
   return images, labels
 
 
-def classes(
-  photographs: Photographs, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+def classes(photographs: Photographs, count: int, seed: int) -> Examples:
   """Returns photographs, each once, and their classes; fewer if there are."""
   chosen = np.random.default_rng(seed).permutation(len(photographs.images))
   chosen = chosen[:count]

@@ -57,6 +57,18 @@ def test_larger_images_are_cropped_as_officially(stranger, source):
   assert shown.resize_size == math.floor(32 / 0.9)
 
 
+def test_without_random_crops_evaluation_sees_what_training_does(stranger):
+  images = np.zeros((128, 32, 64, 3), np.uint8)
+  images[:, :, :8] = 255  # A crop of the middle would miss it.
+  labels = np.arange(128) % 4
+  own = given_data.opened((images, labels), None, directory="")
+  planned = plan(stranger, own, without="all", image_size=32)
+  seen = data.preprocess_image(images[0], planned.preprocessing)
+  assert seen[:, 0].min() == 255
+  assert seen[:, 8:].max() == 0
+  assert plan(stranger, own).preprocessing.resize_mode == "short_side"
+
+
 def test_a_short_run_warms_up_for_a_tenth_and_ends_low(stranger, source):
   planned = plan(stranger, source)
   assert planned.total_steps == 80  # 128 of 160 images, in batches of 16.

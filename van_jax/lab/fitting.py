@@ -81,7 +81,8 @@ def fit(
     augmentation: options of `van_jax.data.Augmentation`.
     preprocessing: options of `van_jax.data.Preprocessing`, of evaluation; mean
       and std of training too. Unless they say, images that are no larger than
-      `image_size` are shown whole, others cropped as officially (0.9).
+      `image_size` are shown whole, others cropped as officially (0.9); without
+      random crops in training all are, both sides brought to `image_size`.
     mixing: options of `training.recipe.mixing.mix`: mixup, CutMix, smoothing.
     erasing: options of `training.recipe.erasing.erase`.
     loss: "name" and "options", of `training.recipe.losses`.

@@ -121,7 +121,9 @@ def plan(
   size = min(max(side, arguments.MIN_IMAGE_SIZE), _LARGEST)
   size = said.image_size or size
   augmentation = data.Augmentation(image_size=size, **own["augmentation"])
-  preprocessing = _preprocessing(source, side, size, own["preprocessing"])
+  preprocessing = _preprocessing(
+    source, side, augmentation, own["preprocessing"]
+  )
   task = _task(source, preprocessing, own)
   refusals.check_traced(model, task, optimizer, variables, size, batch_size)
   return Plan(
@@ -182,12 +184,18 @@ def _model(given: Any, source: data.Source) -> Any:
 
 
 def _preprocessing(
-  source: data.Source, side: int, size: int, own: Mapping[str, Any]
+  source: data.Source,
+  side: int,
+  training: data.Augmentation,
+  own: Mapping[str, Any],
 ) -> data.Preprocessing:
-  """Returns evaluation's: all of images that are no larger than the crop."""
-  fields = {"image_size": size, **own}
+  """Returns evaluation's: the whole image, where training shows that."""
+  fields: dict[str, Any] = {"image_size": training.image_size, **own}
+  warped = training.crop != "random_resized"
+  if warped:  # Without random crops training brings both sides to their size.
+    fields = {"resize_mode": "warp"} | fields
   if "crop_pct" not in own and "resize_size" not in own:
-    whole = side <= fields["image_size"]
+    whole = warped or side <= fields["image_size"]
     fields["crop_pct"] = 1.0 if whole else _CROP_PCT
   return data.Preprocessing(exif_rotation=source.exif_rotation, **fields)
 

@@ -110,7 +110,7 @@ def curves(
     axis.set_yscale("log")
   axis.set_xlabel(x_label, fontsize=8)
   axis.set_ylabel(y_label, fontsize=8)
-  axis.tick_params(labelsize=7)
+  axis.tick_params(which="both", labelsize=7)
   axis.grid(alpha=0.3)
   axis.spines[["top", "right"]].set_visible(False)
   if len(series) > 1:
