@@ -1,7 +1,7 @@
 """Whole models: images a second, ours against PyTorch's.
 
   python benchmarks/model.py --models=van_b0,van_b1,van_b2 --output=model.json
-  python benchmarks/model.py --models=van_b0+fpn,van_b0+upernet --size=512 --batch=2
+  python benchmarks/model.py --models=van_b0+fpn --size=512 --batch=2
 
 Each contestant is a process of its own; they take turns, a few runs each, so
 that what else the machine does hits all of them, and medians are compared. On

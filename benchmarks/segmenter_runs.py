@@ -1,6 +1,6 @@
 """A segmenter's training step and inference, for benchmarks/model.py.
 
-`python benchmarks/model.py --models=van_b0+fpn --size=512 --batch=2` takes them;
+`benchmarks/model.py --models=van_b0+fpn --size=512 --batch=2` takes them;
 both sides have the same network, loss and sizes: logits at stride 4, brought to
 the image's size, and there a cross-entropy or the likeliest class.
 """
