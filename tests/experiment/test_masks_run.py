@@ -11,17 +11,16 @@ import tiny_masks
 
 import van_jax
 from van_jax import data, experiment, models
-from van_jax.tasks import confusion
 from van_jax.training.run import restoring
 
-SIZES = [(40, 56), (56, 40), (40, 56), (64, 48), (40, 56), (48, 48)]
+SIZES = [(40, 56), (56, 40), (40, 56), (40, 56)]  # Two shapes.
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-  """Returns a folder of 24 pairs for training, and six of three shapes."""
+  """Returns a folder of 24 pairs for training, and four of two shapes."""
   folder = tmp_path_factory.mktemp("pairs")
-  pairs_on_disk.write(folder, "train", SIZES * 4)
+  pairs_on_disk.write(folder, "train", SIZES * 6)
   pairs_on_disk.write(folder, "val", SIZES, first=100)
   return folder
 
@@ -51,7 +50,7 @@ def test_its_scores_are_those_of_pixels(finished):
   _, scores = finished
   assert scores["count"] == len(SIZES)
   assert {"mIoU", "mAcc", "aAcc", "loss"} <= scores.keys()
-  assert 0 <= scores["mIoU"] <= 100
+  assert 0 <= scores["mIoU"] <= 1
 
 
 def test_its_bundle_is_a_segmenter_with_the_names_of_classes(finished):
@@ -78,8 +77,9 @@ def test_scores_are_numpys_of_the_bundles_masks(finished, pairs):
     mean=bundle.preprocessing.mean,
     std=bundle.preprocessing.std,
   )
+  apply = jax.jit(bundle.model.apply)
   for batch in batches:
-    logits = bundle.model.apply(bundle.variables, task.inputs(batch))
+    logits = apply(bundle.variables, task.inputs(batch))
     height, width = batch["size"][0]
     whole = jax.image.resize(  # Half-pixel centres, as align_corners=False.
       logits[0],
@@ -94,9 +94,10 @@ def test_scores_are_numpys_of_the_bundles_masks(finished, pairs):
     labels = batch["label"][0, :height, :width]
     real = labels != 255
     np.add.at(totals, (labels[real], answers[real]), 1)
-  expected = confusion.scores({"confusion": totals, "loss": 0.0, "count": 6})
-  # One resize in place of two moves a class's border by a pixel here or there.
-  assert scores["mIoU"] == pytest.approx(expected["mIoU"], abs=1.0)
+  rows, columns = totals.sum(1), totals.sum(0)
+  iou = totals.diagonal() / (rows + columns - totals.diagonal())
+  # Rounding may turn a tie of two classes, at a pixel or two of 15,000.
+  assert scores["mIoU"] == pytest.approx(iou.mean(), abs=1e-3)
 
 
 def test_a_checkpoint_and_the_bundle_score_what_the_run_did(
