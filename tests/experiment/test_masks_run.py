@@ -151,6 +151,7 @@ def test_a_backbone_comes_from_a_bundle(finished, config_of, tmp_path):
     **{
       "pretrained_bundle": str(path),
       "schedule.learning_rate": 1e-30,
+      "schedule.warmup_learning_rate": 0.0,
       "optimizer.weight_decay": 0.0,
       "schedule.epochs": 1 / 3,
       "evaluation.every_epochs": None,
