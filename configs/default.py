@@ -122,7 +122,9 @@ def get_config() -> Any:
   # The named one's own, such as beta1, beta2 and epsilon; absent ones have its
   # defaults, which training/recipe/optimizers.py lists.
   config.optimizer.options = config_dict.ConfigDict()
-  config.optimizer.weight_decay = 0.05  # Not of one-dimensional parameters.
+  config.optimizer.weight_decay = 0.05
+  # Regular expressions of paths that it spares; None: all of one dimension.
+  config.optimizer.undecayed_patterns = placeholder(tuple)
   config.optimizer.gradient_clip_norm = placeholder(float)  # Global norm.
   config.optimizer.layer_decay = placeholder(float)  # Factor a layer, <= 1.
   config.optimizer.frozen_patterns = ()  # Regular expressions of paths.

@@ -87,6 +87,6 @@ def test_the_meshs_keys_are_checked(tiny_config):
   config = tiny_config().copy_and_resolve_references()
   config.unlock()
   config.mesh.tensor = 2
-  assert "mesh" in sections.PLAIN_KEYS
+  assert "mesh" in section_table.PLAIN_KEYS
   with pytest.raises(errors.UserError, match="tensor"):
     config_check.check_config(config)

@@ -6,13 +6,13 @@ import pytest
 
 from van_jax import data
 from van_jax.cli import dotted_keys
-from van_jax.experiment import config_check, scoring, sections
+from van_jax.experiment import config_check, scoring, section_table, sections
 
 
 def test_every_section_of_the_default_is_read(tiny_config):
   names = set(tiny_config().to_dict())
-  plain = sections.PLAIN_KEYS.keys() - {""} | set(sections.PLAIN_KEYS[""])
-  assert names == sections.SECTIONS.keys() | plain
+  plain = section_table.PLAIN_KEYS.keys() - {""} | set(section_table.PLAIN_KEYS[""])
+  assert names == section_table.SECTIONS.keys() | plain
 
 
 def test_none_stands_for_the_variants_own(tiny_config):

@@ -7,7 +7,7 @@ import flax.linen as nn
 import pytest
 
 from van_jax import experiment
-from van_jax.experiment import scoring
+from van_jax.experiment import model_check
 
 
 class Mine(nn.Module):
@@ -52,5 +52,5 @@ def test_a_task_that_a_workdir_names_is_not_imported(workdir):
 def test_what_the_users_own_config_names_is_handed_over(tiny_config):
   name = f"{__name__}:Mine"
   config = tiny_config(**{"model.attention.name": name})
-  assert scoring.attention_class(config) is Mine
-  assert scoring.attention_class(tiny_config()) is None
+  assert model_check.strangers(config) == {"attention": Mine}
+  assert model_check.strangers(tiny_config()) == {}

@@ -17,6 +17,8 @@ from van_jax.cli import dotted_keys
 # Section: the key with the name that its other keys belong to.
 NAMES = {
   "model.attention": "model.attention.name",
+  "model.head": "model.head.name",
+  "model.auxiliary": "model.auxiliary.name",
   "data.options": "data.name",
   "task.options": "task.name",
   "loss.options": "loss.name",

@@ -26,7 +26,7 @@ def upgrade(config: Mapping[str, Any], *, now: Mapping[str, Any]) -> Any:
     now: the config to go on with, which decides what the run's could not say.
   """
   upgraded = old_configs.upgrade(config)
-  if not dotted_keys.has(config, _SINCE):
+  if dotted_keys.has(now, _SINCE) and not dotted_keys.has(config, _SINCE):
     dotted_keys.put(upgraded, _SINCE, dotted_keys.get(now, _SINCE))
   return upgraded
 
@@ -50,7 +50,7 @@ def describe(config: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     config: as the version that began it wrote it.
     now: what it goes on with.
   """
-  if dotted_keys.has(config, _SINCE):
+  if dotted_keys.has(config, _SINCE) or not dotted_keys.has(now, _SINCE):
     return []
   changes = []
   alphas = ("mixing.mixup_alpha", "mixing.cutmix_alpha")

@@ -6,7 +6,7 @@ import jax
 
 from van_jax import errors, models
 from van_jax.cli import dotted_keys
-from van_jax.experiment import recipe_task, sections
+from van_jax.experiment import looks, recipe_task, section_table, sections
 from van_jax.experiment.sections import Config
 from van_jax.training import state
 from van_jax.training.recipe import ema, losses
@@ -33,16 +33,19 @@ _GRADIENT_DTYPES = ("float32", "bfloat16")
 
 def check_config(config: Config) -> None:
   """Raises UserError for what can be known without data and devices."""
+  _check_kind(config)
   sections.check(config)
   # A bundle must be able to say it: better now than at the end of the run.
   models.architecture(sections.build(config, "model"))
   with sections.naming("task"):
     recipe_task.create_task(config)
-  losses.check_smoothing(
-    config.loss.options.to_dict(),
-    label_smoothing=config.mixing.label_smoothing,
-    num_classes=config.model.num_classes,
-  )
+  looks.applied(config, lambda: None)
+  if not section_table.has_masks(config):
+    losses.check_smoothing(
+      config.loss.options.to_dict(),
+      label_smoothing=config.mixing.label_smoothing,
+      num_classes=config.model.num_classes,
+    )
   _check_numbers(config)
   checkpoint.check_kept(
     config.checkpoint.keep_last, config.checkpoint.keep_best
@@ -50,8 +53,26 @@ def check_config(config: Config) -> None:
   profiling.check_window(
     config.logging.profile_first_step, config.logging.profile_steps
   )
-  if config.optimizer.frozen_patterns:  # Tracing the network takes seconds.
+  own = config.optimizer
+  if own.frozen_patterns or own.undecayed_patterns:  # Tracing takes seconds.
     _check_patterns(config)
+
+
+def _check_kind(config: Config) -> None:
+  """Raises UserError where task and model are of different kinds."""
+  name, dense = config.task.name, section_table.has_masks(config)
+  if name == "segmentation" and not dense:
+    raise errors.UserError(
+      "config.task.name='segmentation' needs a model with a head, "
+      "config.model.head; start from configs/segmentation.py, which has every "
+      "key of it."
+    )
+  if name == "classification" and dense:
+    raise errors.UserError(
+      "config.task.name='classification' is of one class an image, and "
+      "config.model.head gives one a pixel; name 'segmentation', or start from "
+      "configs/default.py."
+    )
 
 
 def check_trainable(config: Config) -> None:

@@ -4,6 +4,7 @@ import jax
 from absl import logging
 
 from van_jax import data, errors, parallel, storage, tasks
+from van_jax.experiment import section_table
 from van_jax.experiment.sections import Config
 from van_jax.training.recipe import mixing
 
@@ -32,13 +33,20 @@ def check_classes(
 
 
 def check_workdir(config: Config, workdir: str) -> None:
-  """Raises UserError for a workdir among the files of a folder data set."""
-  if config.data.name != "folder":
+  """Raises UserError for a workdir among the files of the data."""
+  if config.data.name not in ("folder", "pairs"):
     return
   folder = storage.absolute(config.data.directory)
   ours = storage.absolute(workdir)
-  splits = (config.data.train_split, config.data.eval_split)
-  inner = [folder / split.partition("[")[0] for split in splits if split]
+  if config.data.name == "pairs":
+    own = config.data.options
+    inner = [
+      folder / own.get("images", "images"),
+      folder / own.get("masks", "labels"),
+    ]
+  else:
+    splits = (config.data.train_split, config.data.eval_split)
+    inner = [folder / split.partition("[")[0] for split in splits if split]
   if ours == folder or any(s in (ours, *ours.parents) for s in inner):
     raise errors.UserError(
       f"workdir={workdir} is a folder of the data, data.directory="
@@ -72,9 +80,10 @@ def check_batch_sizes(
       f"model.batch_norm_group_size={group} must divide batch_size / "
       f"accumulation_steps = {micro}."
     )
-  if config.mixing.group_size is not None:
-    mixing.check_group_size(config.mixing.group_size, config.batch_size)
-  _say_where_copies_meet(config)
+  if not section_table.has_masks(config):
+    if config.mixing.group_size is not None:
+      mixing.check_group_size(config.mixing.group_size, config.batch_size)
+    _say_where_copies_meet(config)
   if source.train:
     source.train.check_training(config.batch_size, jax.process_count())
 

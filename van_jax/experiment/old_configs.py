@@ -13,6 +13,7 @@ import ml_collections
 
 from van_jax import errors
 from van_jax.cli import dotted_keys, moved_keys
+from van_jax.experiment import section_table
 from van_jax.experiment.sections import Config
 from van_jax.training.run import workdir as workdir_lib
 
@@ -51,6 +52,7 @@ ADDED = {
   "schedule.options": {},
   "optimizer.name": "adamw",
   "optimizer.options": {},
+  "optimizer.undecayed_patterns": None,
   "deadlines": {},
   "deadlines.start_up_seconds": 300.0,
   "deadlines.barrier_seconds": 600.0,
@@ -91,7 +93,9 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
       "van_jax's; name another workdir, or pass --start_over."
     )
   taken = moved_keys.take(upgraded)
-  for key, value in ADDED.items():
+  # Configs with masks came when all of these were there.
+  added = {} if section_table.has_masks(upgraded) else ADDED
+  for key, value in added.items():
     section = key.rpartition(".")[0]
     sectioned = not section or dotted_keys.has(upgraded, section)
     if sectioned and not dotted_keys.has(upgraded, key):

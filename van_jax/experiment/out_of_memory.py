@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 
 from van_jax import errors
+from van_jax.experiment import section_table
 from van_jax.experiment.sections import Config
 
 _SCALES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -102,7 +103,8 @@ def _evaluation(config: Config, text: str) -> str:
   devices, batch_size = jax.device_count(), config.evaluation.batch_size
   images = batch_size // devices
   fits = max(_images_that_fit(images, _need(text, None)), 1)
-  ways = ["a smaller config.preprocessing.image_size"]
+  key = "scale" if section_table.has_masks(config) else "image_size"
+  ways = [f"a smaller config.preprocessing.{key}"]
   if images > 1:
     ways.insert(
       0,

@@ -13,10 +13,17 @@ import ml_collections
 
 from van_jax import bundle as bundle_lib, errors, imports, models, storage
 from van_jax.bundle import description
-from van_jax.experiment import old_configs
+from van_jax.cli import dotted_keys
+from van_jax.experiment import old_configs, section_table
 from van_jax.experiment.sections import Config
 
-_IMPORTED = ("model.attention.name", "task.name", "data.name")
+_IMPORTED = (
+  "model.attention.name",
+  "model.head.name",
+  "model.auxiliary.name",
+  "task.name",
+  "data.name",
+)
 # As configs/default.py has them.
 _CACHE = "~/.cache/van_jax"
 _IMPLEMENTATION = "auto"
@@ -49,18 +56,17 @@ def read(checkpoint: str | os.PathLike[str]) -> Config:
       )
     else:
       config = ml_collections.ConfigDict(_of_converted(fields))
-  config.loss = {"name": "cross_entropy", "options": {}}  # Not a file's.
-  for section in ("mixing", "erasing"):  # Of training alone.
-    config[section] = {}
+  if not section_table.has_masks(config):
+    config.loss = {"name": "cross_entropy", "options": {}}  # Not a file's.
+    for section in ("mixing", "erasing"):  # Of training alone.
+      config[section] = {}
   return config
 
 
 def check_imports(config: Config) -> None:
   """Raises UserError where a file's config names a stranger's code."""
   for key in _IMPORTED:
-    value = config
-    for name in key.split("."):
-      value = value[name]
+    value = dotted_keys.get(config, key) if dotted_keys.has(config, key) else ""
     if imports.is_path(value):
       raise errors.UserError(
         f"the config of these weights has {key}={value!r}, which is not "

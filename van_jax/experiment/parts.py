@@ -12,7 +12,7 @@ from absl import logging
 
 from van_jax import data, errors, ops, parallel, storage, tasks
 from van_jax.evaluation import evaluator
-from van_jax.experiment import config_check, sections
+from van_jax.experiment import config_check, looks, sections
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
 from van_jax.training import step as step_lib
@@ -196,8 +196,10 @@ def train_batches(
 
 
 def eval_batches(
-  config: Config, source: data.Source, preprocessing: data.Preprocessing
-) -> data.EvalBatches:
+  config: Config,
+  source: data.Source,
+  preprocessing: data.Preprocessing | data.DensePreprocessing,
+) -> data.EvalBatches | data.DenseEvalBatches:
   """Returns this process's evaluation batches, for any number of passes."""
   return data.eval_batches(
     source,
@@ -209,9 +211,12 @@ def eval_batches(
 
 
 def eval_step(
-  model: Any, task: tasks.Task, mesh: jax.sharding.Mesh
+  config: Config, model: Any, task: tasks.Task, mesh: jax.sharding.Mesh
 ) -> evaluator.Step:
   """Returns the jitted step `(variables, batch) -> sums`."""
   return evaluator.make_eval_step(
-    apply=model.apply, inputs=task.inputs, sums=task.sums, mesh=mesh
+    apply=looks.applied(config, model.apply),
+    inputs=task.inputs,
+    sums=task.sums,
+    mesh=mesh,
   )

@@ -15,6 +15,7 @@ from van_jax.experiment import (
   misfits,
   parts,
   recipe_task,
+  section_table,
   sections,
 )
 from van_jax.experiment.sections import Config
@@ -118,7 +119,7 @@ def _prepared(
 
 
 def _check_classes(config: Config, task: tasks.Task) -> None:
-  if task.classes is None:
+  if task.classes is None or section_table.has_masks(config):
     raise errors.UserError(
       f"task.name={config.task.name!r} must be one of classes: a preview has "
       "their names and weights below the images."

@@ -34,14 +34,12 @@ def _why_not_micro_batches(there: Plain, here: Plain) -> str:
   only what looks at several examples at once, or draws, can tell them apart.
   """
   model = here["model"]
-  named = (
-    here["task"]["name"],
-    here["loss"]["name"],
-    model["attention"]["name"],
-  )
-  if any(map(imports.is_path, named)):
+  named = (here["task"], here.get("loss", {}), model["attention"])
+  named += (model.get("head", {}), model.get("auxiliary", {}))
+  if any(imports.is_path(section.get("name")) for section in named):
     return "what is not van_jax's own may look at a micro-batch as a whole"
-  if model["drop_path_rate"] or model["dropout_rate"]:
+  # A head of ours drops channels, too.
+  if model["drop_path_rate"] or model["dropout_rate"] or "head" in model:
     return "drop path and dropout draw anew for each micro-batch"
   before, now = _batch_norm_group(there), _batch_norm_group(here)
   if before != now and not model["batch_norm_frozen"]:

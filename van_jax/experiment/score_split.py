@@ -125,7 +125,7 @@ def _score(
     step_sums = answers.beside(task.sums, files.top(task.classes))
     read = answers.numbered(batches, batches.start)
   step = parts.eval_step(
-    bundle.model, dataclasses.replace(task, sums=step_sums), mesh
+    config, bundle.model, dataclasses.replace(task, sums=step_sums), mesh
   )
   with out_of_memory.in_evaluation(config):
     totals = evaluator.evaluate(

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from absl import logging
@@ -13,22 +13,22 @@ from van_jax import (
   bundle as bundle_lib,
   data,
   errors,
-  imports,
-  models,
   parallel,
   storage,
 )
 from van_jax.bundle import description
 from van_jax.experiment import (
   agreement,
+  model_check,
   old_configs,
   parts,
   recipe_task,
-  sections,
   weights,
 )
 from van_jax.experiment.sections import Config
 from van_jax.parallel import processes
+
+Shown = TypeVar("Shown", data.Preprocessing, data.DensePreprocessing)
 
 
 def create_mesh(config: Config) -> jax.sharding.Mesh:
@@ -98,12 +98,12 @@ def start(
     step=step,
     averaged=config.evaluation.averaged_weights,
     fold_batch_norm=fold_batch_norm,
-    attention=attention_class(config),
+    **model_check.strangers(config),
     task=recipe_task.create_task(config),
     dtype=config.model.dtype,
     implementation=config.model.implementation,
   )
-  _check_same_model(config, checkpoint, bundle.model)
+  model_check.check_same(config, checkpoint, bundle.model)
   agreement.check_weights(bundle.variables)
   mesh = create_mesh(config)
   placed = parallel.placed(bundle.variables, mesh)
@@ -149,65 +149,15 @@ def _suit_devices(config: Config) -> None:
   config.evaluation.batch_size = fit
 
 
-def attention_class(config: Config) -> type | None:
-  """Returns the class of a stranger's attention that the config names.
-
-  Loading weights imports nothing that a file names; what the user's own
-  config names is handed over.
-  """
-  name = config.model.attention.name
-  if not imports.is_path(name):
-    return None
-  return imports.load(name, "config.model.attention.name")
-
-
 def write(output: str, scores: Mapping[str, Any]) -> None:
   """Writes scores as a JSON file, all of it or nothing."""
   with storage.replacing(output) as draft:
     draft.write_text(json.dumps(scores, indent=2) + "\n")
 
 
-def _check_same_model(config: Config, checkpoint: str, model: Any) -> None:
-  """Raises UserError when a checkpoint holds another network."""
-  theirs = models.architecture(model)
-  ours = models.architecture(sections.build(config, "model"))
-  misfits = [
-    f"{name} {theirs[name]} there, {ours[name]} here"
-    for name in ("widths", "depths", "ffn_ratios", "num_classes")
-    if theirs[name] != ours[name]
-  ]
-  misfits += [
-    f"attention.{name} {theirs['attention'].get(name)} there, {value} here"
-    for name, value in _given_attention(config, ours).items()
-    if theirs["attention"].get(name) != value
-  ]
-  if misfits:
-    raise errors.UserError(
-      f"checkpoint={checkpoint} is of another architecture than config.model "
-      f"({config.model.name}): {'; '.join(misfits)}. Name the config that "
-      "belongs to it."
-    )
-
-
-def _given_attention(config: Config, ours: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the attention's name and fields that a config insists on.
-
-  A mere "lka", the default, insists on nothing. A stranger's class has been
-  compared when it was handed over.
-  """
-  given = config.model.attention.to_dict()
-  if given == {"name": "lka"}:
-    return {}
-  return {
-    name: ours["attention"][name]
-    for name in given
-    if name != "name" or not imports.is_path(given["name"])
-  }
-
-
 def overridden_preprocessing(
-  own: data.Preprocessing, overridden: Mapping[str, Any]
-) -> data.Preprocessing:
+  own: Shown, overridden: Mapping[str, Any]
+) -> Shown:
   """Returns the weights' own preprocessing but for what was overridden."""
   prefix = "preprocessing."
   changes = {

@@ -1,118 +1,18 @@
-"""A config's sections: the one table of what is built from each.
-
-The keys of a section are the keywords of what it is for: the signature is the
-schema. The same row checks a config and builds a run.
-"""
+"""A run's parts, built from the sections of its config, and checked."""
 
 import contextlib
 import functools
 import inspect
 import math
-import types
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-import optax
 
-from van_jax import data, errors, models
+from van_jax import errors, models
 from van_jax.cli import dotted_keys, moved_keys, open_sections, schema
-from van_jax.training.recipe import (
-  erasing,
-  losses,
-  mixing,
-  optimizers,
-  schedules,
-)
-
-Config = Any  # A ConfigDict: type checkers do not know its attributes.
-
-
-def _nothing() -> dict[str, Any]:
-  return {}
-
-
-class Section(NamedTuple):
-  """A row of the table.
-
-  Attributes:
-    builder: takes the section's keys as keywords, and `given`.
-    given: returns those of its arguments that come from elsewhere, with values
-      to try it on; called under `jax.eval_shape`, so nothing is computed.
-    tried: whether a check calls it; not what reads files.
-    shared: those of its arguments that are keys of other sections, and the
-      keys; left at their defaults in a config without them.
-  """
-
-  builder: Callable[..., Any]
-  given: Callable[[], dict[str, Any]] = _nothing
-  tried: bool = True
-  shared: Mapping[str, str] = types.MappingProxyType({})
-
-
-def _any_options(**options: Any) -> dict[str, Any]:
-  return options
-
-
-def _batch(dtype: Any) -> dict[str, Any]:
-  return {"key": jax.random.key(0), "images": jnp.zeros((2, 32, 32, 3), dtype)}
-
-
-SECTIONS = {
-  "model": Section(models.create_model),
-  "data": Section(data.open_source, tried=False),
-  "augmentation": Section(data.Augmentation),
-  "preprocessing": Section(
-    data.Preprocessing, shared={"exif_rotation": "data.exif_rotation"}
-  ),
-  "mixing": Section(
-    mixing.mix,
-    lambda: {
-      **_batch(jnp.uint8),
-      "labels": jnp.zeros(2, jnp.int32),
-      "num_classes": 2,
-    },
-  ),
-  "erasing": Section(erasing.erase, lambda: _batch(jnp.float32)),
-  "loss": Section(losses.create_loss),
-  "schedule": Section(
-    schedules.create_schedule, lambda: {"steps_per_epoch": 1}
-  ),
-  "optimizer": Section(
-    optimizers.create_optimizer,
-    lambda: {"schedule": optax.constant_schedule(1.0)},
-  ),
-  "xla_flags": Section(_any_options),  # Which there are, the compiler knows.
-}
-
-# Keys that a run reads one by one; "" is the top.
-PLAIN_KEYS = {
-  "": (
-    "seed",
-    "batch_size",
-    "accumulation_steps",
-    "pretrained_bundle",
-    "pretrained_head_scale",
-    "compilation_cache",
-  ),
-  "task": ("name", "options"),
-  "ema": ("decay", "warmup"),
-  "checkpoint": ("every_epochs", "keep_last", "keep_best"),
-  "evaluation": ("every_epochs", "batch_size", "averaged_weights"),
-  "logging": ("every_steps", "profile_first_step", "profile_steps"),
-  "deadlines": (
-    "start_up_seconds",
-    "barrier_seconds",
-    "compile_seconds",
-    "restore_seconds",
-    "step_seconds",
-    "save_seconds",
-    "evaluation_seconds",
-  ),
-  "mesh": ("fsdp", "gradient_dtype"),
-}
-
+from van_jax.experiment import section_table
+from van_jax.experiment.section_table import Config as Config
 
 # Keys that may be None beside those whose builders say so in an annotation.
 _NULLABLE = {
@@ -121,8 +21,11 @@ _NULLABLE = {
   "model.widths",
   "model.depths",
   "model.ffn_ratios",
+  "model.auxiliary.name",
   "ema.decay",
   "evaluation.every_epochs",
+  "evaluation.window",
+  "evaluation.stride",
   "checkpoint.every_epochs",
   "logging.every_steps",
 }
@@ -138,7 +41,7 @@ def build(config: Config, name: str, **given: Any) -> Any:
     name: of the section.
     **given: arguments that come from elsewhere, or stand in for the config's.
   """
-  row = SECTIONS[name]
+  row = section_table.of(config)[name]
   shared = {
     argument: dotted_keys.get(config, key)
     for argument, key in row.shared.items()
@@ -149,7 +52,8 @@ def build(config: Config, name: str, **given: Any) -> Any:
 
 def bound(config: Config, name: str) -> Callable[..., Any]:
   """Returns what a section is for, with its keys bound and `given` to come."""
-  return functools.partial(SECTIONS[name].builder, **config[name].to_dict())
+  builder = section_table.of(config)[name].builder
+  return functools.partial(builder, **config[name].to_dict())
 
 
 def check(config: Config) -> None:
@@ -158,15 +62,16 @@ def check(config: Config) -> None:
   What reads files is left out, and no device is touched.
   """
   moved_keys.check(config)
+  rows = section_table.of(config)
   schema.check_keys(
     config.to_dict(),
     sections={
-      name: (row.builder, _given_names(row)) for name, row in SECTIONS.items()
+      name: (row.builder, _given_names(row)) for name, row in rows.items()
     },
-    plain=PLAIN_KEYS,
+    plain=section_table.plain_keys(config),
   )
   _check_numbers(config)
-  for name, row in SECTIONS.items():
+  for name, row in rows.items():
     if row.tried:
       with naming(name):
         _try(config, name)
@@ -175,11 +80,15 @@ def check(config: Config) -> None:
 def may_be_none(key: str) -> bool:
   """Returns whether a dotted key may be None; not of an open section."""
   section, _, name = key.rpartition(".")
-  if key in _NULLABLE or section not in SECTIONS:
-    return key in _NULLABLE
-  builder = models.VAN if section == "model" else SECTIONS[section].builder
-  parameter = inspect.signature(builder).parameters.get(name)
-  annotated = parameter is not None and "None" in str(parameter.annotation)
+  if key in _NULLABLE:
+    return True
+  builders: list[Any] = [models.VAN] if section == "model" else [
+    table[section].builder
+    for table in (section_table.SECTIONS, section_table.OF_MASKS)
+    if section in table
+  ]
+  found = [inspect.signature(b).parameters.get(name) for b in builders]
+  annotated = any(p is not None and "None" in str(p.annotation) for p in found)
   return annotated and key not in _NEEDED
 
 
@@ -200,7 +109,7 @@ def _check_numbers(config: Config) -> None:
       raise errors.UserError(f"config.{key}={value} must be a finite number.")
 
 
-def _given_names(row: Section) -> set[str]:
+def _given_names(row: section_table.Section) -> set[str]:
   names = set(row.shared)
   jax.eval_shape(lambda: names.update(row.given()))
   return names
@@ -210,7 +119,7 @@ def _try(config: Config, name: str) -> None:
   """Builds a section for its errors alone."""
 
   def attempt():
-    build(config, name, **SECTIONS[name].given())
+    build(config, name, **section_table.of(config)[name].given())
 
   jax.eval_shape(attempt)
 

@@ -12,8 +12,8 @@ from van_jax.experiment import (
   agreement,
   branching,
   config_check,
+  model_check,
   parts,
-  scoring,
 )
 from van_jax.experiment.sections import Config
 from van_jax.training import first_state as first_state_lib
@@ -30,7 +30,12 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   load = bundle_lib.load_bundle
   if "backbone" in description.read(storage.absolute(path))["architecture"]:
     load = bundle_lib.load_backbone  # All that is taken of a segmenter.
-  bundle = load(path, attention=scoring.attention_class(config))
+  handed = {
+    field: module
+    for field, module in model_check.strangers(config).items()
+    if field == "attention"
+  }
+  bundle = load(path, **handed)
   try:
     pretrained.check(config_check.abstract_variables(config), bundle.variables)
   except errors.UserError as error:

@@ -39,15 +39,17 @@ def scorer(
       raises InterruptedRunError then.
   """
   preprocessing = sections.build(config, "preprocessing")
-  eval_step = parts.eval_step(model, task, mesh)
+  eval_step = parts.eval_step(config, model, task, mesh)
   batches = parts.eval_batches(config, source, preprocessing)
-  is_compiled = []
+  compiled = set()
 
   def step(variables, batch):
-    if is_compiled:
+    # Whole images are of several shapes, and each is a program.
+    shapes = tuple(x.shape for x in jax.tree.leaves(batch))
+    if shapes in compiled:
       return eval_step(variables, batch)
     with phases.phase(COMPILE):  # It is, by its first call.
-      is_compiled.append(True)
+      compiled.add(shapes)
       return eval_step(variables, batch)
 
   def watched(done):

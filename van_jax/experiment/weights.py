@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -17,7 +18,8 @@ from van_jax import (
 from van_jax.experiment import old_configs, recipe_task, sections
 from van_jax.experiment.sections import Config
 from van_jax.models import record
-from van_jax.models.attention import table
+from van_jax.models.attention import table as attention_table
+from van_jax.models.heads import table as head_table
 from van_jax.training.run import (
   class_names,
   kept,
@@ -33,6 +35,8 @@ def load_weights(
   averaged: bool = True,
   fold_batch_norm: bool = False,
   attention: type | None = None,
+  head: type | None = None,
+  auxiliary: type | None = None,
   task: tasks.Task | None = None,
   **model_overrides: Any,
 ) -> bundle_lib.Bundle:
@@ -47,6 +51,8 @@ def load_weights(
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     attention: the class of the model's attention, where it is not one of
       van_jax's own; what the folder names is not imported.
+    head: likewise of a segmenter's head.
+    auxiliary: likewise of its auxiliary head.
     task: what the best step of a workdir is the best for; None for one of
       van_jax's own that the workdir names.
     **model_overrides: how the model is run, such as `dtype`.
@@ -63,15 +69,17 @@ def load_weights(
         "a bundle, which has one set of weights; leave the step out."
       )
     bundle = bundle_lib.load_bundle(
-      checkpoint, attention=attention, **model_overrides
+      checkpoint,
+      attention=attention,
+      head=head,
+      auxiliary=auxiliary,
+      **model_overrides,
     )
   else:
     config = old_configs.read(checkpoint)
-    described = record.from_json(
-      table.CHOICE, config.model.attention.to_dict(), attention
-    )
+    handed = {"attention": attention, "head": head, "auxiliary": auxiliary}
     model = sections.build(
-      config, "model", **{**model_overrides, "attention": described}
+      config, "model", **{**model_overrides, **_described(config, handed)}
     )
     number = step_number(config, checkpoint, step, task)
     bundle = _run_as_bundle(config, checkpoint, model, number, averaged)
@@ -91,10 +99,24 @@ def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
     )
 
 
+def _described(
+  config: Config, handed_over: Mapping[str, type | None]
+) -> dict[str, Any]:
+  """Returns the modules that a workdir's model has, by field; none imported."""
+  found = {}
+  for choice in (attention_table.CHOICE, head_table.HEAD, head_table.AUXILIARY):
+    recorded = config.model.get(choice.field)
+    if recorded is not None and recorded.name is not None:
+      found[choice.field] = record.from_json(
+        choice, recorded.to_dict(), handed_over[choice.field]
+      )
+  return found
+
+
 def _run_as_bundle(
   config: Config,
   workdir: str | os.PathLike[str],
-  model: models.VAN,
+  model: models.VAN | models.Segmenter,
   step: int,
   averaged: bool,
 ) -> bundle_lib.Bundle:
@@ -121,7 +143,7 @@ def _run_as_bundle(
 
 
 def _labels(
-  workdir: str | os.PathLike[str], model: models.VAN
+  workdir: str | os.PathLike[str], model: models.VAN | models.Segmenter
 ) -> tuple[str, ...] | None:
   """Returns the names that a workdir keeps, if they are the model's."""
   names = class_names.read(workdir)

@@ -115,13 +115,16 @@ def create_segmenter(
     name: one of `list_models()`, or of ALIASES.
     num_classes: K.
     head: as in `Segmenter`.
-    auxiliary: likewise; "fcn" as UPerNet is published.
+    auxiliary: likewise; "fcn" as UPerNet is published. A mapping whose name is
+      None stands for None.
     **backbone_fields: fields of `VAN`, as `create_model` takes them.
 
   Raises:
     UserError: on a name or a field that does not exist, or a bad value.
   """
   backbone = create_model(name, num_classes=0, **backbone_fields)
+  if hasattr(auxiliary, "keys") and auxiliary["name"] is None:
+    auxiliary = None
   return Segmenter(backbone, head, auxiliary, num_classes)
 
 

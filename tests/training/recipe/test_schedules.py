@@ -121,6 +121,27 @@ def test_polynomial_falls_from_the_peak_to_the_end(power, middle):
     np.testing.assert_allclose(rate(step), expected, rtol=0, atol=1e-6 * peak)
 
 
+@pytest.mark.parametrize("warmup_epochs", [0, 5])
+def test_polynomial_with_a_falling_warmup_is_mmcvs(warmup_epochs):
+  fields = {**COSINE, "warmup_epochs": warmup_epochs, "end_learning_rate": 0.0}
+  rate = schedule.create_schedule(
+    **fields,
+    name="polynomial",
+    options={"power": 0.9, "falling_warmup": True},
+  )
+  peak, steps_per_epoch = fields["learning_rate"], fields["steps_per_epoch"]
+  warmup, total = (
+    fields[name] * steps_per_epoch for name in ("warmup_epochs", "epochs")
+  )
+  for step in (0, 1, warmup // 2, warmup, warmup + 1, total - 1, total):
+    regular = peak * (1 - step / total) ** 0.9
+    if step < warmup:  # mmcv's LrUpdaterHook.get_warmup_lr, "linear".
+      ratio = fields["warmup_learning_rate"] / peak
+      regular *= 1 - (1 - step / warmup) * (1 - ratio)
+    # float32 of steps and of rates: 1e-7 each, of the peak.
+    np.testing.assert_allclose(rate(step), regular, rtol=0, atol=1e-6 * peak)
+
+
 def test_an_option_that_the_named_one_has_not_is_an_error():
   with pytest.raises(ValueError, match=r"schedule\.options\.power .*are none"):
     schedule.create_schedule(**{**COSINE, "options": {"power": 2.0}})

@@ -19,7 +19,7 @@ import numpy as np
 
 from van_jax import errors, ops, parallel, tasks
 from van_jax.analysis.program import dumps
-from van_jax.experiment import parts, recipe_task, start
+from van_jax.experiment import parts, recipe_task, section_table, start
 from van_jax.experiment.dry_run.examples import Examples, Parts
 from van_jax.experiment.dry_run.steps import SCHEDULES, Steps, available
 from van_jax.experiment.dry_run.trial import Answer, Compiled, Request
@@ -66,9 +66,7 @@ def _training(
   state: TrainState,
   examples: Examples,
 ) -> Compiled:
-  batch = examples.batch(
-    config.batch_size, config.augmentation.image_size, mask=False
-  )
+  batch = examples.training_batch(config)
   return steps.compile(
     "training step",
     parts.train_step(config, recipe, task, steps.mesh, warm_up_average=True),
@@ -78,7 +76,7 @@ def _training(
     xla_flags=config.xla_flags.to_dict(),
     advice={
       "batch_norm_group_size": _batch_norm_group(config),
-      "mixing_group_size": config.mixing.group_size,
+      "mixing_group_size": _mixing_group(config),
     },
   )
 
@@ -91,14 +89,13 @@ def _evaluation(
   state: TrainState,
   examples: Examples,
 ) -> Compiled:
-  size = config.evaluation.batch_size
-  batch = examples.batch(size, config.preprocessing.image_size, mask=True)
+  batch = examples.evaluation_batch(config)
   variables = state.variables(averaged=config.evaluation.averaged_weights)
   return steps.compile(
     "evaluation step",
-    parts.eval_step(recipe.model, task, steps.mesh),
+    parts.eval_step(config, recipe.model, task, steps.mesh),
     (variables, _on(steps.mesh, batch)),
-    images=size,
+    images=config.evaluation.batch_size,
   )
 
 
@@ -107,6 +104,11 @@ def _batch_norm_group(config: Any) -> int | None:
   if config.model.batch_norm_frozen:
     return 1
   return config.model.batch_norm_group_size
+
+
+def _mixing_group(config: Any) -> int | None:
+  """Returns the images that are mixed with one another; 1 where none are."""
+  return 1 if section_table.has_masks(config) else config.mixing.group_size
 
 
 def _on(mesh: jax.sharding.Mesh, batch: Parts) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from absl import logging
 
 from van_jax import data, errors
 from van_jax.data.sources import open as open_lib, slices
-from van_jax.experiment import sections
+from van_jax.experiment import section_table, sections
 from van_jax.experiment.sections import Config
 
 # Images of each split, by TFDS' catalog, for those who have not prepared them.
@@ -18,6 +18,7 @@ KNOWN = {
   "digits": {"train": 1_433, "test": 364},
 }
 _LABEL = {"label": ((), "int32")}
+_THREE_FOUR = (768, 1024)  # Pixels.
 Parts = dict[str, tuple[tuple[int, ...], str]]
 
 
@@ -35,23 +36,32 @@ class Examples:
   num_eval: int | None
   parts: Parts = dataclasses.field(default_factory=lambda: dict(_LABEL))
 
-  def batch(self, size: int, image_size: int, *, mask: bool) -> Parts:
-    """Returns the shapes and dtypes of a batch, by name.
+  def training_batch(self, config: Config) -> Parts:
+    """Returns the shapes and dtypes of a training batch, by name."""
+    side = config.augmentation.image_size
+    parts: Parts = {"image": ((side, side, 3), "uint8"), **self.parts}
+    if section_table.has_masks(config):
+      parts["label"] = ((side, side), "uint8")
+    return _of(config.batch_size, parts)
 
-    Args:
-      size: examples.
-      image_size: pixels a side.
-      mask: whether it is one of evaluation.
+  def evaluation_batch(self, config: Config) -> Parts:
+    """Returns the shapes and dtypes of an evaluation batch, by name.
+
+    Whole images are taken to be as large as their scale, at 3:4, and their
+    masks as large as they are.
     """
-    parts: Parts = {
-      "image": ((image_size, image_size, 3), "uint8"),
-      **self.parts,
-    }
-    if mask:
-      parts["mask"] = ((), "bool")
-    return {
-      name: ((size, *shape), kind) for name, (shape, kind) in parts.items()
-    }
+    shape = (config.preprocessing.get("image_size"),) * 2
+    masked = section_table.has_masks(config)
+    if masked:
+      shape = sections.build(config, "preprocessing").network_size(*_THREE_FOUR)
+    parts: Parts = {"image": ((*shape, 3), "uint8"), **self.parts}
+    if masked:
+      parts |= {"label": (shape, "uint8"), "size": ((2,), "int32")}
+    return _of(config.evaluation.batch_size, {**parts, "mask": ((), "bool")})
+
+
+def _of(size: int, parts: Parts) -> Parts:
+  return {name: ((size, *shape), kind) for name, (shape, kind) in parts.items()}
 
 
 def find(config: Config) -> Examples:

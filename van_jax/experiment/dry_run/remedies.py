@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from van_jax.experiment import section_table
 from van_jax.experiment.dry_run.trial import Compiled
 from van_jax.experiment.sections import Config
 from van_jax.parallel.topologies import Topology
@@ -131,7 +132,7 @@ def unit(config: Config, topology: Topology) -> int:
   found = topology.devices * micro_batches
   if config.model.batch_norm_group_size:
     found = math.lcm(found, config.model.batch_norm_group_size * micro_batches)
-  if config.mixing.group_size:
+  if not section_table.has_masks(config) and config.mixing.group_size:
     found = math.lcm(found, config.mixing.group_size)
   return found
 

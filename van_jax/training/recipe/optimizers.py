@@ -6,6 +6,8 @@ at the optimizer's own place for it. Clipping comes before them, the learning
 rate, freezing and layer decay after.
 """
 
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,9 +15,14 @@ import jax
 import optax
 
 from van_jax import errors, imports, signatures
-from van_jax.training.recipe import freezing, layer_decay as layer_decay_lib
+from van_jax.training.recipe import (
+  freezing,
+  layer_decay as layer_decay_lib,
+  path_patterns,
+)
 
 Transformation = optax.GradientTransformation
+_UNDECAYED = "optimizer.undecayed_patterns"
 
 
 def create_optimizer(
@@ -26,13 +33,14 @@ def create_optimizer(
   gradient_clip_norm: float | None = None,
   layer_decay: float | None = None,
   frozen_patterns: Sequence[str] = (),
+  undecayed_patterns: Sequence[str] | None = None,
   options: Mapping[str, Any] | None = None,
 ) -> Transformation:
   """Returns an optimizer over parameter groups; the official AdamW by default.
 
   Parameters of one dimension (biases, norms, layer scales) are spared from
-  weight decay. Frozen parameters get no update, no decay and no moments, and
-  do not count in the clipped norm.
+  weight decay, or those that patterns say. Frozen parameters get no update, no
+  decay and no moments, and do not count in the clipped norm.
 
   The masks depend on parameter names, which `init` sees first: it raises the
   errors about patterns and layers, under `jax.eval_shape` too.
@@ -50,6 +58,8 @@ def create_optimizer(
       such as "block1_0/attn/proj_1/kernel";
       "(patch_embed1|block1_.*|norm1)/.*" freezes stage 1. Running BatchNorm
       statistics are no parameters and go on; the model freezes those.
+    undecayed_patterns: the same, of what is spared from weight decay: () for
+      nothing; None for all parameters of one dimension.
     options: the named one's own; None for its defaults.
 
   Raises:
@@ -60,7 +70,15 @@ def create_optimizer(
   signatures.check(rule, options or {}, "optimizer.options", given=("decay",))
   _check_rates(weight_decay, gradient_clip_norm, layer_decay)
   freezing.check_patterns(frozen_patterns)
-  decay = optax.add_decayed_weights(weight_decay, decays)
+  mask: Any = decays
+  if undecayed_patterns is not None:
+    path_patterns.check(undecayed_patterns, _UNDECAYED)
+    mask = functools.partial(
+      _decays_but,
+      patterns=tuple(undecayed_patterns),
+      required=not frozen_patterns,  # Beside them it sees but the rest.
+    )
+  decay = optax.add_decayed_weights(weight_decay, mask)
   own = rule(decay, **(options or {}))
   if not isinstance(own, list | tuple):
     raise errors.UserError(
@@ -89,6 +107,16 @@ def decays(params: optax.Params) -> Any:
   As timm: not to parameters of one dimension.
   """
   return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _decays_but(
+  params: optax.Params, patterns: Sequence[str], *, required: bool
+) -> Any:
+  """Returns the tree of Booleans: does no pattern match?"""
+  spared = path_patterns.matched(
+    params, patterns, field=_UNDECAYED, required=required
+  )
+  return jax.tree.map(operator.not_, spared)
 
 
 def adamw(

@@ -131,21 +131,33 @@ def cosine(course: Course) -> optax.Schedule:
   )
 
 
-def polynomial(course: Course, *, power: float = 1.0) -> optax.Schedule:
+def polynomial(
+  course: Course, *, power: float = 1.0, falling_warmup: bool = False
+) -> optax.Schedule:
   """Returns a warm-up, then (1 - t) ** power from the peak to the end.
 
   Args:
     course: of the run; t goes from 0 at the warm-up's end to 1.
     power: above 0; 1 is a straight line, and segmentation has 0.9 or 1.
+    falling_warmup: as mmcv's "poly" with a linear warm-up: t is 0 at the first
+      step, and the warm-up a factor that rises to 1.
   """
   if not power > 0:
     raise errors.UserError(
       f"schedule.options.power={power} must be positive; 1 is a straight line."
     )
   peak, end = course.learning_rate, course.end_learning_rate
-  return _after_warmup(
-    course, lambda steps: optax.polynomial_schedule(peak, end, power, steps)
+  if not falling_warmup:
+    return _after_warmup(
+      course, lambda steps: optax.polynomial_schedule(peak, end, power, steps)
+    )
+  warmup_steps = round(course.warmup_epochs * course.steps_per_epoch)
+  steps = round(course.epochs * course.steps_per_epoch)
+  descent = optax.polynomial_schedule(peak, end, power, steps)
+  factor = optax.linear_schedule(
+    course.warmup_learning_rate / peak, 1.0, warmup_steps
   )
+  return lambda count: descent(count) * (factor(count) if warmup_steps else 1.0)
 
 
 def constant(course: Course) -> optax.Schedule:
