@@ -94,12 +94,14 @@ _OUTPUT = flags.DEFINE_string(
 _PREDICTIONS = flags.DEFINE_string(
   "predictions",
   None,
-  "CSV file to write each image's path, label and five likeliest classes to.",
+  "CSV file to write each image's path, label and five likeliest classes to; "
+  "of a segmenter a folder, new or empty, for a PNG of each image's mask.",
 )
 _CONFUSION = flags.DEFINE_string(
   "confusion_matrix",
   None,
-  "NAME.csv or NAME.npy to write how often each class was taken for each.",
+  "NAME.csv or NAME.npy to write how often each class was taken for each; of a "
+  "segmenter, pixels.",
 )
 process_flags.define()
 

@@ -46,6 +46,7 @@ FLOORS = {
   "analysis/pictures": 6,
   "analysis/attention": 7,
   "analysis/gradcam": 7,
+  "analysis/masks": 7,
   "analysis/receptive_field": 7,
   "analysis/kernels": 7,
   # Another, which names models by their shapes.

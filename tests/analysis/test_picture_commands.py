@@ -86,6 +86,8 @@ def drawn(place):
     for name, own in flags.items()
   ]
   commands.append(["kernels", ["--checkpoint=x", "--output=x.png", "--blok=1"]])
+  masks = ["--checkpoint=bundle", "--image=images/a.jpg", "--output=m.png"]
+  commands.append(["masks", masks])
   done = subprocess.run(
     [sys.executable, "-c", PROGRAM, json.dumps(commands)],
     capture_output=True,
@@ -103,8 +105,9 @@ def drawn(place):
 
 def test_commands_end_well_or_with_a_line_about_the_flag(drawn):
   _, statuses, complaints = drawn
-  assert [status or 0 for status in statuses] == [0, 0, 0, 0, 1]
+  assert [status or 0 for status in statuses] == [0, 0, 0, 0, 1, 1]
   assert "error: Unknown command line flag 'blok'" in complaints
+  assert "checkpoint=bundle holds no segmenter" in complaints
 
 
 def test_attention_draws_a_row_an_image(drawn, place):
@@ -212,7 +215,7 @@ from van_jax import analysis
 before = van_jax.sweep, analysis.receptive_field
 importlib.import_module("van_jax.sweep")
 # All of them define --checkpoint when they are run.
-for name in ("attention", "gradcam", "kernels", "receptive_field"):
+for name in ("attention", "gradcam", "kernels", "masks", "receptive_field"):
   importlib.import_module(f"van_jax.analysis.{name}")
 assert before == (van_jax.sweep, analysis.receptive_field)
 """

@@ -14,6 +14,12 @@ from van_jax.analysis import drawing
   [
     lambda: drawing.bars({"one": 1}),
     lambda: drawing.receptive_field(np.eye(3), (0, 2, 0, 2)),
+    lambda: drawing.masks(
+      [np.zeros((2, 2, 3), np.uint8)],
+      [np.zeros((2, 2), np.uint8)],
+      colors=[(0, 0, 0)],
+      names=["sky"],
+    ),
     lambda: drawing.overlay(np.zeros((2, 2, 3), np.uint8), np.zeros((2, 2))),
   ],
 )

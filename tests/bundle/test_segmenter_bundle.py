@@ -220,13 +220,6 @@ def test_a_folded_segmenter_is_not_saved(tmp_path, model, variables):
     save(tmp_path / "b", folded, kernels)
 
 
-def test_a_segmenter_does_not_classify_images(saved):
-  bundle = bundle_lib.load_bundle(saved)
-  image = np.zeros((40, 40, 3), np.uint8)
-  with pytest.raises(ValueError, match=r"task=segmentation.*load_backbone"):
-    bundle_lib.predict(bundle, image)
-
-
 def test_it_prints_what_it_is(saved):
   text = " ".join(repr(bundle_lib.load_bundle(saved)).split())
   assert "head upernet auxiliary fcn, in training" in text

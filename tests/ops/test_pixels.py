@@ -125,3 +125,14 @@ def test_the_upsampled_maps_never_exist_whole():
 def test_the_likeliest_is_the_first_of_equals_and_none_beside_a_nan():
   logits = jnp.array([[1.0, 3.0, 3.0], [2.0, jnp.nan, 1.0], [0.0, -1.0, 5.0]])
   np.testing.assert_array_equal(pixels.likeliest(logits), [1, 3, 2])
+
+
+def test_upsampled_nans_have_no_class():
+  logits = jnp.full((1, 8, 16, 5), jnp.nan)
+  sizes = np.array([(20, 60)])
+
+  @jax.jit
+  def classes(logits, sizes):
+    return pixels.class_map([pixels.View(logits, (32, 64))], (24, 61), sizes)
+
+  assert (np.asarray(classes(logits, sizes)) == 5).all()

@@ -3,16 +3,20 @@
 import functools
 import os
 from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple, cast, overload
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from van_jax import errors
-from van_jax.bundle.bundle import Bundle, check_of_van
+from van_jax import errors, models
+from van_jax.bundle import few_sizes, mask_prediction
+from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import normalization, preprocessing
+
+# Images at once, of classifiers and of segmenters.
+_PLAIN, _DENSE = 32, 4
 
 AnImage = str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -31,64 +35,64 @@ class Prediction(NamedTuple):
   index: int
 
 
-@overload
-def predict(
-  bundle: Bundle,
-  image: AnImage,
-  *,
-  top: int | None = None,
-  batch_size: int = 32,
-) -> list[Prediction]: ...
-
-
-@overload
-def predict(
-  bundle: Bundle,
-  image: Iterable[AnImage],
-  *,
-  top: int | None = None,
-  batch_size: int = 32,
-) -> list[list[Prediction]]: ...
-
-
 def predict(
   bundle: Bundle,
   image: AnImage | Iterable[AnImage],
   *,
   top: int | None = None,
-  batch_size: int = 32,
-) -> list[Prediction] | list[list[Prediction]]:
-  """Returns the likeliest classes of an image, the likeliest first.
+  batch_size: int | None = None,
+) -> Any:
+  """Returns the likeliest classes of an image, or a segmenter's mask of it.
 
     bundle = van_jax.load_bundle("bundles/van_b0")
     for label, probability, _ in van_jax.predict(bundle, "cat.jpg"):
       print(f"{probability:.1%} {label}")
 
+    mask = van_jax.predict(van_jax.load_bundle("bundles/ade20k"), "street.jpg")
+
   Args:
     bundle: whose own preprocessing the image gets.
     image: a file's path, a PIL image, or uint8 [H, W, 3]; or several of them,
       a list for one, of any sizes.
-    top: how many classes; None for five, or all where there are fewer.
-    batch_size: of several images, how many the model sees at once.
+    top: how many classes; None for five, or all where there are fewer. Of a
+      classifier alone.
+    batch_size: of several images, how many the model sees at once; None for 32,
+      or 4 of a segmenter.
 
   Returns:
-    the classes of the one image; of several, a list of such lists.
+    of a classifier a list of `Prediction`, the likeliest first; of a segmenter
+    uint8 [H, W], the number of a class for each pixel of the image at its own
+    size, as evaluation without mirrored images or windows has it, and 255 where
+    the logits have a NaN. Of several images a list of such.
 
   Raises:
     UserError: if the bundle has no classes, or an image cannot be read.
   """
-  top = _number(bundle, top)
-  if batch_size < 1:
+  if batch_size is not None and batch_size < 1:
     raise errors.UserError(f"batch_size={batch_size} must be at least 1.")
-  one = isinstance(image, str | os.PathLike | Image.Image | np.ndarray)
-  if one or not isinstance(image, Iterable):
-    return next(_predictions(bundle, [image], top, 1))
-  return list(_predictions(bundle, image, top, batch_size))
+  several = isinstance(image, Iterable) and not isinstance(
+    image, str | os.PathLike | Image.Image | np.ndarray
+  )
+  images = image if several else [image]
+  if isinstance(bundle.model, models.Segmenter):
+    _check_no_top(bundle, top)
+    found = mask_prediction.predict_masks(bundle, images, batch_size or _DENSE)
+  else:
+    number = _number(bundle, top)
+    found = [*_predictions(bundle, images, number, batch_size or _PLAIN)]
+  return found if several else found[0]
+
+
+def _check_no_top(bundle: Bundle, top: int | None) -> None:
+  if top is not None:
+    raise errors.UserError(
+      f"top={top} is a number of an image's classes, and bundle.task="
+      f"{bundle.task} gives each pixel one; leave it out, or load a classifier."
+    )
 
 
 def _number(bundle: Bundle, top: int | None) -> int:
   """Returns how many classes are asked for."""
-  check_of_van(bundle, "a list of an image's classes")
   classes = bundle.model.num_classes
   if not classes:
     raise errors.UserError(
@@ -113,7 +117,7 @@ def _predictions(
   run = _probabilities(cast(Hashable, bundle.model))
   pixels = (preprocessing.preprocess_image(image, shown) for image in images)
   for batch in _batches(pixels, batch_size):
-    filled = _filled(batch, batch_size)
+    filled = few_sizes.filled(batch, batch_size)
     rows = np.asarray(run(bundle.variables, filled, shown.mean, shown.std))
     for row in rows[: len(batch)]:
       best = np.argsort(-row, kind="stable")[:top].tolist()
@@ -132,17 +136,6 @@ def _batches(
       batch = []
   if batch:
     yield batch
-
-
-def _filled(batch: list[np.ndarray], batch_size: int) -> np.ndarray:
-  """Returns a batch of a power of two, if below `batch_size`, with zeros.
-
-  A size is compiled once: few sizes serve all lengths of lists.
-  """
-  size = min(1 << (len(batch) - 1).bit_length(), batch_size)
-  filled = np.zeros((size, *batch[0].shape), batch[0].dtype)
-  filled[: len(batch)] = batch
-  return filled
 
 
 @functools.lru_cache(maxsize=8)

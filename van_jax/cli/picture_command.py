@@ -23,7 +23,12 @@ Drawing = Callable[..., Mapping[str, Any]]
 
 
 def define(
-  *, image: str, count: int, counted: str, required: bool = False
+  *,
+  image: str,
+  count: int,
+  counted: str,
+  required: bool = False,
+  resized: bool = True,
 ) -> None:
   """Defines the flags that the commands share.
 
@@ -35,6 +40,7 @@ def define(
     count: the default of --count.
     counted: the help of --count.
     required: whether --image must be given.
+    resized: whether --image_size may say what images are brought to.
   """
   flags.DEFINE_string(
     "checkpoint",
@@ -63,12 +69,13 @@ def define(
     None,
     "MODULE:CLASS of the weights' attention, where it is not van_jax's own.",
   )
-  flags.DEFINE_integer(
-    "image_size",
-    None,
-    "Pixels a side that images are brought to, without a margin to crop; when "
-    "left out, as the weights were trained for.",
-  )
+  if resized:
+    flags.DEFINE_integer(
+      "image_size",
+      None,
+      "Pixels a side that images are brought to, without a margin to crop; "
+      "when left out, as the weights were trained for.",
+    )
   flags.DEFINE_bool("overwrite", False, "Replace the file if it is there.")
 
 
@@ -90,4 +97,6 @@ def run(draw: Drawing, own: Iterable[str]) -> None:
 
 
 def _values(names: Iterable[str]) -> dict[str, Any]:
-  return {name: flags.FLAGS[name].value for name in names}
+  return {
+    name: flags.FLAGS[name].value for name in names if name in flags.FLAGS
+  }

@@ -55,6 +55,16 @@ class MaskNumbering:
     table[[self.ignore_index, VOID]] = VOID
     return table
 
+  def written(self) -> np.ndarray:
+    """Returns what each class is written as, uint8 [K + 1]; the last is void.
+
+    That is the number of pixels that have no class.
+    """
+    first = 1 if self.reduce_zero_label else 0
+    void = 0 if self.reduce_zero_label else VOID
+    numbers = np.arange(first, first + self.num_classes)
+    return np.append(numbers, void).astype(np.uint8)
+
   def complaint(self, mask: np.ndarray) -> str | None:
     """Returns what is wrong with a mask's numbers, uint8 [H, W]; or None."""
     return self.complaint_of(np.bincount(mask.reshape(-1), minlength=256))

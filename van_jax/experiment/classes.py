@@ -88,6 +88,13 @@ def _renumbered(
   if np.array_equal(numbers, np.arange(len(ours))):
     return source
   assert source.evaluation is not None
+  if source.has_masks:
+    raise errors.UserError(
+      f"{source.evaluation.title} has other classes than these weights, or "
+      "another order of them, and the numbers of masks stay what they are; "
+      "renumber the masks, or, where class i is class i under another name, "
+      "say so by --trust_class_order."
+    )
   split = RenumberedSplit(
     split=source.evaluation, numbers=numbers, class_names=ours
   )

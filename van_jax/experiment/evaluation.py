@@ -64,8 +64,10 @@ def evaluate(
     suite_directory: holds the suites' folders.
     overridden: dotted config keys that the user set by hand.
     output: a JSON file for all scores, the accuracy of each class too.
-    predictions: a CSV file for the likeliest classes of each image.
-    confusion_matrix: a CSV or NPY file, true classes by predicted ones.
+    predictions: a CSV file for the likeliest classes of each image; of a
+      segmenter a folder, new or empty, for a PNG of each image's mask.
+    confusion_matrix: a CSV or NPY file, true classes by predicted ones, of
+      images, or of a segmenter's pixels.
     distributed: what is known of the other processes, which all call this;
       None where there are none.
 

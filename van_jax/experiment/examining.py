@@ -21,6 +21,7 @@ from van_jax.evaluation.answers import NO_ANSWER
 from van_jax.experiment import (
   evaluation,
   own_config,
+  section_table,
   sections,
   weights,
 )
@@ -105,12 +106,17 @@ def _scored(run: Run, request: Request) -> Examined:
 
 def _weights_of(run: Run) -> tuple[str, str]:
   """Returns the folder to load a run's weights from, and what it is."""
-  if run.saved:
-    return run.workdir, "its checkpoints"
-  if run.bundle is None:
+  if not run.saved and run.bundle is None:
     raise errors.UserError("there is no checkpoint yet, and no bundle.")
-  folder = storage.absolute(run.workdir) / workdir_lib.BUNDLE
-  return os.fspath(folder), "its bundle"
+  folder, what = run.workdir, "its checkpoints"
+  if not run.saved:
+    place = storage.absolute(run.workdir) / workdir_lib.BUNDLE
+    folder, what = os.fspath(place), "its bundle"
+  if section_table.has_masks(own_config.read(folder)):
+    raise errors.UserError(
+      "its answers are masks, which python -m van_jax.analysis.masks draws."
+    )
+  return folder, what
 
 
 def _step(checkpoint: str, run: Run, request: Request) -> str:

@@ -35,7 +35,8 @@ def export(
     state: the last; its averages are taken if config.evaluation says so.
     mesh: that the state lies on.
     task: of the run.
-    source: its data, whose class names become the labels.
+    source: its data, whose class names become the labels, and whose colours
+      stay theirs.
     scores: of these weights; the task's best one is kept with them.
   """
   averaged = config.evaluation.averaged_weights
@@ -55,6 +56,7 @@ def export(
       variables=variables,
       preprocessing=sections.build(config, "preprocessing"),
       labels=None if task.classes is None else source.class_names,
+      colors=source.class_colors or None,
       task=config.task.name,
       source=origin,
       overwrite=True,

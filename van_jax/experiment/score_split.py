@@ -9,10 +9,13 @@ from absl import logging
 
 from van_jax import data, errors, parallel, tasks
 from van_jax.bundle import Bundle
-from van_jax.evaluation import answers, evaluator, speed
+from van_jax.evaluation import evaluator, speed
 from van_jax.experiment import (
   agreement,
+  beside_sums,
+  class_answers,
   classes,
+  mask_answers,
   out_of_memory,
   parts,
   recipe_task,
@@ -62,6 +65,7 @@ def evaluate(
     CheckpointError: a checkpoint that is missing or damaged.
   """
   source = _open(config)
+  files.check_predictions(has_masks=source.has_masks)
   bundle, mesh = scoring.start(
     config,
     checkpoint=checkpoint,
@@ -73,6 +77,7 @@ def evaluate(
     class_map=class_map,
     # They are part of the program that all processes run.
     answers_to_a_file=files.of_answers,
+    predictions_to_files=bool(files.predictions),
     **agreement.of_source(source),
   )
   shown = scoring.overridden_preprocessing(bundle.preprocessing, overridden)
@@ -119,30 +124,51 @@ def _score(
     files: that are written.
   """
   batches = parts.eval_batches(config, source, bundle.preprocessing)
-  stopwatch, collector = speed.Stopwatch(), answers.Collector()
-  step_sums, read = task.sums, iter(batches)
-  if files.of_answers:
-    step_sums = answers.beside(task.sums, files.top(task.classes))
-    read = answers.numbered(batches, batches.start)
+  stopwatch = speed.Stopwatch()
+  beside = _beside(files, task, batches, source, bundle)
   step = parts.eval_step(
-    config, bundle.model, dataclasses.replace(task, sums=step_sums), mesh
+    config, bundle.model, dataclasses.replace(task, sums=beside.sums), mesh
   )
   with out_of_memory.in_evaluation(config):
     totals = evaluator.evaluate(
-      collector.watch(step) if files.of_answers else step,
+      beside.watch(step),
       bundle.variables,
-      stopwatch.watch(parallel.prefetch(read, mesh)),
+      stopwatch.watch(parallel.prefetch(beside.batches, mesh)),
       dict,
     )
-  later = source.num_eval - config.evaluation.batch_size  # Not the first batch.
-  rate = stopwatch.images_per_second(later)
-  first = jax.process_index() == 0
-  if first and files.of_answers:  # Even where nothing has a class to score.
-    files.write_answers(collector.result(), bundle.labels, source)
+  rate = stopwatch.images_per_second(_later(config, batches, source))
+  beside.finish(totals)  # Even where nothing has a class to score.
   scores = task.scores(totals)
   if rate:
     logging.info("%.1f images a second, after the first batch.", rate)
-  if first:
+  if jax.process_index() == 0:
     files.write_scores(scores, source, rate)
   told = {"classes": scores["classes"]} if "classes" in scores else {}
   return evaluator.single_numbers(scores) | told
+
+
+def _beside(
+  files: score_files.ScoreFiles,
+  task: tasks.Task,
+  batches: data.EvalBatches | data.DenseEvalBatches,
+  source: data.Source,
+  bundle: Bundle,
+) -> beside_sums.BesideSums:
+  """Returns what is done with the answers, image by image."""
+  if not files.of_answers:
+    return beside_sums.nothing(task.sums, batches)
+  if isinstance(batches, data.DenseEvalBatches):
+    return mask_answers.taken(files, task, batches, source, bundle.labels)
+  return class_answers.taken(files, task, batches, source, bundle.labels)
+
+
+def _later(
+  config: Config,
+  batches: data.EvalBatches | data.DenseEvalBatches,
+  source: data.Source,
+) -> int:
+  """Returns how many images come after the first batch; 0 for no speed."""
+  dense = isinstance(batches, data.DenseEvalBatches)
+  if dense and len(set(batches.shapes)) > 1:
+    return 0  # Later batches wait to be compiled for, too.
+  return source.num_eval - config.evaluation.batch_size

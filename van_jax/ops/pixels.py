@@ -99,7 +99,9 @@ def likeliest(logits: jax.Array) -> jax.Array:
   Args:
     logits: [..., K].
   """
-  bad = jnp.isnan(jnp.max(logits, axis=-1))
+  # Not isnan(max(...)): compiled after a product of matrices, XLA's maximum on
+  # CPUs (jax 0.10.2) passes over NaNs.
+  bad = jnp.any(jnp.isnan(logits), axis=-1)
   best = jnp.argmax(logits, axis=-1).astype(jnp.int32)
   return jnp.where(bad, logits.shape[-1], best)
 

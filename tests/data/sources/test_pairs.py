@@ -89,6 +89,30 @@ def test_classes_may_be_listed_in_the_folder(directory):
   assert source.class_names == ("a", "b", "c")
 
 
+def test_files_about_an_image_are_named_as_it_is_below_its_split(directory):
+  inner = directory / "images/val/city"
+  inner.mkdir()
+  (directory / "images/val/01.png").rename(inner / "a.b.png")
+  (directory / "labels/val/city").mkdir()
+  (directory / "labels/val/01.png").rename(
+    directory / "labels/val/city/a.b.png"
+  )
+  source = pairs_on_disk.open_pairs(directory, "train", "val")
+  for split, expected in (
+    (source.train, [f"{i:02d}" for i in range(10)]),
+    (source.evaluation, ["00", "02", "city/a.b"]),
+  ):
+    assert split is not None
+    assert [split.stem(i) for i in range(split.size)] == expected
+
+
+def test_colours_of_classes_come_with_the_pairs(directory):
+  colors = ([0, 0, 255], [128, 64, 128], [64, 0, 128], [128, 128, 0])
+  source = pairs_on_disk.open_pairs(directory, class_colors=colors)
+  assert source.class_colors == tuple(map(tuple, colors))
+  assert pairs_on_disk.open_pairs(directory).class_colors == ()
+
+
 def test_an_image_without_a_mask_is_named(directory):
   (directory / "labels/train/03.png").unlink()
   (directory / "labels/train/07.png").unlink()
@@ -126,6 +150,12 @@ def test_two_images_of_one_mask_are_named(directory):
     ({"class_names": (), "num_classes": 256}, "must be at most 255"),
     ({"ignore_index": 300}, "ignore_index=300 must be at most 255"),
     ({"mask_sufix": "_x"}, "mask_suffix"),
+    ({"class_colors": [(0, 0, 0)] * 3}, "has 3 and must have one .* 4 classes"),
+    ({"class_colors": 5}, "class_colors has none"),
+    (
+      {"class_colors": [(0, 0, 0)] * 3 + [(0, 0, 256)]},
+      r"class_colors\[3\]=\(0, 0, 256\) must be three",
+    ),
   ],
 )
 def test_bad_options_are_refused(directory, options, message):
@@ -158,3 +188,17 @@ def test_bad_options_are_refused(directory, options, message):
 def test_numbers_of_masks_become_classes_or_void(numbering, written, read):
   table = data.MaskNumbering(**numbering).table()
   assert table[written].tolist() == read
+
+
+@pytest.mark.parametrize(
+  ("numbering", "written"),
+  [
+    ({"num_classes": 3}, [0, 1, 2, 255]),
+    ({"num_classes": 3, "reduce_zero_label": True}, [1, 2, 3, 0]),
+    ({"num_classes": 3, "ignore_index": 3}, [0, 1, 2, 255]),
+  ],
+)
+def test_classes_are_written_as_the_data_has_them(numbering, written):
+  numbering = data.MaskNumbering(**numbering)
+  assert numbering.written().tolist() == written
+  assert numbering.table()[written].tolist() == [0, 1, 2, data.VOID]

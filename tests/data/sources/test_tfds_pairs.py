@@ -81,6 +81,14 @@ def test_every_pair_comes_once_and_whole(
   assert step["label"].shape == (4, 32, 32)
 
 
+def test_colours_come_with_it_and_files_are_numbered(directory):
+  colors = tuple((10 * i, 0, 255) for i in range(4))
+  source = _open(directory, class_colors=colors)
+  assert source.class_colors == colors
+  assert source.train is not None
+  assert source.train.stem(6) == "00000006"
+
+
 @pytest.mark.parametrize(
   ("options", "message"),
   [

@@ -12,6 +12,11 @@ from van_jax.analysis.drawing.confusion import (
 )
 from van_jax.analysis.drawing.fields import receptive_field as receptive_field
 from van_jax.analysis.drawing.kernel_grid import kernels as kernels
+from van_jax.analysis.drawing.masks import (
+  mask_overlay as mask_overlay,
+  masks as masks,
+  palette_image as palette_image,
+)
 from van_jax.analysis.drawing.photographs import (
   grid as grid,
   overlay as overlay,

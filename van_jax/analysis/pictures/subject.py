@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from van_jax import bundle as bundle_lib, errors, released, storage
+from van_jax import bundle as bundle_lib, errors, models, released, storage
 from van_jax.analysis import drawing
 from van_jax.analysis.drawing import canvas
 from van_jax.data import formats
@@ -40,20 +40,34 @@ class Request:
   image_size: int | None = None
 
   def load(self) -> bundle_lib.Bundle:
-    """Returns the weights, once the output is known to be writable."""
-    canvas.check_output(self.output, overwrite=self.overwrite)
-    handed = self.attention and table.module_class(self.attention)
-    bundle = weights.load_weights(
-      released.local_bundle(self.checkpoint),
-      step=self.step,
-      attention=handed or None,
-    )
+    """Returns a VAN's weights, once the output is known to be writable."""
+    bundle = self._load()
     bundle_lib.check_of_van(bundle, "this picture")
     if self.image_size is None:
       return bundle
     changed = {"image_size": self.image_size, "resize_size": self.image_size}
     return dataclasses.replace(
       bundle, preprocessing=bundle.preprocessing.replace(**changed)
+    )
+
+  def load_segmenter(self) -> bundle_lib.Bundle:
+    """Returns a segmenter's weights, likewise."""
+    bundle = self._load()
+    if not isinstance(bundle.model, models.Segmenter):
+      raise errors.UserError(
+        f"checkpoint={self.checkpoint} holds no segmenter, and masks are what "
+        "segmenters give; name one, or python -m van_jax.analysis.gradcam for "
+        "a picture of where a classifier looks."
+      )
+    return bundle
+
+  def _load(self) -> bundle_lib.Bundle:
+    canvas.check_output(self.output, overwrite=self.overwrite)
+    handed = self.attention and table.module_class(self.attention)
+    return weights.load_weights(
+      released.local_bundle(self.checkpoint),
+      step=self.step,
+      attention=handed or None,
     )
 
   def finish(self, figure: Any, **found: Any) -> dict[str, Any]:
@@ -90,17 +104,31 @@ def read_images(
   Raises:
     UserError: where there is none, or one cannot be read.
   """
-  if most < 1:
-    raise errors.UserError(f"count={most} must be at least 1.")
-  files = [file for path in paths for file in _files(path)][:most]
-  if not files:
-    raise errors.UserError("image is missing; name a file or a folder of some.")
+  files = image_files(paths, most=most)
   pixels = np.stack([preprocessing.preprocess_image(f, shown) for f in files])
   normalised = normalization.normalize(
     jnp.asarray(pixels), mean=shown.mean, std=shown.std
   )
   names = [os.path.basename(file) for file in files]
   return Images(names, pixels, np.asarray(normalised))
+
+
+def image_files(paths: Sequence[str], *, most: int) -> list[str]:
+  """Returns the paths of images in files and folders.
+
+  Args:
+    paths: of files, or of folders, whose images are taken by name.
+    most: images that are taken, the first.
+
+  Raises:
+    UserError: where there is none.
+  """
+  if most < 1:
+    raise errors.UserError(f"count={most} must be at least 1.")
+  files = [file for path in paths for file in _files(path)][:most]
+  if not files:
+    raise errors.UserError("image is missing; name a file or a folder of some.")
+  return files
 
 
 def class_name(bundle: bundle_lib.Bundle, number: int) -> str:

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from van_jax.data.class_colors import Colors
 from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.sources.split import IndexedSplit
 from van_jax.data.tensorflow import tf
@@ -22,12 +23,14 @@ class MemorySplit(IndexedSplit):
       to it, "label" (int32) for one; tensors, arrays, or lists.
     class_names: of the labels; () where there are none.
     mask_numbering: of labels that are encoded masks; None where they are not.
+    class_colors: of those masks' classes; () for none.
   """
 
   title: str
   parts: Mapping[str, Any]
   class_names: tuple[str, ...] = ()
   mask_numbering: MaskNumbering | None = None
+  class_colors: Colors = ()
 
   @property
   def size(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from van_jax import errors, imports, signatures
 from van_jax.data import arguments
+from van_jax.data.class_colors import Colors
 from van_jax.data.sources import (
   folder,
   listing,
@@ -49,6 +50,7 @@ class Source:
     on_damaged: what a damaged training image does, "raise" or "skip".
     exif_rotation: whether training images are turned as their EXIF data say;
       those of evaluation have it from `Preprocessing`.
+    class_colors: [K], (r, g, b), in pictures of masks; () where there are none.
   """
 
   name: str
@@ -57,6 +59,7 @@ class Source:
   evaluation: Split | None
   on_damaged: str = "raise"
   exif_rotation: bool = False
+  class_colors: Colors = ()
 
   @property
   def has_masks(self) -> bool:
@@ -157,6 +160,7 @@ def open_source(
     evaluation=evaluation,
     on_damaged=on_damaged,
     exif_rotation=exif_rotation,
+    class_colors=opened[0].class_colors,
   )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from absl import logging
 
 from van_jax import errors
+from van_jax.data import class_colors as class_colors_lib
 from van_jax.data.mask_numbering import VOID, MaskNumbering
 from van_jax.data.sources import listing, names, pair_classes, slices
 from van_jax.data.sources.split import IndexedSplit
@@ -35,6 +36,7 @@ class PairSplit(IndexedSplit):
     masks: [N], likewise.
     mask_numbering: what the masks' numbers mean.
     class_names: [K].
+    class_colors: [K], or ().
   """
 
   title: str
@@ -43,6 +45,7 @@ class PairSplit(IndexedSplit):
   masks: names.Names
   mask_numbering: MaskNumbering
   class_names: tuple[str, ...]
+  class_colors: class_colors_lib.Colors = ()
 
   @property
   def size(self) -> int:
@@ -70,6 +73,12 @@ class PairSplit(IndexedSplit):
     )
     return f"{image} (mask {mask})"
 
+  def stem(self, index: int) -> str:
+    """Returns an image's name below its split, without the ending."""
+    inner = os.path.join(self.title, "")
+    path = f"{self.roots[0]}{self.images[index]}".removeprefix(inner)
+    return os.path.splitext(path)[0]
+
 
 def opener(
   directory: str,
@@ -79,6 +88,7 @@ def opener(
   image_suffix: str = "",
   mask_suffix: str = "",
   class_names: Sequence[str] = (),
+  class_colors: Sequence[Sequence[int]] = (),
   num_classes: int | None = None,
   reduce_zero_label: bool = False,
   ignore_index: int = VOID,
@@ -94,6 +104,7 @@ def opener(
       those of masks do not; images without it are left out.
     mask_suffix: the same of masks, "_gtFine_labelTrainIds" say.
     class_names: see `pair_classes.py`.
+    class_colors: (r, g, b) of 0 to 255, one a class, for pictures of masks.
     num_classes: likewise.
     reduce_zero_label: see `MaskNumbering`.
     ignore_index: likewise.
@@ -102,6 +113,7 @@ def opener(
   classes = pair_classes.choose(
     class_names=class_names, num_classes=num_classes, directory=directory
   )
+  colors = class_colors_lib.checked(class_colors, len(classes))
   numbering = MaskNumbering(
     num_classes=len(classes),
     reduce_zero_label=reduce_zero_label,
@@ -124,6 +136,7 @@ def opener(
       masks=names.pack([name], [fitting]),
       mask_numbering=numbering,
       class_names=classes,
+      class_colors=colors,
     )
 
   def open_split(split: str) -> PairSplit:

@@ -40,6 +40,7 @@ from typing import Any
 import numpy as np
 
 from van_jax import errors
+from van_jax.data.class_colors import Colors
 from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.sources import record_pieces, stripes as stripes_lib
 from van_jax.data.sources.split import Share, Split
@@ -59,6 +60,7 @@ class RecordSplit(Split):
     shuffle_megabytes: what the windows of all stripes hold, 10^6 bytes each.
     class_names: of the labels; () where there are none.
     mask_numbering: of labels that are encoded masks; None where they are not.
+    class_colors: of those masks' classes; () for none.
   """
 
   title: str
@@ -69,6 +71,7 @@ class RecordSplit(Split):
   shuffle_megabytes: int
   class_names: tuple[str, ...] = ()
   mask_numbering: MaskNumbering | None = None
+  class_colors: Colors = ()
 
   @property
   def size(self) -> int:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from van_jax import errors
+from van_jax.data.class_colors import Colors
 from van_jax.data.mask_numbering import MaskNumbering
 from van_jax.data.tensorflow import tf
 
@@ -64,11 +65,13 @@ class Split(abc.ABC):
     class_names: of the labels; () where there are none.
     mask_numbering: what the numbers in masks mean, of a split of images and
       masks; None where labels are no masks.
+    class_colors: of the classes, in pictures of masks; () where there are none.
   """
 
   title: str
   class_names: tuple[str, ...] = ()
   mask_numbering: MaskNumbering | None = None
+  class_colors: Colors = ()
 
   @property
   @abc.abstractmethod
@@ -104,6 +107,14 @@ class Split(abc.ABC):
   def describe(self, index: int) -> str:
     """Names an example, for messages."""
     return f"example {index} of {self.title}"
+
+  def stem(self, index: int) -> str:
+    """Returns what a file about an example is called, without its ending.
+
+    It may have folders before its name, "/" between them, and no two examples
+    have the same.
+    """
+    return f"{index:08d}"
 
 
 class IndexedSplit(Split):

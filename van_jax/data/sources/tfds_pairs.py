@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from van_jax import errors
-from van_jax.data import arguments
+from van_jax.data import arguments, class_colors as class_colors_lib
 from van_jax.data.mask_numbering import VOID, MaskNumbering
 from van_jax.data.sources import pair_classes, tfds as tfds_source, tfds_folders
 from van_jax.data.sources.split import Split
@@ -21,6 +21,7 @@ def opener(
   image: str = "image",
   mask: str = "segmentation_mask",
   class_names: Sequence[str] = (),
+  class_colors: Sequence[Sequence[int]] = (),
   num_classes: int | None = None,
   reduce_zero_label: bool = False,
   ignore_index: int = VOID,
@@ -35,6 +36,7 @@ def opener(
     image: the feature that is the image.
     mask: the feature that is its mask.
     class_names: see `pair_classes.py`; masks of TFDS have no names.
+    class_colors: (r, g, b) of 0 to 255, one a class, for pictures of masks.
     num_classes: likewise.
     reduce_zero_label: see `MaskNumbering`.
     ignore_index: likewise.
@@ -48,6 +50,7 @@ def opener(
   classes = pair_classes.choose(
     class_names=class_names, num_classes=num_classes
   )
+  colors = class_colors_lib.checked(class_colors, len(classes))
   numbering = MaskNumbering(
     num_classes=len(classes),
     reduce_zero_label=reduce_zero_label,
@@ -66,7 +69,9 @@ def opener(
       class_names=classes,
       shuffle_megabytes=shuffle_megabytes,
     )
-    return dataclasses.replace(opened, mask_numbering=numbering)
+    return dataclasses.replace(
+      opened, mask_numbering=numbering, class_colors=colors
+    )
 
   return open_split
 
