@@ -8,6 +8,7 @@ import numpy as np
 import pairs_on_disk
 import pytest
 import tiny_masks
+from PIL import Image
 
 import van_jax
 from van_jax import data, experiment, models
@@ -205,3 +206,13 @@ def test_what_does_not_fit_is_one_line(config_of, tmp_path, changes, message):
     section[last] = value
   with pytest.raises(van_jax.errors.UserError, match=message):
     experiment.train(config, workdir=str(tmp_path / "run"))
+
+
+def test_a_preview_has_the_masks_colours_and_the_classes_parts(
+  config_of, tmp_path
+):
+  output = tmp_path / "seen.png"
+  found = experiment.draw_preview(config_of(), output=str(output), count=2)
+  assert found["count"] == 2
+  with Image.open(output) as image:
+    assert image.size[0] > 2 * 176
