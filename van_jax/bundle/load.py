@@ -20,7 +20,7 @@ _HEAD = "params/head/"
 def load_bundle(
   path: str | os.PathLike[str],
   *,
-  attention: type | None = None,
+  attention: type | str | None = None,
   fold_batch_norm: bool = False,
   preprocessing: Mapping[str, Any] | None = None,
   **model_overrides: Any,
@@ -33,8 +33,9 @@ def load_bundle(
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
-    attention: the class of the model's attention, where it is not one of
-      van_jax's own: the bundle has its name and its fields, and no code.
+    attention: the class of the model's attention, or its import path, where it
+      is not one of van_jax's own: the bundle has its name and its fields, and
+      no code.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.
     preprocessing: fields that are to differ from what the weights were trained
       for, such as {"crop_pct": 1.0}.

@@ -40,14 +40,19 @@ def from_json(
   name = recorded["name"]
   if handed_over is None:
     if imports.is_path(name):
+      own, path = _own_name(name), _importable(name)
       raise errors.UserError(
         f"the attention of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"attention={name.rpartition(':')[2].rpartition('.')[2]}), by "
-        f"--attention={name}, or of train.py and eval.py by "
-        f"--config.model.attention.name={name}."
+        f"attention={own}), by --attention={path}, or of train.py and eval.py "
+        f"by --config.model.attention.name={path}."
       )
     return table.described(recorded)
+  if isinstance(handed_over, Mapping):
+    raise errors.UserError(
+      f"attention={dict(handed_over)} was handed over; hand over the class "
+      "alone: its fields are those of the weights."
+    )
   cls = table.module_class(handed_over)
   if _own_name(table.label(cls)) != _own_name(name):
     raise errors.UserError(
@@ -61,6 +66,17 @@ def from_json(
 def _own_name(name: str) -> str:
   """Returns what a class is called, without its module and function."""
   return name.rpartition(":")[2].rpartition(".")[2]
+
+
+def _importable(name: str) -> str:
+  """Returns a recorded class's import path, or what is to be filled in.
+
+  No other process can import what a notebook, a script or a function made.
+  """
+  module, _, cls = name.partition(":")
+  if module == "__main__" or "." in cls:
+    return f"MODULE:{_own_name(name)}"
+  return name
 
 
 def _json(field: str, value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -48,7 +48,7 @@ def described(attention: Any) -> FrozenDict[str, Any]:
     if field not in fields:
       raise errors.UserError(
         f"attention.{field}={given[field]!r} is no field of {label(cls)}; "
-        f"{imports.nearest(field, fields) if fields else 'it has none'}."
+        f"{_instead(cls, field, fields)}."
       )
     if fields[field].type in _PLAIN:
       default = fields[field].default
@@ -141,6 +141,13 @@ def plain(value: Any) -> Any:
   if isinstance(value, Mapping) or hasattr(value, "keys"):
     return FrozenDict({key: plain(value[key]) for key in value})
   return value
+
+
+def _instead(cls: type[nn.Module], field: Any, fields: Collection[str]) -> str:
+  """Returns what to do about a field that a class has not."""
+  if field in vars(cls):  # No field for want of a type.
+    return f"declare it with its type: {field}: TYPE = ..."
+  return imports.nearest(field, fields) if fields else "it has none"
 
 
 def _own_fields(cls: type[nn.Module]) -> dict[str, dataclasses.Field[Any]]:
