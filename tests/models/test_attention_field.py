@@ -160,7 +160,7 @@ def test_no_import_path_is_advised_that_others_cannot_import(name):
 
 def test_fields_are_not_handed_over_with_the_class():
   fields = models.architecture(create(MIXING))
-  handed = {"name": stranger.ChannelMixing, "sharpness": 2.0}
+  handed: Any = {"name": stranger.ChannelMixing, "sharpness": 2.0}
   with pytest.raises(ValueError, match="hand over the class alone"):
     models.from_architecture(fields, attention=handed)
 
