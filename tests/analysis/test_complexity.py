@@ -80,6 +80,7 @@ def test_command_prints_what_is_published_beside_an_ablations_counts(capsys):
   ("arguments", "message"),
   [
     (["van_b9"], "van_b9.*there are van_b"),
+    (["w_o_dw"], "'w_o_dw' is not a model.* want --ablations: w_o_dw"),
     (["--image_size=31"], "at least 32"),
     (["--ablations", "w_o_dwd"], "'w_o_dwd' is no ablation; there are w_o_dw"),
   ],

@@ -114,6 +114,7 @@ def test_attention_draws_a_row_an_image(drawn, place):
   found = drawn[0]["attention"]
   assert found["images"] == ["a.jpg", "b.png"]
   assert found["blocks"] == ["stage2/block1"]
+  assert found["positions"] == {"stage2/block1": [4, 4]}
   with Image.open(place / found["output"]) as picture:
     width, height = picture.size
   assert 0.8 < width / height < 1  # Two columns, two rows, captions.
@@ -125,6 +126,8 @@ def test_gradcam_names_classes_and_their_probabilities(drawn, place):
   chances = {answer.index: answer.probability for answer in answers}
   names = [f"tench {chances[0]:.0%}", f"dog {chances[2]:.0%}"]
   assert drawn[0]["gradcam"]["classes"] == [names]
+  # A map of one position is even, whatever the network has learnt.
+  assert drawn[0]["gradcam"]["positions"] == [1, 1]
   assert (place / "gradcam.png").exists()
 
 

@@ -15,6 +15,7 @@ from jax import export
 
 import van_jax
 from van_jax import data, deployment, errors, models
+from van_jax.deployment import export as export_lib
 
 LABELS = ("ant", "bee", "cat", "dog", "eel")
 SHOWN = data.Preprocessing(
@@ -230,6 +231,13 @@ def test_a_writer_that_fails_leaves_nothing(tiny, tmp_path, monkeypatch):
 def test_what_cannot_be_is_refused_in_one_line(tiny, tmp_path, options, said):
   with pytest.raises(errors.UserError, match=said):
     deployment.export_bundle(tiny, tmp_path / "x", **options)
+
+
+@pytest.mark.parametrize("name", ["b0.onnx", "b0.stablehlo", "b0.pb"])
+def test_a_folder_that_is_called_as_a_file_is_refused(tmp_path, name):
+  with pytest.raises(errors.UserError, match=r"a folder .* gets model\.stable"):
+    export_lib.check(tmp_path / name, to="stablehlo", overwrite=False)
+  export_lib.check(tmp_path / "van.b0", to="stablehlo", overwrite=False)
 
 
 def test_without_the_converter_its_installation_is_named(

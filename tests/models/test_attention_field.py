@@ -145,6 +145,26 @@ def test_a_strangers_attention_is_read_with_its_class_alone():
   assert models.from_architecture(fields, attention=moved) != model
 
 
+@pytest.mark.parametrize(
+  "name", ["__main__:Mine", "file:make.<locals>.Mine", "file:Outer.Mine"]
+)
+def test_no_import_path_is_advised_that_others_cannot_import(name):
+  fields = models.architecture(create())
+  fields["attention"] = {"name": name}
+  with pytest.raises(
+    ValueError,
+    match=r"attention=Mine\).*--attention=MODULE:Mine, .*=MODULE:Mine\.",
+  ):
+    models.from_architecture(fields)
+
+
+def test_fields_are_not_handed_over_with_the_class():
+  fields = models.architecture(create(MIXING))
+  handed: Any = {"name": stranger.ChannelMixing, "sharpness": 2.0}
+  with pytest.raises(ValueError, match="hand over the class alone"):
+    models.from_architecture(fields, attention=handed)
+
+
 def test_reading_an_architecture_imports_nothing():
   fields = models.architecture(create())
   fields["attention"] = {"name": "antigravity:Attention"}
@@ -174,6 +194,12 @@ class Careful(nn.Module):
     if self.size < 2:
       raise ValueError(f"size={self.size} must be at least 2.")
     super().__post_init__()
+
+
+class Untyped(nn.Module):
+  """What would be its field is none, for want of a type."""
+
+  size = 3
 
 
 def test_what_no_file_can_hold_is_not_written():
@@ -212,6 +238,10 @@ def test_what_no_file_can_hold_is_not_written():
     ({"attention": Careful}, "attention.size must be given"),
     ({"attention": {"name": Careful, "size": 1}}, "Careful: size=1 must be"),
     ({"attention": {"name": Careful, "size": "a"}}, "Careful: '<' not"),
+    (
+      {"attention": {"name": Untyped, "size": 5}},
+      "size=5 is no field of .*:Untyped; declare it with its type: size: TYPE",
+    ),
     ({"kernel_size": 0}, "lka: kernel_size=0 must be a whole number"),
     ({"gate": "max"}, "gate='max'.*multiply, add, sigmoid, none"),
     ({"lka_convs": ()}, "convs=.*must be some of"),

@@ -5,6 +5,7 @@ they are measured.
 """
 
 import pathlib
+import re
 
 import nbformat
 import pytest
@@ -56,3 +57,12 @@ def test_it_opens_with_a_question_and_ends_with_what_was_found(path):
   cells = read(path).cells
   assert "**Question:" in cells[0].source
   assert cells[-1].source.startswith("## What was found")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_formulas_are_plain_as_the_site_sets_none(path):
+  """What sets TeX would come from another host, so the site leaves it out."""
+  for cell in read(path).cells:
+    if cell.cell_type == "markdown":
+      without_code = re.sub(r"```.*?```|`[^`]*`", "", cell.source, flags=re.S)
+      assert "$" not in without_code, cell.source

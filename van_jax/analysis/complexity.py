@@ -163,7 +163,9 @@ def main(argv: Sequence[str] | None = None) -> None:
       for name in flags.names or known
     }
   except errors.UserError as error:
-    parser.error(str(error))
+    meant = not flags.ablations and {*flags.names} & {*models.ABLATIONS}
+    hint = f" Ablations want --ablations: {', '.join(meant)}." if meant else ""
+    parser.error(f"{error}{hint}")
   printed = None
   if flags.ablations:
     printed = {name: published(models.ABLATIONS[name]) for name in rows}

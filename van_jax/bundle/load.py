@@ -24,9 +24,9 @@ _SQUARE = {"image_size": 224, "resize_size": 256}
 def load_bundle(
   path: str | os.PathLike[str],
   *,
-  attention: type | None = None,
-  head: type | None = None,
-  auxiliary: type | None = None,
+  attention: type | str | None = None,
+  head: type | str | None = None,
+  auxiliary: type | str | None = None,
   fold_batch_norm: bool = False,
   preprocessing: Mapping[str, Any] | None = None,
   **model_overrides: Any,
@@ -39,8 +39,9 @@ def load_bundle(
 
   Args:
     path: a folder that `save_bundle` wrote, on any number of devices.
-    attention: the class of the model's attention, where it is not one of
-      van_jax's own: the bundle has its name and its fields, and no code.
+    attention: the class of the model's attention, or its import path, where it
+      is not one of van_jax's own: the bundle has its name and its fields, and
+      no code.
     head: likewise of a segmenter's head.
     auxiliary: likewise of its auxiliary head.
     fold_batch_norm: leave its passes out; see `models.fold_batch_norm`.

@@ -1,6 +1,7 @@
 """Writes a bundle as a program: a folder, all of it or nothing."""
 
 import os
+import pathlib
 
 from van_jax import bundle as bundle_lib, errors, imports, places, storage
 from van_jax.deployment import description, program as program_lib
@@ -62,6 +63,12 @@ def check(path: str | os.PathLike[str], *, to: str, overwrite: bool) -> None:
   if not isinstance(to, str) or to not in FORMATS:
     raise errors.UserError(
       f"to={to!r} is no format; {imports.nearest(to, FORMATS)}."
+    )
+  ending = pathlib.PurePath(path).suffix
+  if ending in {pathlib.PurePath(row.file).suffix for row in FORMATS.values()}:
+    raise errors.UserError(
+      f"output={os.fspath(path)} must be a folder to make, which gets "
+      f"{FORMATS[to].file}; leave out {ending}."
     )
   FORMATS[to].check()
   places.check_own(

@@ -6,7 +6,7 @@ the import path of a stranger's class, or the class itself.
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -55,7 +55,7 @@ class Choice:
         raise errors.UserError(
           f"{self.field}.{field}={given[field]!r} is no field of "
           f"{self.label(cls)}; "
-          f"{imports.nearest(field, fields) if fields else 'it has none'}."
+          f"{_instead(cls, field, fields)}."
         )
       if fields[field].type in _PLAIN:
         default = fields[field].default
@@ -161,6 +161,13 @@ class Choice:
       f"{self.field}.{field.name} must be given: {self.label(cls)} has no "
       "default for it."
     )
+
+
+def _instead(cls: type[nn.Module], field: Any, fields: Collection[str]) -> str:
+  """Returns what to do about a field that a class has not."""
+  if field in vars(cls):  # No field for want of a type.
+    return f"declare it with its type: {field}: TYPE = ..."
+  return imports.nearest(field, fields) if fields else "it has none"
 
 
 def takes_train(module: nn.Module) -> bool:

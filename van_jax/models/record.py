@@ -49,13 +49,19 @@ def from_json(
   name, field = recorded["name"], choice.field
   if handed_over is None:
     if imports.is_path(name):
+      own, path = _own_name(name), _importable(name)
       raise errors.UserError(
         f"the {field} of these weights is {name!r}, which is not imported "
         "because a file says so; hand the class over: load_bundle(path, "
-        f"{field}={_own_name(name)}), by --{field}={name}, or of train.py and "
-        f"eval.py by --config.model.{field}.name={name}."
+        f"{field}={own}), by --{field}={path}, or of train.py and eval.py by "
+        f"--config.model.{field}.name={path}."
       )
     return choice.described(recorded)
+  if isinstance(handed_over, Mapping):
+    raise errors.UserError(
+      f"{field}={dict(handed_over)} was handed over; hand over the class "
+      "alone: its fields are those of the weights."
+    )
   cls = choice.module_class(handed_over)
   if _own_name(choice.label(cls)) != _own_name(name):
     raise errors.UserError(
@@ -69,6 +75,17 @@ def from_json(
 def _own_name(name: str) -> str:
   """Returns what a class is called, without its module and function."""
   return name.rpartition(":")[2].rpartition(".")[2]
+
+
+def _importable(name: str) -> str:
+  """Returns a recorded class's import path, or what is to be filled in.
+
+  No other process can import what a notebook, a script or a function made.
+  """
+  module, _, cls = name.partition(":")
+  if module == "__main__" or "." in cls:
+    return f"MODULE:{_own_name(name)}"
+  return name
 
 
 def _json(field: str, value: Any) -> Any:

@@ -48,6 +48,15 @@ def test_a_single_point_is_drawn():
   assert chart.count('d="M500.0 500.0h0"') == 2  # A line and its dot.
 
 
+def test_a_chart_says_what_its_axes_are():
+  even, wide = (
+    charts.chart("Loss", [line(v)], last_step=1, may_be_log=True)
+    for v in ([1, 2], [1, 100])
+  )
+  assert "Loss<small> by step</small>" in even
+  assert "Loss<small> by step, logarithmic</small>" in wide
+
+
 def test_each_point_of_a_short_line_has_a_dot():
   x, y = Axis(low=0, high=2), Axis(low=0, high=4)
   short = line([0, math.nan, 4])

@@ -26,7 +26,8 @@ def draw_attention(
     count: of images at the most.
 
   Returns:
-    output, blocks and images.
+    output, blocks, how many positions each one's map has (down, across: with
+    one, it tells nothing of where), and images.
 
   Raises:
     UserError: bad input.
@@ -45,5 +46,9 @@ def draw_attention(
     for i, pixels in enumerate(images.pixels)
   ]
   captions = [[name, *[""] * len(chosen)] for name in images.names]
-  figure = drawing.grid(rows, columns=["image", *chosen], captions=captions)
-  return request.finish(figure, blocks=chosen, images=images.names)
+  positions = {name: list(maps[name].shape[1:]) for name in chosen}
+  titles = [f"{name}, {h} x {w}" for name, (h, w) in positions.items()]
+  figure = drawing.grid(rows, columns=["image", *titles], captions=captions)
+  return request.finish(
+    figure, blocks=chosen, positions=positions, images=images.names
+  )

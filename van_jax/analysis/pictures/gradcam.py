@@ -1,9 +1,13 @@
 """The picture of Grad-CAM: photographs, and each under its class's map."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from van_jax import bundle as bundle_lib, errors
+import jax
+import jax.numpy as jnp
+
+from van_jax import bundle as bundle_lib, errors, models
 from van_jax.analysis import drawing
 from van_jax.analysis.inside import classes as classes_lib
 from van_jax.analysis.inside.grad_cam import grad_cam
@@ -33,7 +37,9 @@ def draw_grad_cam(
     count: of images at the most.
 
   Returns:
-    output, images, and for each image its classes and their probabilities.
+    output, images, for each image its classes and their probabilities, stage,
+    and how many positions its map has (down, across: with one, it tells nothing
+    of where).
 
   Raises:
     UserError: bad input.
@@ -62,9 +68,31 @@ def draw_grad_cam(
       rows[i].append(drawing.overlay(images.pixels[i], maps[i]))
       chance = next(p for p in ranked[i] if p.index == number).probability
       captions[i].append(f"{class_name(bundle, number)} {chance:.0%}")
-  figure = drawing.grid(rows, captions=captions)
+  height, width = _positions(bundle.model, images.pixels.shape, stage)
+  title = f"stage {stage}, {height} x {width}"
+  titles = ["image", *[title] * len(columns)]
+  figure = drawing.grid(rows, columns=titles, captions=captions)
   shown = [captions_of[1:] for captions_of in captions]
-  return request.finish(figure, images=images.names, classes=shown)
+  return request.finish(
+    figure,
+    images=images.names,
+    classes=shown,
+    stage=stage,
+    positions=[height, width],
+  )
+
+
+def _positions(
+  model: models.VAN, shape: tuple[int, ...], stage: int
+) -> tuple[int, int]:
+  """Returns height and width of a stage's map of images of a shape."""
+  maps = jax.eval_shape(
+    functools.partial(model.apply, method="features"),
+    models.variable_shapes(model),
+    jax.ShapeDtypeStruct(shape, jnp.float32),
+  )
+  _, height, width, _ = maps[stage - 1].shape
+  return height, width
 
 
 def _number(bundle: bundle_lib.Bundle, name: str) -> int:

@@ -59,7 +59,7 @@ def chart(
     (value for line in thinned for value in line.values.tolist()),
     may_be_log=may_be_log,
   )
-  scale = " (logarithmic)" if y.log else ""
+  scale = " by step, logarithmic" if y.log else " by step"
   gaps = _gaps(lines)
   return element(
     "figure",
