@@ -1,4 +1,4 @@
-"""Masks of an evaluation: every image's once, at its own size, as it is scored."""
+"""Masks of an evaluation: each image's once, at its own size, as scored."""
 
 import dense
 import jax

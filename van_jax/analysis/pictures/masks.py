@@ -56,7 +56,8 @@ def draw_masks(
   )
   if mask:
     _write(mask, masks[0], colors)
-  parts = [_parts(found, classes) for found in masks]
+  # Of two classes the first synonyms may be one.
+  parts = [_parts(found, bundle.labels or classes) for found in masks]
   return request.finish(figure, mask=mask, images=names, classes=parts)
 
 
