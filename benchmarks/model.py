@@ -1,6 +1,7 @@
 """Whole models: images a second, ours against PyTorch's.
 
   python benchmarks/model.py --models=van_b0,van_b1,van_b2 --output=model.json
+  python benchmarks/model.py --models=van_b0+fpn --size=512 --batch=2
 
 Each contestant is a process of its own; they take turns, a few runs each, so
 that what else the machine does hits all of them, and medians are compared. On
@@ -25,9 +26,12 @@ import sys
 import time
 from typing import Any
 
+import segmenter_runs
 from absl import app, flags
 
-_MODELS = flags.DEFINE_list("models", ["van_b0", "van_b1", "van_b2"], "Names.")
+_MODELS = flags.DEFINE_list(
+  "models", ["van_b0", "van_b1", "van_b2"], "Names; NAME+HEAD: a segmenter."
+)
 _MODES = flags.DEFINE_list("modes", ["inference", "training"], "What to run.")
 _BATCH = flags.DEFINE_integer("batch", None, "Images; default 8, 256 on a GPU.")
 _SIZE = flags.DEFINE_integer("size", 224, "Pixels a side.")
@@ -144,8 +148,13 @@ def _sees_gpu() -> bool:
 
 def work(job: dict) -> None:
   """Times runs whenever a line asks for some; at the end tells its memory."""
-  make = jax_run if job["name"].startswith("jax") else torch_run
-  run = make(job)
+  segmenter = "+" in job["model"]
+  runs = (
+    (segmenter_runs.jax_run, segmenter_runs.torch_run)
+    if segmenter
+    else (jax_run, torch_run)
+  )
+  run = runs[job["name"].startswith("torch")](job)
   for line in sys.stdin:
     taken = []
     for _ in range(int(line)):

@@ -3,9 +3,9 @@
 The argument is the variant and the head, van_b0,fpn when left out:
 
   python train.py --config=configs/ade20k.py:van_b2,upernet --workdir=runs/ade \
-    --config.pretrained_bundle=BUNDLE --config.data.directory=ADEChallengeData2016
+    --config.pretrained_bundle=BUNDLE --config.data.directory=DIR
 
-The backbone's bundle is of ImageNet's classifier: docs/masks.md. Steps are as
+DIR is ADEChallengeData2016, and the bundle ImageNet's classifier. Steps are as
 many as published: 40,000 of 32 images with Semantic FPN, 160,000 of 16 with
 UPerNet. Published mIoU (%), single scale: FPN B0 38.5, B1 42.9, B2 46.7, B3
 48.1; UPerNet, several scales and mirrored: B0 41.1, B1 44.9, B2 48.3, B3 50.1,

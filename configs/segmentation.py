@@ -1,7 +1,7 @@
 """Every key of a segmentation config, with its unit; see configs/default.py.
 
-Images with masks in folders, VAN-B0 with Semantic FPN as the authors train it on
-ADE20K (VAN-Segmentation): crops of 512 x 512, 40,000 updates of 32.
+Images with masks in folders, VAN-B0 with Semantic FPN as the authors train it
+on ADE20K (VAN-Segmentation): crops of 512 x 512, 40,000 updates of 32.
 
   python train.py --config=configs/segmentation.py --workdir=runs/mine \
     --config.pretrained_bundle=BUNDLE --config.data.directory=DIR \
@@ -11,8 +11,9 @@ DIR/images/train/NAME.jpg and DIR/labels/train/NAME.png, DIR/images/val and
 DIR/labels/val, and DIR/classes.txt: docs/masks.md has other layouts.
 """
 
-from configs import default
 from ml_collections import config_dict
+
+from configs import default
 
 placeholder = config_dict.placeholder
 section = config_dict.ConfigDict

@@ -13,7 +13,7 @@ from van_jax.experiment import (
   old_configs,
   resuming,
   scoring,
-  sections,
+  section_table,
 )
 
 FEW = {

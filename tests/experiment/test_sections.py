@@ -11,7 +11,9 @@ from van_jax.experiment import config_check, scoring, section_table, sections
 
 def test_every_section_of_the_default_is_read(tiny_config):
   names = set(tiny_config().to_dict())
-  plain = section_table.PLAIN_KEYS.keys() - {""} | set(section_table.PLAIN_KEYS[""])
+  plain = section_table.PLAIN_KEYS.keys() - {""} | set(
+    section_table.PLAIN_KEYS[""]
+  )
   assert names == section_table.SECTIONS.keys() | plain
 
 

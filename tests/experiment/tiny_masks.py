@@ -14,7 +14,7 @@ def get_config():
   config.model.drop_path_rate = 0.0
   config.model.implementation = "xla"  # Compiles in a third of the time.
   config.model.num_classes = 4
-  config.model.head = {"name": "fpn", "channels": 8, "neck_channels": 8}
+  config.model.head = {"name": "fpn", "channels": 8, "pyramid_channels": 8}
   config.data.options.class_names = ("sky", "road", "car", "tree")
   config.augmentation.image_size = 32
   config.augmentation.scale = (56, 40)

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 
 from van_jax import data, errors, places, storage, tasks
+from van_jax.analysis import drawing
+from van_jax.data import class_colors
 from van_jax.data.images import grid, normalization
 from van_jax.experiment import (
   config_check,
@@ -39,7 +41,8 @@ def draw_preview(
   The images went through all that training does to them, mixing and erasing
   too, with the draws of that very step; only normalisation is undone, and
   noise beyond black and white is clipped. A caption has the weights that
-  mixing gave to the classes, without label smoothing's part.
+  mixing gave to the classes, without label smoothing's part. Images with masks
+  lie under their classes' colours, and captions have the parts of the pixels.
 
   Args:
     config: as `configs/default.py` describes; its model is not built.
@@ -69,7 +72,11 @@ def draw_preview(
   parts.start_devices(config)
   images, targets = _prepared(config, task, source, count, step)
   names = readable_names(source.class_names)
-  smoothing = config.mixing.label_smoothing
+  if section_table.has_masks(config):
+    images, targets = _under_masks(images, targets, source)
+    smoothing = 0.0
+  else:
+    smoothing = config.mixing.label_smoothing
   captions = [caption(target, names, smoothing) for target in targets]
   content = io.BytesIO()
   grid.draw(images, captions).save(content, "PNG")
@@ -100,7 +107,7 @@ def readable_names(names: Sequence[str]) -> list[str]:
 def _prepared(
   config: Config, task: tasks.Task, source: data.Source, count: int, step: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Returns images uint8 [count, H, W, 3] and targets [count, K]."""
+  """Returns images uint8 [count, H, W, 3] and targets, masks or [count, K]."""
   batch = next(iter(parts.train_batches(config, source, step)))
 
   @jax.jit
@@ -118,8 +125,23 @@ def _prepared(
   return images, targets
 
 
+def _under_masks(
+  images: np.ndarray, masks: np.ndarray, source: data.Source
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns images under their masks, and each class's part, [count, K]."""
+  classes = source.num_classes
+  colors = source.class_colors or class_colors.default(classes)
+  masks = masks.astype(np.uint8)
+  shown = [
+    drawing.mask_overlay(image, mask, colors)
+    for image, mask in zip(images, masks, strict=True)
+  ]
+  counts = [np.bincount(mask.ravel(), minlength=256) for mask in masks]
+  return np.stack(shown), np.stack(counts)[:, :classes] / masks[0].size
+
+
 def _check_classes(config: Config, task: tasks.Task) -> None:
-  if task.classes is None or section_table.has_masks(config):
+  if task.classes is None:
     raise errors.UserError(
       f"task.name={config.task.name!r} must be one of classes: a preview has "
       "their names and weights below the images."

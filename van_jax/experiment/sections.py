@@ -82,11 +82,15 @@ def may_be_none(key: str) -> bool:
   section, _, name = key.rpartition(".")
   if key in _NULLABLE:
     return True
-  builders: list[Any] = [models.VAN] if section == "model" else [
-    table[section].builder
-    for table in (section_table.SECTIONS, section_table.OF_MASKS)
-    if section in table
-  ]
+  builders: list[Any] = (
+    [models.VAN]
+    if section == "model"
+    else [
+      table[section].builder
+      for table in (section_table.SECTIONS, section_table.OF_MASKS)
+      if section in table
+    ]
+  )
   found = [inspect.signature(b).parameters.get(name) for b in builders]
   annotated = any(p is not None and "None" in str(p.annotation) for p in found)
   return annotated and key not in _NEEDED

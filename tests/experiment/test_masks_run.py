@@ -1,0 +1,218 @@
+"""Images with masks go all the way: training, resuming, scoring."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pairs_on_disk
+import pytest
+import tiny_masks
+from PIL import Image
+
+import van_jax
+from van_jax import data, experiment, models
+from van_jax.training.run import restoring
+
+SIZES = [(40, 56), (56, 40), (40, 56), (40, 56)]  # Two shapes.
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+  """Returns a folder of 24 pairs for training, and four of two shapes."""
+  folder = tmp_path_factory.mktemp("pairs")
+  pairs_on_disk.write(folder, "train", SIZES * 6)
+  pairs_on_disk.write(folder, "val", SIZES, first=100)
+  return folder
+
+
+@pytest.fixture(scope="module")
+def config_of(pairs):
+  """Returns the function that makes the config, with dotted keys changed."""
+
+  def create(**changes):
+    config = tiny_masks.get_config()
+    config.data.directory = str(pairs)
+    config.compilation_cache = ""
+    config.update_from_flattened_dict(changes)
+    return config.lock()
+
+  return create
+
+
+@pytest.fixture(scope="module")
+def finished(config_of, tmp_path_factory):
+  """Returns the workdir and the scores of a run; do not change it."""
+  workdir = tmp_path_factory.mktemp("masks") / "run"
+  return workdir, experiment.train(config_of(), workdir=str(workdir))
+
+
+def test_its_scores_are_those_of_pixels(finished):
+  _, scores = finished
+  assert scores["count"] == len(SIZES)
+  assert {"mIoU", "mAcc", "aAcc", "loss"} <= scores.keys()
+  assert 0 <= scores["mIoU"] <= 1
+
+
+def test_its_bundle_is_a_segmenter_with_the_names_of_classes(finished):
+  workdir, scores = finished
+  bundle = van_jax.load_bundle(workdir / "bundle")
+  assert isinstance(bundle.model, models.Segmenter)
+  assert bundle.labels == pairs_on_disk.CLASSES
+  assert bundle.task == "segmentation"
+  assert bundle.source["mIoU"] == scores["mIoU"]
+
+
+def test_scores_are_numpys_of_the_bundles_masks(finished, pairs):
+  """Whole images one by one, against the sums of batches on eight devices."""
+  workdir, scores = finished
+  bundle = van_jax.load_bundle(workdir / "bundle")
+  source = pairs_on_disk.open_pairs(pairs, None, "val")
+  totals = np.zeros((4, 4), np.int64)
+  batches = data.eval_batches(
+    source, batch_size=1, preprocessing=bundle.preprocessing
+  )
+  task = van_jax.tasks.create_task(
+    name="segmentation",
+    num_classes=4,
+    mean=bundle.preprocessing.mean,
+    std=bundle.preprocessing.std,
+  )
+  apply = jax.jit(bundle.model.apply)
+  for batch in batches:
+    logits = apply(bundle.variables, task.inputs(batch))
+    height, width = batch["size"][0]
+    whole = jax.image.resize(  # Half-pixel centres, as align_corners=False.
+      logits[0],
+      (*batch["image"].shape[1:3], 4),
+      "linear",
+      antialias=False,
+    )
+    whole = jax.image.resize(
+      whole, (height, width, 4), "linear", antialias=False
+    )
+    answers = np.asarray(whole).argmax(-1)
+    labels = batch["label"][0, :height, :width]
+    real = labels != 255
+    np.add.at(totals, (labels[real], answers[real]), 1)
+  rows, columns = totals.sum(1), totals.sum(0)
+  iou = totals.diagonal() / (rows + columns - totals.diagonal())
+  # Rounding may turn a tie of two classes, at a pixel or two of 15,000.
+  assert scores["mIoU"] == pytest.approx(iou.mean(), abs=1e-3)
+
+
+def test_a_checkpoint_and_the_bundle_score_what_the_run_did(
+  finished, config_of
+):
+  workdir, scores = finished
+  for config, checkpoint in (
+    (None, workdir),
+    (None, workdir / "bundle"),
+    (config_of(), workdir / "bundle"),
+  ):
+    again = experiment.evaluate(config, checkpoint=str(checkpoint))
+    # The last digits: another batch, other sums.
+    assert again == pytest.approx(scores, rel=1e-5)
+
+
+def test_it_resumes_bit_for_bit(finished, config_of, tmp_path):
+  workdir, scores = finished
+  copy = shutil.copytree(workdir, tmp_path / "run")
+  for step in (4, 6):
+    shutil.rmtree(copy / "checkpoints" / str(step))
+  shutil.rmtree(copy / "bundle")
+  assert experiment.train(config_of(), workdir=str(copy)) == scores
+  one, other = (
+    van_jax.load_bundle(folder / "bundle").variables
+    for folder in (workdir, copy)
+  )
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def test_views_are_a_setting_of_evaluation(finished, config_of):
+  workdir, scores = finished
+  config = config_of(**{"evaluation.flip": True})
+  mirrored = experiment.evaluate(config, checkpoint=str(workdir / "bundle"))
+  assert mirrored["count"] == scores["count"]
+  assert mirrored["loss"] != scores["loss"]
+
+
+def test_a_backbone_comes_from_a_bundle(finished, config_of, tmp_path):
+  workdir, _ = finished
+  backbone = van_jax.load_backbone(workdir / "bundle")
+  path = tmp_path / "backbone"
+  van_jax.save_bundle(
+    path,
+    model=backbone.model,
+    variables=backbone.variables,
+    preprocessing=backbone.preprocessing,
+    source={},
+  )
+  config = config_of(
+    **{
+      "pretrained_bundle": str(path),
+      "schedule.learning_rate": 1e-30,
+      "schedule.warmup_learning_rate": 0.0,
+      "optimizer.weight_decay": 0.0,
+      "schedule.epochs": 1 / 3,
+      "evaluation.every_epochs": None,
+    }
+  )
+  experiment.train(config, workdir=str(tmp_path / "run"))
+  found = restoring.restore_weights(
+    tmp_path / "run" / "checkpoints",
+    1,
+    models.variable_shapes(van_jax.load_bundle(workdir / "bundle").model),
+    averaged=False,
+  )
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    found["params"]["backbone"],
+    backbone.variables["params"],
+  )
+
+
+def test_a_run_of_classes_does_not_go_on_as_one_of_masks(
+  finished, config_of, tmp_path
+):
+  workdir, _ = finished
+  copy = shutil.copytree(workdir, tmp_path / "run")
+  path = copy / "config.json"
+  fields = json.loads(path.read_text())
+  fields["model"]["head"]["channels"] = 16
+  path.write_text(json.dumps(fields))
+  with pytest.raises(ValueError, match=r"model\.head\.channels is 16 there"):
+    experiment.train(config_of(), workdir=str(copy))
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"task.name": "classification"}, r"one of one class an image|one class"),
+    ({"model.num_classes": 5}, r"num_classes=5 must be the 4 classes"),
+    ({"evaluation.ratios": ()}, r"evaluation\.ratios=\(\) "),
+    ({"evaluation.window": (32,)}, r"evaluation\.window=\(32,\) "),
+    ({"augmentation.image_size": 16}, r"augmentation\.image_size=16 "),
+    ({"data.options.masks": "annotations"}, r"annotations/train is no folder"),
+  ],
+)
+def test_what_does_not_fit_is_one_line(config_of, tmp_path, changes, message):
+  config = config_of().copy_and_resolve_references().unlock()
+  for key, value in changes.items():
+    section = config
+    *names, last = key.split(".")
+    for name in names:
+      section = section[name]
+    section[last] = value
+  with pytest.raises(van_jax.errors.UserError, match=message):
+    experiment.train(config, workdir=str(tmp_path / "run"))
+
+
+def test_a_preview_has_the_masks_colours_and_the_classes_parts(
+  config_of, tmp_path
+):
+  output = tmp_path / "seen.png"
+  found = experiment.draw_preview(config_of(), output=str(output), count=2)
+  assert found["count"] == 2
+  with Image.open(output) as image:
+    assert image.size[0] > 2 * 176
