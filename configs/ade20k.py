@@ -13,54 +13,58 @@ B4 52.2. Ours: not run.
 """
 
 from configs import imagenet1k, segmentation
-from van_jax import errors
 
-HEADS = ("fpn", "upernet")
 IMAGES = 20_210  # Of training.
-FPN_STEPS, FPN_BATCH = 40_000, 32
-UPERNET_STEPS, UPERNET_BATCH, UPERNET_WARMUP = 160_000, 16, 1_500
-# Of mmsegmentation's multi-scale test, with evaluation.flip=True.
-RATIOS = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+# Drop path of the last block, with Semantic FPN; with UPerNet as on ImageNet.
+FPN_DROP_PATH_RATES = {
+  "van_b0": 0.1,
+  "van_b1": 0.1,
+  "van_b2": 0.2,
+  "van_b3": 0.2,
+  "van_b4": 0.2,
+  "van_b5": 0.2,
+  "van_b6": 0.2,
+}
 
 
 def get_config(arguments="van_b0,fpn"):
   """Returns the published recipe of a variant and a head."""
-  variant, _, head = arguments.partition(",")
-  head = head or "fpn"
-  if head not in HEADS:
-    raise errors.UserError(
-      f"ade20k.py:{arguments}: the head {head!r} must be one of "
-      f"{', '.join(HEADS)}."
-    )
-  config = segmentation.get_config()
-  config.model.name = variant
-  config.model.head = {"name": head}
-  config.data.train_split = "training"
-  config.data.eval_split = "validation"
-  config.data.options.masks = "annotations"
-  config.data.options.reduce_zero_label = True
-  if head == "fpn":
-    large = variant not in ("van_b0", "van_b1", "van_tiny", "van_small")
-    config.model.drop_path_rate = 0.2 if large else 0.1
-    _set_steps(config, FPN_BATCH, FPN_STEPS)
-    return config
-  config.model.drop_path_rate = imagenet1k.DROP_PATH_RATES[variant]
+  variant, head = arguments.split(",")
+  return {"fpn": fpn, "upernet": upernet}[head](variant)
+
+
+def fpn(variant):
+  """Returns 40,000 updates of 32 images."""
+  config = _start(variant, batch_size=32, steps=40_000)
+  config.model.drop_path_rate = FPN_DROP_PATH_RATES[variant]
+  return config
+
+
+def upernet(variant):
+  """Returns 160,000 updates of 16 images."""
+  config = _start(variant, batch_size=16, steps=160_000)
+  config.model.head = {"name": "upernet"}
   config.model.auxiliary = {"name": "fcn"}
-  _set_steps(config, UPERNET_BATCH, UPERNET_STEPS, UPERNET_WARMUP)
+  config.model.drop_path_rate = imagenet1k.DROP_PATH_RATES[variant]
   config.schedule.learning_rate = 6e-5
   config.schedule.warmup_learning_rate = 6e-11  # A millionth, as published.
-  config.schedule.options.power = 1.0
-  config.schedule.options.falling_warmup = True
+  config.schedule.warmup_epochs = 1_500 / (IMAGES // 16)
+  config.schedule.options = {"power": 1.0, "falling_warmup": True}
   config.optimizer.weight_decay = 0.01
-  # What has "norm" in its name there: the backbone's; theirs are called bn.
+  # What has "norm" in its name there: the backbone's; heads' are called bn.
   config.optimizer.undecayed_patterns = (r"backbone/(.*/)?norm\d?/.*",)
-  config.evaluation.ratios = RATIOS
+  config.evaluation.ratios = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
   config.evaluation.flip = True
   return config
 
 
-def _set_steps(config, batch_size, steps, warmup=0):
-  epoch = IMAGES // batch_size
+def _start(variant, *, batch_size, steps):
+  config = segmentation.get_config()
   config.batch_size = batch_size
-  config.schedule.epochs = steps / epoch
-  config.schedule.warmup_epochs = warmup / epoch
+  config.model.name = variant
+  config.data.train_split = "training"
+  config.data.eval_split = "validation"
+  config.data.options.masks = "annotations"
+  config.data.options.reduce_zero_label = True
+  config.schedule.epochs = steps / (IMAGES // batch_size)
+  return config

@@ -22,8 +22,7 @@ section = config_dict.ConfigDict
 def get_config():
   """Returns the defaults for images with masks."""
   config = default.get_config()
-  for name in ("mixing", "erasing", "loss"):  # Of images with one class.
-    del config[name]
+  del config.mixing, config.erasing, config.loss  # Of one class an image.
   config.batch_size = 32
   config.pretrained_bundle = "bundle"  # "" for none.
 

@@ -124,11 +124,9 @@ def test_polynomial_falls_from_the_peak_to_the_end(power, middle):
 @pytest.mark.parametrize("warmup_epochs", [0, 5])
 def test_polynomial_with_a_falling_warmup_is_mmcvs(warmup_epochs):
   fields = {**COSINE, "warmup_epochs": warmup_epochs, "end_learning_rate": 0.0}
-  rate = schedule.create_schedule(
-    **fields,
-    name="polynomial",
-    options={"power": 0.9, "falling_warmup": True},
-  )
+  fields |= {"name": "polynomial"}
+  fields |= {"options": {"power": 0.9, "falling_warmup": True}}
+  rate = schedule.create_schedule(**fields)
   peak, steps_per_epoch = fields["learning_rate"], fields["steps_per_epoch"]
   warmup, total = (
     fields[name] * steps_per_epoch for name in ("warmup_epochs", "epochs")
