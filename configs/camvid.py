@@ -27,6 +27,19 @@ CLASSES = (
   "Pedestrian",
   "Bicyclist",
 )
+COLORS = (  # Of the tutorial's pictures.
+  (128, 128, 128),
+  (128, 0, 0),
+  (192, 192, 128),
+  (128, 64, 128),
+  (60, 40, 222),
+  (128, 128, 0),
+  (192, 128, 128),
+  (64, 64, 128),
+  (64, 0, 128),
+  (64, 64, 0),
+  (0, 128, 192),
+)
 
 
 def get_config(variant="van_b0"):
@@ -39,6 +52,7 @@ def get_config(variant="van_b0"):
 
   config.data.directory = "camvid"
   config.data.options.class_names = CLASSES
+  config.data.options.class_colors = COLORS
   config.data.options.ignore_index = 11
 
   config.augmentation.image_size = 352

@@ -4,6 +4,8 @@ Models:
   create_model: a VAN by name, with other fields as given.
   list_models: the names that `create_model` takes.
   VAN: the Flax module; its docstring has all fields.
+  create_segmenter: a VAN with a head that gives every pixel its class.
+  Segmenter: its Flax module.
 
 Weights:
   load_bundle: weights, their model, labels and preprocessing, from a folder.
@@ -12,7 +14,7 @@ Weights:
   list_pretrained: those names, with their published scores.
   save_bundle: writes such a folder.
   Bundle: what these give and take.
-  predict: the likeliest classes of an image, or of a list of images.
+  predict: the likeliest classes of an image, or a segmenter's mask.
 
 Training:
   fit: trains a model on arrays, a folder or a named data set.
@@ -33,7 +35,13 @@ from van_jax.bundle import (
   save_bundle,
 )
 from van_jax.lab import Fit, Sweep, fit, sweep
-from van_jax.models import VAN, create_model, list_models
+from van_jax.models import (
+  VAN,
+  Segmenter,
+  create_model,
+  create_segmenter,
+  list_models,
+)
 from van_jax.released import list_pretrained, load_pretrained
 from van_jax.training.run.history import read_history
 
@@ -41,8 +49,10 @@ __all__ = [
   "VAN",
   "Bundle",
   "Fit",
+  "Segmenter",
   "Sweep",
   "create_model",
+  "create_segmenter",
   "fit",
   "list_models",
   "list_pretrained",

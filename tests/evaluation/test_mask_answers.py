@@ -1,4 +1,4 @@
-"""Masks of an evaluation: each image's once, at its own size, as scored."""
+"""Masks of an evaluation: each image once, at its own size, as it is scored."""
 
 import dense
 import jax

@@ -2,6 +2,7 @@
 
 import pytest
 
+from configs import ade20k
 from van_jax import errors
 from van_jax.experiment.dry_run import examples
 
@@ -44,11 +45,27 @@ def test_sizes_that_nobody_knows_are_none(find):
   assert (found.num_train, found.num_eval) == (None, None)
 
 
-def test_a_batch_has_the_parts_of_the_pipelines(find):
-  found = find()
-  assert found.batch(4, 32, mask=True) == {
-    "image": ((4, 32, 32, 3), "uint8"),
-    "label": ((4,), "int32"),
-    "mask": ((4,), "bool"),
+def test_a_batch_has_the_parts_of_the_pipelines(find, tiny_config):
+  found, config = find(), tiny_config()
+  size, side = config.evaluation.batch_size, config.preprocessing.image_size
+  assert found.evaluation_batch(config) == {
+    "image": ((size, side, side, 3), "uint8"),
+    "label": ((size,), "int32"),
+    "mask": ((size,), "bool"),
   }
-  assert "mask" not in found.batch(4, 32, mask=False)
+  assert "mask" not in found.training_batch(config)
+
+
+def test_a_batch_of_masks_is_of_crops_or_of_whole_images():
+  config = ade20k.get_config("van_b0,fpn")
+  found = examples.Examples(num_train=None, num_eval=None)
+  assert found.training_batch(config) == {
+    "image": ((32, 512, 512, 3), "uint8"),
+    "label": ((32, 512, 512), "uint8"),
+  }
+  assert found.evaluation_batch(config) == {
+    "image": ((32, 512, 704, 3), "uint8"),  # 683 wide, in multiples of 32.
+    "label": ((32, 512, 704), "uint8"),
+    "size": ((32, 2), "int32"),
+    "mask": ((32,), "bool"),
+  }
