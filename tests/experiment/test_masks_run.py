@@ -54,11 +54,12 @@ def test_its_scores_are_those_of_pixels(finished):
   assert 0 <= scores["mIoU"] <= 1
 
 
-def test_its_bundle_is_a_segmenter_with_the_names_of_classes(finished):
+def test_its_bundle_is_a_segmenter_with_names_and_colours(finished):
   workdir, scores = finished
   bundle = van_jax.load_bundle(workdir / "bundle")
   assert isinstance(bundle.model, models.Segmenter)
   assert bundle.labels == pairs_on_disk.CLASSES
+  assert bundle.colors == tiny_masks.COLORS
   assert bundle.task == "segmentation"
   assert bundle.source["mIoU"] == scores["mIoU"]
 
