@@ -23,7 +23,7 @@ def read(path):
 
 
 def test_there_are_notebooks():
-  assert len(NOTEBOOKS) >= 5
+  assert len(NOTEBOOKS) >= 6
 
 
 @pytest.mark.slow
