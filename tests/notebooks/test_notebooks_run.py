@@ -28,9 +28,19 @@ def test_there_are_notebooks():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_at_its_small_setting(path, tmp_path, monkeypatch):
-  monkeypatch.setenv("VAN_JAX_SMALL", "1")
-  monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent))
+def test_it_runs_at_its_small_setting(
+  path, tmp_path, monkeypatch, compilation_cache
+):
+  variables = {
+    "VAN_JAX_SMALL": "1",
+    "PYTHONPATH": str(FOLDER.parent),
+    # One device, as a reader has; what is compiled twice is kept.
+    "XLA_FLAGS": "--xla_backend_optimization_level=0",
+    "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+  }
+  for name, value in variables.items():
+    monkeypatch.setenv(name, value)
   client = nbclient.NotebookClient(
     read(path),
     timeout=_SECONDS,
