@@ -8,9 +8,9 @@ import shutil
 import pytest
 from PIL import Image
 
-from van_jax import experiment
+from van_jax import errors, experiment
 from van_jax.data.sources import record_split, tfds
-from van_jax.experiment import running
+from van_jax.experiment import config_check, running
 from van_jax.training.run import kept, restoring, workdir as workdir_lib
 
 KEPT = [8, 10, 12]  # The checkpoints of a finished tiny run.
@@ -54,6 +54,13 @@ def test_an_unknown_key_of_a_config_file(tiny_config, tmp_path):
   config.optimizer.weight_decy = 0.1
   with pytest.raises(ValueError, match=r"weight_decy .*\.weight_decay\?"):
     experiment.train(config, workdir=str(tmp_path))
+
+
+def test_a_section_that_is_not_there(tiny_config):
+  config = tiny_config().copy_and_resolve_references().unlock()
+  del config.task
+  with pytest.raises(errors.UserError, match=r"config\.task is missing"):
+    config_check.check_config(config)
 
 
 def test_an_unknown_option_of_the_named_optimizer(tiny_config, tmp_path):
