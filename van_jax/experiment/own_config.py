@@ -62,7 +62,9 @@ def read(checkpoint: str | os.PathLike[str]) -> Config:
 def check_imports(config: Config) -> None:
   """Raises UserError where a file's config names a stranger's code."""
   for key in _NAMING:
-    value = dotted_keys.get(config, key) if dotted_keys.has(config, key) else ""
+    value: Any = None
+    if dotted_keys.has(config, key):
+      value = dotted_keys.get(config, key)
     if hasattr(value, "keys"):
       key, value = f"{key}.name", value.get("name")
     if imports.is_path(value):

@@ -70,7 +70,7 @@ class Request:
 
   def _load(self) -> bundle_lib.Bundle:
     canvas.check_output(self.output, overwrite=self.overwrite)
-    handed = {
+    handed: dict[str, Any] = {
       choice.field: choice.module_class(name)
       for choice in _CHOICES
       if (name := getattr(self, choice.field))
