@@ -62,7 +62,8 @@ def jax_run(job: dict[str, Any]) -> Callable[[], Any]:
 
   @jax.jit
   def infer(variables, images):
-    view = pixels.View(model.apply(variables, images, train=False), size)
+    logits: Any = model.apply(variables, images, train=False)
+    view = pixels.View(logits, size)
     return pixels.map_pixels(
       lambda logits, _: pixels.likeliest(logits),
       [view],

@@ -127,7 +127,8 @@ def test_the_command_draws_and_writes_the_mask(place, request_to, tmp_path):
   expected = van_jax.predict(bundle, place / "street.png")
   with Image.open(tmp_path / "mask.png") as image:
     np.testing.assert_array_equal(np.asarray(image), expected)
-    assert image.getpalette()[:9] == [*COLORS[0], *COLORS[1], *COLORS[2]]
+    palette = image.getpalette() or []
+    assert palette[:9] == [*COLORS[0], *COLORS[1], *COLORS[2]]
   parts = np.bincount(expected.ravel(), minlength=3) / expected.size
   assert found["images"] == ["street.png"]
   assert found["classes"] == [

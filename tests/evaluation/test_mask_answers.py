@@ -70,19 +70,36 @@ def test_where_there_is_no_answer_there_is_no_class():
   assert sums["unanswered"].sum() == sums["pixels"]
 
 
+def step_of(collector, count):
+  """Returns the step of an evaluation of images 0, 1, ..., the last padding."""
+  masks = {
+    "index": np.arange(count),
+    "mask": np.arange(count) < count - 1,
+    "size": np.full((count, 2), (2, 3)),
+    "classes": np.zeros((count, 2, 3), np.uint8),
+  }
+  return collector.watch(lambda variables, batch: {"masks": masks, "count": 1})
+
+
+def test_of_several_processes_each_writes_its_own(monkeypatch):
+  monkeypatch.setattr(jax, "process_count", lambda: 3)
+  written = []
+  for process in range(3):
+    monkeypatch.setattr(jax, "process_index", lambda process=process: process)
+    found = {}
+    collector = mask_answers.Collector(found.__setitem__)
+    step_of(collector, 8)(None, None)
+    collector.finish()
+    written.append(sorted(found))
+  assert written == [[0, 3, 6], [1, 4], [2, 5]]
+
+
 def test_an_error_of_writing_ends_the_evaluation():
   def write(number, mask):
     raise errors.UserError("the disk is full")
 
   collector = mask_answers.Collector(write)
-  masks = {
-    "index": np.array([0]),
-    "mask": np.array([True]),
-    "size": np.array([[2, 3]]),
-    "classes": np.zeros((1, 2, 3), np.uint8),
-  }
-  step = collector.watch(lambda variables, batch: {"masks": masks, "count": 1})
-  assert step(None, None) == {"count": 1}
+  assert step_of(collector, 2)(None, None) == {"count": 1}
   with pytest.raises(errors.UserError, match="the disk is full"):
     collector.finish()
 

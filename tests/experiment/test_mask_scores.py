@@ -131,12 +131,10 @@ def test_where_they_cannot_be_written_is_told_before_the_work(
   place, files, message, monkeypatch
 ):
   monkeypatch.setattr(scoring, "start", None)
-  (name, path) = next(iter(files.items()))
+  given: Any = {name: str(place / path) for name, path in files.items()}
   with pytest.raises(errors.UserError, match=message):
     experiment.evaluate(
-      config_of(place),
-      checkpoint=str(place / "bundle"),
-      **{name: str(place / path)},
+      config_of(place), checkpoint=str(place / "bundle"), **given
     )
 
 

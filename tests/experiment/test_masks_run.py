@@ -11,7 +11,7 @@ import tiny_masks
 from PIL import Image
 
 import van_jax
-from van_jax import data, experiment, models
+from van_jax import data, errors, experiment, models, tasks
 from van_jax.experiment import parts, start
 
 SIZES = [(40, 56), (56, 40), (40, 56), (40, 56)]  # Two shapes.
@@ -54,11 +54,12 @@ def test_its_scores_are_those_of_pixels(finished):
   assert 0 <= scores["mIoU"] <= 1
 
 
-def test_its_bundle_is_a_segmenter_with_the_names_of_classes(finished):
+def test_its_bundle_is_a_segmenter_with_names_and_colours(finished):
   workdir, scores = finished
   bundle = van_jax.load_bundle(workdir / "bundle")
   assert isinstance(bundle.model, models.Segmenter)
   assert bundle.labels == pairs_on_disk.CLASSES
+  assert bundle.colors == tiny_masks.COLORS
   assert bundle.task == "segmentation"
   assert bundle.source["mIoU"] == scores["mIoU"]
 
@@ -72,7 +73,7 @@ def test_scores_are_numpys_of_the_bundles_masks(finished, pairs):
   batches = data.eval_batches(
     source, batch_size=1, preprocessing=bundle.preprocessing
   )
-  task = van_jax.tasks.create_task(
+  task = tasks.create_task(
     name="segmentation",
     num_classes=4,
     mean=bundle.preprocessing.mean,
@@ -188,7 +189,7 @@ def test_what_does_not_fit_is_one_line(config_of, tmp_path, changes, message):
     for name in names:
       section = section[name]
     section[last] = value
-  with pytest.raises(van_jax.errors.UserError, match=message):
+  with pytest.raises(errors.UserError, match=message):
     experiment.train(config, workdir=str(tmp_path / "run"))
 
 

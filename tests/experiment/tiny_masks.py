@@ -2,6 +2,8 @@
 
 from configs import segmentation
 
+COLORS = ((0, 0, 255), (128, 64, 128), (64, 0, 128), (128, 128, 0))
+
 
 def get_config():
   """Returns two epochs of three steps, with a checkpoint every other step."""
@@ -16,6 +18,7 @@ def get_config():
   config.model.num_classes = 4
   config.model.head = {"name": "fpn", "channels": 8, "pyramid_channels": 8}
   config.data.options.class_names = ("sky", "road", "car", "tree")
+  config.data.options.class_colors = COLORS
   config.augmentation.image_size = 32
   config.augmentation.scale = (56, 40)
   config.preprocessing.scale = (64, 64)

@@ -73,7 +73,7 @@ def predict(
   several = isinstance(image, Iterable) and not isinstance(
     image, str | os.PathLike | Image.Image | np.ndarray
   )
-  images = image if several else [image]
+  images = cast(Iterable[Any], image if several else [image])
   if isinstance(bundle.model, models.Segmenter):
     _check_no_top(bundle, top)
     found = mask_prediction.predict_masks(bundle, images, batch_size or _DENSE)

@@ -30,12 +30,8 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   load = bundle_lib.load_bundle
   if "backbone" in description.read(storage.absolute(path))["architecture"]:
     load = bundle_lib.load_backbone  # All that is taken of a segmenter.
-  handed = {
-    field: module
-    for field, module in model_check.strangers(config).items()
-    if field == "attention"
-  }
-  bundle = load(path, **handed)
+  attention = model_check.strangers(config).get("attention")
+  bundle = load(path, attention=attention)
   try:
     pretrained.check(config_check.abstract_variables(config), bundle.variables)
   except errors.UserError as error:

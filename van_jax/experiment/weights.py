@@ -15,7 +15,13 @@ from van_jax import (
   storage,
   tasks,
 )
-from van_jax.experiment import old_configs, recipe_task, sections
+from van_jax.data import class_colors
+from van_jax.experiment import (
+  old_configs,
+  recipe_task,
+  section_table,
+  sections,
+)
 from van_jax.experiment.sections import Config
 from van_jax.models import record
 from van_jax.models.attention import table as attention_table
@@ -138,8 +144,17 @@ def _run_as_bundle(
     preprocessing=sections.build(config, "preprocessing"),
     labels=_labels(workdir, model),
     task=config.task.name,
+    colors=_colors(config),
     source={"format": "van_jax training run", "step": step},
   )
+
+
+def _colors(config: Config) -> class_colors.Colors | None:
+  """Returns the colours that a config gives the classes of masks, if any."""
+  if not section_table.has_masks(config):
+    return None
+  given = config.data.options.get("class_colors", ())
+  return class_colors.checked(given, config.model.num_classes) or None
 
 
 def _labels(

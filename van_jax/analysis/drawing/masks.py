@@ -127,7 +127,7 @@ def _entries(
   """Returns the classes that are there, and what the legend says of them."""
   counts = sum(np.bincount(mask.ravel(), minlength=256) for mask in answers)
   counts = np.asarray(counts)
-  order = np.argsort(-counts[: len(names)], kind="stable").tolist()
+  order: list[int] = np.argsort(-counts[: len(names)], kind="stable").tolist()
   return [
     (k, f"{canvas.shortened(names[k])} {counts[k] / counts.sum():.1%}")
     for k in order
@@ -141,7 +141,7 @@ def _add_legend(
   from matplotlib.patches import Patch
 
   patches = [
-    Patch(facecolor=np.array(colors[k]) / 255, edgecolor="grey", label=text)
+    Patch(facecolor=_in_one(colors[k]), edgecolor="grey", label=text)
     for k, text in entries
   ]
   if patches:  # All else is void.
@@ -152,6 +152,12 @@ def _add_legend(
       fontsize=8,
       frameon=False,
     )
+
+
+def _in_one(color: Sequence[int]) -> tuple[float, float, float]:
+  """Returns a colour as matplotlib has it, of [0, 1]."""
+  r, g, b = color
+  return r / 255, g / 255, b / 255
 
 
 def _height(image: np.ndarray) -> float:

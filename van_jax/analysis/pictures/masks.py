@@ -56,7 +56,8 @@ def draw_masks(
   )
   if mask:
     _write(mask, masks[0], colors)
-  parts = [_parts(found, classes) for found in masks]
+  # Of two classes the first synonyms may be one.
+  parts = [_parts(found, bundle.labels or classes) for found in masks]
   return request.finish(figure, mask=mask, images=names, classes=parts)
 
 
@@ -88,7 +89,7 @@ def _write(path: str, mask: np.ndarray, colors: class_colors.Colors) -> None:
 def _parts(mask: np.ndarray, names: Sequence[str]) -> dict[str, float]:
   """Returns each class's part of the pixels, where it has any."""
   counts = np.bincount(mask.ravel(), minlength=256)[: len(names)]
-  order = np.argsort(-counts, kind="stable").tolist()
+  order: list[int] = np.argsort(-counts, kind="stable").tolist()
   return {
     names[k]: round(float(counts[k] / mask.size), 4) for k in order if counts[k]
   }
