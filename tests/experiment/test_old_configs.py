@@ -196,3 +196,11 @@ def test_a_run_of_classes_does_not_go_on_as_one_of_masks(
   with pytest.raises(errors.UserError, match="a run of another config"):
     ownership.check(tmp_path, config)
   changed_arithmetic.warn(tmp_path, config)
+
+
+def test_colours_may_come_when_a_run_of_masks_goes_on(tiny_config, tmp_path):
+  text = new("segmentation", tiny_config).to_json()
+  (tmp_path / "config.json").write_text(text)
+  config = json.loads(text)
+  config["data"]["options"]["class_colors"] = [[0, 0, 0]] * 150
+  ownership.check(tmp_path, config)
