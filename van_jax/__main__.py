@@ -1,10 +1,11 @@
 """The scripts of an installed van_jax, wherever one stands.
 
   python -m van_jax train --config=configs/digits.py --workdir=runs/digits
-  python -m van_jax keys
+  python -m van_jax keys [segmentation]
 
 "train", "eval" and "convert_torch_weights" are the scripts of that name, with
-their flags; "keys" prints every config key with its unit.
+their flags; "keys" prints every config key with its unit, or those that a
+config of images with masks has otherwise.
 """
 
 import runpy
@@ -14,6 +15,7 @@ from van_jax.cli import config_files
 
 _SCRIPTS = ("train", "eval", "convert_torch_weights")
 _KEYS = "keys"
+_KINDS = ("default", "segmentation")  # Of configs.
 
 
 def main(arguments: list[str]) -> None:
@@ -24,7 +26,7 @@ def main(arguments: list[str]) -> None:
   """
   name = [*arguments[1:], "--help"][0]
   if name == _KEYS:
-    print((config_files.home() / "configs" / "default.py").read_text(), end="")
+    _print_keys([*arguments[2:], _KINDS[0]][0])
   elif name in _SCRIPTS:
     script = config_files.home() / f"{name}.py"
     sys.argv = [str(script), *arguments[2:]]
@@ -34,6 +36,14 @@ def main(arguments: list[str]) -> None:
   else:
     known = ", ".join((*_SCRIPTS, _KEYS))
     sys.exit(f"error: python -m van_jax {name}: there are {known}.")
+
+
+def _print_keys(kind: str) -> None:
+  if kind not in _KINDS:
+    listed = ", ".join(_KINDS)
+    sys.exit(f"error: python -m van_jax {_KEYS} {kind}: there are {listed}.")
+  path = config_files.home() / "configs" / f"{kind}.py"
+  print(path.read_text(), end="")
 
 
 if __name__ == "__main__":

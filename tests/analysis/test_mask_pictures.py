@@ -1,6 +1,7 @@
 """Pictures of masks: their colours, their legend, and the command's files."""
 
 import pathlib
+import types
 
 import jax
 import numpy as np
@@ -10,9 +11,11 @@ from PIL import Image
 import van_jax
 from van_jax import errors, models
 from van_jax.analysis import drawing, pictures
+from van_jax.analysis.pictures import subject
 from van_jax.bundle import save_bundle
 from van_jax.data import DensePreprocessing, class_colors
 from van_jax.data.images import masks as masks_lib
+from van_jax.models.heads import fcn
 
 pytest.importorskip("matplotlib")
 
@@ -162,3 +165,24 @@ def test_bad_input_is_a_line_and_no_file(
 def test_other_pictures_are_not_of_segmenters(place, request_to):
   with pytest.raises(errors.UserError, match="task=segmentation"):
     pictures.draw_attention(request_to, image=[str(place / "street.png")])
+
+
+def test_a_strangers_heads_are_handed_over(monkeypatch, tmp_path):
+  handed = {}
+
+  def load(checkpoint, *, step, **given):
+    del checkpoint, step
+    handed.update(given)
+    van = models.create_model("van_b0", num_classes=0)
+    return types.SimpleNamespace(model=models.Segmenter(van, "fpn"))
+
+  monkeypatch.setattr(subject.weights, "load_weights", load)
+  monkeypatch.setattr(subject.released, "local_bundle", str)
+  request = pictures.Request(
+    checkpoint="bundle",
+    output=str(tmp_path / "a.png"),
+    head=f"{fcn.__name__}:FCNHead",
+    auxiliary="fcn",
+  )
+  request.load_segmenter()
+  assert handed == {"head": fcn.FCNHead, "auxiliary": fcn.FCNHead}

@@ -88,9 +88,18 @@ def test_pythons_that_tensorflow_has_no_wheels_for_are_refused():
   assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
 
 
-def test_all_keys_are_printed_as_the_defaults_have_them(capsys):
-  __main__.main(["van_jax", "keys"])
-  assert capsys.readouterr().out == (ROOT / "configs/default.py").read_text()
+@pytest.mark.parametrize(
+  ("arguments", "file"),
+  [([], "default.py"), (["segmentation"], "segmentation.py")],
+)
+def test_all_keys_are_printed_as_their_config_has_them(capsys, arguments, file):
+  __main__.main(["van_jax", "keys", *arguments])
+  assert capsys.readouterr().out == (ROOT / "configs" / file).read_text()
+
+
+def test_keys_of_a_kind_that_there_is_not_are_an_error():
+  with pytest.raises(SystemExit, match="keys masks: there are default, segm"):
+    __main__.main(["van_jax", "keys", "masks"])
 
 
 def test_a_script_that_there_is_not_is_named_with_those_there_are():

@@ -124,8 +124,11 @@ def test_the_task_scores_views():
   [
     ({"ratios": ()}, r"ratios=\(\) must be one or more"),
     ({"ratios": (1.0, 0.0)}, r"ratios=\(1\.0, 0\.0\) must be"),
+    ({"ratios": ("1",)}, r"ratios=\('1',\) must be"),
+    ({"window": (32.5, 32)}, r"window=\(32\.5, 32\) must be two whole n"),
+    ({"window": ("32", "32")}, r"window=\('32', '32'\) must be two whole n"),
     ({"stride": (4, 4)}, r"stride=\(4, 4\) needs evaluation\.window"),
-    ({"window": (32, 0)}, r"window=\(32, 0\) must be two numbers"),
+    ({"window": (32, 0)}, r"window=\(32, 0\) must be two whole n"),
     (
       {"window": (32, 32), "stride": (32, 33)},
       r"stride=\(32, 33\) must be at most evaluation\.window=\(32, 32\)",

@@ -159,9 +159,7 @@ def test_a_backbone_comes_from_a_bundle(finished, config_of, tmp_path):
   )
 
 
-def test_a_run_of_classes_does_not_go_on_as_one_of_masks(
-  finished, config_of, tmp_path
-):
+def test_a_run_does_not_go_on_with_another_head(finished, config_of, tmp_path):
   workdir, _ = finished
   copy = shutil.copytree(workdir, tmp_path / "run")
   path = copy / "config.json"

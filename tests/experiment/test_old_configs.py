@@ -11,13 +11,14 @@ import pathlib
 
 import pytest
 
-from van_jax import experiment, models
+from van_jax import errors, experiment, models
 from van_jax.cli import moved_keys
 from van_jax.data.sources import tfds
 from van_jax.experiment import (
   changed_arithmetic,
   config_check,
   old_configs,
+  ownership,
   running,
 )
 from van_jax.training.recipe import optimizers
@@ -167,3 +168,39 @@ def test_a_moved_value_that_is_left_out_is_the_default_of_now(key):
   parameters = inspect.signature(DEFAULTS_OF[section]).parameters
   default = json.loads(json.dumps(parameters[name].default))
   assert default == moved_keys.MOVED[key].usual
+
+
+@pytest.mark.parametrize("name", ["default", "segmentation"])
+def test_a_key_that_came_later_is_added_to_each_kind_of_config(
+  name, tiny_config
+):
+  config = json.loads(new(name, tiny_config).to_json())
+  lacking = copy.deepcopy(config)
+  del lacking["optimizer"]["options"], lacking["data"]["exif_rotation"]
+  assert old_configs.upgrade(lacking) == config
+
+
+def test_a_config_of_masks_gets_no_key_of_classes(tiny_config):
+  config = json.loads(new("segmentation", tiny_config).to_json())
+  assert old_configs.upgrade(config) == config
+
+
+@pytest.mark.parametrize(
+  ("there", "here"), [("segmentation", "digits"), ("digits", "segmentation")]
+)
+def test_a_run_of_classes_does_not_go_on_as_one_of_masks(
+  there, here, tiny_config, tmp_path
+):
+  (tmp_path / "config.json").write_text(new(there, tiny_config).to_json())
+  config = json.loads(new(here, tiny_config).to_json())
+  with pytest.raises(errors.UserError, match="a run of another config"):
+    ownership.check(tmp_path, config)
+  changed_arithmetic.warn(tmp_path, config)
+
+
+def test_colours_may_come_when_a_run_of_masks_goes_on(tiny_config, tmp_path):
+  text = new("segmentation", tiny_config).to_json()
+  (tmp_path / "config.json").write_text(text)
+  config = json.loads(text)
+  config["data"]["options"]["class_colors"] = [[0, 0, 0]] * 150
+  ownership.check(tmp_path, config)

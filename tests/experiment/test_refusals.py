@@ -8,9 +8,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from van_jax import experiment
+from configs import default, segmentation
+from van_jax import data, errors, experiment
 from van_jax.data.sources import record_split, tfds
-from van_jax.experiment import running
+from van_jax.experiment import config_check, misfits, running
 from van_jax.training.run import kept, restoring, workdir as workdir_lib
 
 KEPT = [8, 10, 12]  # The checkpoints of a finished tiny run.
@@ -54,6 +55,13 @@ def test_an_unknown_key_of_a_config_file(tiny_config, tmp_path):
   config.optimizer.weight_decy = 0.1
   with pytest.raises(ValueError, match=r"weight_decy .*\.weight_decay\?"):
     experiment.train(config, workdir=str(tmp_path))
+
+
+def test_a_section_that_is_not_there(tiny_config):
+  config = tiny_config().copy_and_resolve_references().unlock()
+  del config.task
+  with pytest.raises(errors.UserError, match=r"config\.task is missing"):
+    config_check.check_config(config)
 
 
 def test_an_unknown_option_of_the_named_optimizer(tiny_config, tmp_path):
@@ -280,3 +288,20 @@ def test_scripts_say_it_in_one_line_and_exit_with_1(
   assert process.stderr.count("\n") == 1
   assert message in process.stderr
   assert process.stdout == ""
+
+
+@pytest.mark.parametrize(
+  ("config", "masks", "message"),
+  [
+    (segmentation, False, "'pairs' has no masks, and the config is of images "),
+    (default, True, "'imagenet2012' has masks, and the config is of images "),
+  ],
+)
+def test_data_of_the_other_kind(config, masks, message):
+  numbering = data.MaskNumbering(num_classes=2) if masks else None
+  split = data.MemorySplit(
+    title="mine", parts={"image": [b""]}, mask_numbering=numbering
+  )
+  source = data.Source("mine", ("a", "b"), None, split)
+  with pytest.raises(errors.UserError, match=message):
+    misfits.check_kind(config.get_config(), source)

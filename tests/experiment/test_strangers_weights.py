@@ -4,10 +4,12 @@ import json
 import sys
 
 import flax.linen as nn
+import ml_collections
 import pytest
 
-from van_jax import experiment
-from van_jax.experiment import model_check
+from configs import segmentation
+from van_jax import errors, experiment
+from van_jax.experiment import model_check, own_config
 
 
 class Mine(nn.Module):
@@ -54,3 +56,12 @@ def test_what_the_users_own_config_names_is_handed_over(tiny_config):
   config = tiny_config(**{"model.attention.name": name})
   assert model_check.strangers(config) == {"attention": Mine}
   assert model_check.strangers(tiny_config()) == {}
+
+
+@pytest.mark.parametrize("field", ["attention", "head", "auxiliary"])
+@pytest.mark.parametrize("form", ["trap:Mine", {"name": "trap:Mine"}])
+def test_no_form_of_a_models_module_is_imported(field, form):
+  config = segmentation.get_config().to_dict()
+  config["model"][field] = form
+  with pytest.raises(errors.UserError, match=rf"has model\.{field}.*trap:Mine"):
+    own_config.check_imports(ml_collections.ConfigDict(config))

@@ -392,6 +392,12 @@ def test_a_strangers_head_is_handed_over_and_never_imported():
     ),
     (lambda: small(head="fpm"), "head.name='fpm' is unknown; there are fpn"),
     (
+      lambda: models.create_segmenter(
+        "van_b0", num_classes=4, auxiliary={"name": None, "channels": 8}
+      ),
+      "auxiliary.channels=8 is of an auxiliary head, and auxiliary.name=None",
+    ),
+    (
       lambda: small(auxiliary={"name": "fcn", "channel": 8}),
       "auxiliary.channel=8 is no field of fcn; there are channels",
     ),

@@ -32,4 +32,10 @@ if __name__ == "__main__":
     "PNG to write the one photograph's mask to: the numbers of its classes, "
     "with their colours as a palette.",
   )
+  for name, what in (("head", "head"), ("auxiliary", "auxiliary head")):
+    flags.DEFINE_string(
+      name,
+      None,
+      f"MODULE:CLASS of the weights' {what}, where it is not van_jax's own.",
+    )
   picture_command.run(_draw, own=["mask"])

@@ -15,6 +15,8 @@ _REQUEST = (
   "output",
   "step",
   "attention",
+  "head",  # Of commands that draw what segmenters see, as is the next.
+  "auxiliary",
   "overwrite",
   "image_size",
 )

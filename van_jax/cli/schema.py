@@ -127,6 +127,6 @@ def _check(
       check_key(f"config.{prefix}", key, allowed, tree)
   if missing := sorted(required - section.keys()):
     raise errors.UserError(
-      f"config.{prefix}{missing[0]} is missing; start from "
-      "configs/default.py, which has every key."
+      f"config.{prefix}{missing[0]} is missing; start from configs/default.py, "
+      "or of images with masks configs/segmentation.py, which have every key."
     )

@@ -35,9 +35,11 @@ def make_apply(
   Raises:
     UserError: for a window or a stride that is none, or leaves gaps.
   """
+  _check_pair("window", window)
   if stride is None:
     stride = [2 * size // 3 for size in window]
-  _check(window, stride)
+  _check_pair("stride", stride)
+  _check_reach(window, stride)
 
   def apply_windows(variables, images, *, train):
     height, width = (
@@ -102,13 +104,16 @@ def _coverage(starts: list[int], size: int, whole: int) -> np.ndarray:
   return np.array(inside, np.float32).sum(axis=0)
 
 
-def _check(window: Sequence[int], stride: Sequence[int]) -> None:
-  for name, pair in {"window": window, "stride": stride}.items():
-    if len(pair) != 2 or min(pair) < 1:
-      raise errors.UserError(
-        f"evaluation.{name}={tuple(pair)} must be two numbers of pixels, down "
-        "and across, of 1 or more; (512, 512), say."
-      )
+def _check_pair(name: str, pair: Sequence[int]) -> None:
+  whole = all(isinstance(n, int | np.integer) and n >= 1 for n in pair)
+  if len(pair) != 2 or not whole:
+    raise errors.UserError(
+      f"evaluation.{name}={tuple(pair)} must be two whole numbers of pixels, "
+      "down and across, of 1 or more; (512, 512), say."
+    )
+
+
+def _check_reach(window: Sequence[int], stride: Sequence[int]) -> None:
   if stride[0] > window[0] or stride[1] > window[1]:
     raise errors.UserError(
       f"evaluation.stride={tuple(stride)} must be at most evaluation.window="

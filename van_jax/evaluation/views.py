@@ -101,7 +101,8 @@ def _side(size: int, ratio: float) -> int:
 
 
 def _check_ratios(ratios: Sequence[float]) -> None:
-  if not ratios or not all(0 < ratio < math.inf for ratio in ratios):
+  numbers = all(isinstance(ratio, int | float) for ratio in ratios)
+  if not ratios or not numbers or not all(0 < r < math.inf for r in ratios):
     raise errors.UserError(
       f"evaluation.ratios={tuple(ratios)} must be one or more numbers above 0; "
       "(1.0,) is one scale."

@@ -15,7 +15,8 @@ from van_jax.experiment import old_configs
 from van_jax.training.run import workdir as workdir_lib
 
 # A run that lacks it mixed whole batches, as floating point numbers.
-_SINCE = "mixing.group_size"
+_SECTION = "mixing"  # Configs of masks have none.
+_SINCE = f"{_SECTION}.group_size"
 
 
 def upgrade(config: Mapping[str, Any], *, now: Mapping[str, Any]) -> Any:
@@ -26,7 +27,7 @@ def upgrade(config: Mapping[str, Any], *, now: Mapping[str, Any]) -> Any:
     now: the config to go on with, which decides what the run's could not say.
   """
   upgraded = old_configs.upgrade(config)
-  if dotted_keys.has(now, _SINCE) and not dotted_keys.has(config, _SINCE):
+  if _is_older(config, now):
     dotted_keys.put(upgraded, _SINCE, dotted_keys.get(now, _SINCE))
   return upgraded
 
@@ -50,7 +51,7 @@ def describe(config: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     config: as the version that began it wrote it.
     now: what it goes on with.
   """
-  if dotted_keys.has(config, _SINCE) or not dotted_keys.has(now, _SINCE):
+  if not _is_older(config, now):
     return []
   changes = []
   alphas = ("mixing.mixup_alpha", "mixing.cutmix_alpha")
@@ -67,3 +68,9 @@ def describe(config: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
       "the same ones"
     )
   return changes
+
+
+def _is_older(config: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+  """Returns whether a run, of the kind of now, began before `_SINCE`."""
+  both = _SECTION in config and dotted_keys.has(now, _SINCE)
+  return both and not dotted_keys.has(config, _SINCE)

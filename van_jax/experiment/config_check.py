@@ -60,7 +60,8 @@ def check_config(config: Config) -> None:
 
 def _check_kind(config: Config) -> None:
   """Raises UserError where task and model are of different kinds."""
-  name, dense = config.task.name, section_table.has_masks(config)
+  key, dense = "task.name", section_table.has_masks(config)
+  name = dotted_keys.get(config, key) if dotted_keys.has(config, key) else ""
   if name == "segmentation" and not dense:
     raise errors.UserError(
       "config.task.name='segmentation' needs a model with a head, "

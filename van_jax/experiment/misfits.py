@@ -11,6 +11,7 @@ from van_jax.training.recipe import mixing
 
 def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
   """Raises UserError where the data does not suit the config."""
+  check_kind(config, source)
   check_classes(config, source, task)
   if config.batch_size > source.num_train:
     raise errors.UserError(
@@ -18,6 +19,20 @@ def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
       f"{source.num_train} examples of data.train_split="
       f"{config.data.train_split!r}."
     )
+
+
+def check_kind(config: Config, source: data.Source) -> None:
+  """Raises UserError where the one is of masks, and the other is not."""
+  dense = section_table.has_masks(config)
+  if source.has_masks == dense:
+    return
+  has, remedy = "masks", "start from configs/segmentation.py"
+  if dense:
+    has, remedy = "no masks", "start from configs/default.py"
+  raise errors.UserError(
+    f"data.name={config.data.name!r} has {has}, and the config is of images "
+    f"{'with' if dense else 'without'} them; {remedy}, or name other data."
+  )
 
 
 def check_classes(

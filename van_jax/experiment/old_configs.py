@@ -93,12 +93,12 @@ def upgrade(config: Mapping[str, Any]) -> dict[str, Any]:
       "van_jax's; name another workdir, or pass --start_over."
     )
   taken = moved_keys.take(upgraded)
-  # Configs with masks came when all of these were there.
-  added = {} if section_table.has_masks(upgraded) else ADDED
-  for key, value in added.items():
+  for key, value in ADDED.items():
     section = key.rpartition(".")[0]
     sectioned = not section or dotted_keys.has(upgraded, section)
-    if sectioned and not dotted_keys.has(upgraded, key):
+    # Configs of masks lack some sections, and keys of others, to this day.
+    wanted = sectioned and section_table.is_read(upgraded, key)
+    if wanted and not dotted_keys.has(upgraded, key):
       dotted_keys.put(upgraded, key, copy.deepcopy(value))
   for key, value in taken.items():
     dotted_keys.put(upgraded, key, value)

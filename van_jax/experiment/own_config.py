@@ -17,13 +17,9 @@ from van_jax.cli import dotted_keys
 from van_jax.experiment import old_configs, section_table
 from van_jax.experiment.sections import Config
 
-_IMPORTED = (
-  "model.attention.name",
-  "model.head.name",
-  "model.auxiliary.name",
-  "task.name",
-  "data.name",
-)
+# Sections whose name, or which themselves, as a model's fields may be plain
+# names, can be import paths.
+_NAMING = ("model.attention", "model.head", "model.auxiliary", "task", "data")
 # As configs/default.py has them.
 _CACHE = "~/.cache/van_jax"
 _IMPLEMENTATION = "auto"
@@ -65,8 +61,12 @@ def read(checkpoint: str | os.PathLike[str]) -> Config:
 
 def check_imports(config: Config) -> None:
   """Raises UserError where a file's config names a stranger's code."""
-  for key in _IMPORTED:
-    value = dotted_keys.get(config, key) if dotted_keys.has(config, key) else ""
+  for key in _NAMING:
+    value: Any = None
+    if dotted_keys.has(config, key):
+      value = dotted_keys.get(config, key)
+    if hasattr(value, "keys"):
+      key, value = f"{key}.name", value.get("name")
     if imports.is_path(value):
       raise errors.UserError(
         f"the config of these weights has {key}={value!r}, which is not "

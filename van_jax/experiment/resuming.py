@@ -14,6 +14,7 @@ FREE = {
   "compilation_cache": "where compiled programs lie",
   "data.directory": "where the data lies",
   "deadlines": "how long a run waits",
+  "data.options.class_colors": "what pictures of masks look like",
   "data.on_damaged": "whoever meets a damaged image late goes on past it",
   "evaluation": "when the weights are scored, and which of them",
   "logging": "what is written",

@@ -16,6 +16,7 @@ from van_jax.experiment import (
   class_answers,
   classes,
   mask_answers,
+  misfits,
   out_of_memory,
   parts,
   recipe_task,
@@ -65,6 +66,7 @@ def evaluate(
     CheckpointError: a checkpoint that is missing or damaged.
   """
   source = _open(config)
+  misfits.check_kind(config, source)
   files.check_predictions(has_masks=source.has_masks)
   bundle, mesh = scoring.start(
     config,

@@ -5,6 +5,7 @@ schema. A config whose model has a head (`model.head`) is of images with masks,
 and has other sections than one of images with a class each.
 """
 
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -139,3 +140,20 @@ def of(config: Config) -> Mapping[str, Section]:
 def plain_keys(config: Config) -> Mapping[str, tuple[str, ...]]:
   """Returns the keys that a run of this config reads one by one."""
   return _PLAIN_OF_MASKS if has_masks(config) else PLAIN_KEYS
+
+
+def is_read(config: Config, key: str) -> bool:
+  """Returns whether a run of this kind of config reads a key, or a section.
+
+  Args:
+    config: need not be whole.
+    key: "SECTION.NAME", or a name of the top.
+  """
+  section, _, name = key.rpartition(".")
+  rows, plain = of(config), plain_keys(config)
+  if section not in rows:
+    found = name in plain.get(section, ())
+    return found or (not section and (name in rows or name in plain))
+  parameters = inspect.signature(rows[section].builder).parameters
+  kinds = [parameter.kind for parameter in parameters.values()]
+  return name in parameters or inspect.Parameter.VAR_KEYWORD in kinds

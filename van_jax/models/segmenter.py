@@ -123,7 +123,12 @@ def create_segmenter(
     UserError: on a name or a field that does not exist, or a bad value.
   """
   backbone = create_model(name, num_classes=0, **backbone_fields)
-  if hasattr(auxiliary, "keys") and auxiliary["name"] is None:
+  if hasattr(auxiliary, "keys") and auxiliary.get("name", "") is None:
+    if others := [key for key in auxiliary if key != "name"]:
+      raise errors.UserError(
+        f"auxiliary.{others[0]}={auxiliary[others[0]]!r} is of an auxiliary "
+        "head, and auxiliary.name=None is none; name one, 'fcn' say."
+      )
     auxiliary = None
   return Segmenter(backbone, head, auxiliary, num_classes)
 

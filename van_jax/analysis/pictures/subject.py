@@ -14,7 +14,10 @@ from van_jax.analysis.drawing import canvas
 from van_jax.data import formats
 from van_jax.data.images import normalization, preprocessing
 from van_jax.experiment import weights
-from van_jax.models.attention import table
+from van_jax.models.attention import table as attention_table
+from van_jax.models.heads import table as head_table
+
+_CHOICES = (attention_table.CHOICE, head_table.HEAD, head_table.AUXILIARY)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,8 @@ class Request:
     step: of a workdir: "latest", "best", or a number.
     attention: a stranger's attention, MODULE:CLASS, which a file's name alone
       does not import.
+    head: likewise of a segmenter's head.
+    auxiliary: likewise of its auxiliary head.
     overwrite: whether `output` may be there already.
     image_size: pixels a side of what the network sees; None for what the
       weights were trained for.
@@ -36,6 +41,8 @@ class Request:
   output: str
   step: str = "latest"
   attention: str | None = None
+  head: str | None = None
+  auxiliary: str | None = None
   overwrite: bool = False
   image_size: int | None = None
 
@@ -63,11 +70,15 @@ class Request:
 
   def _load(self) -> bundle_lib.Bundle:
     canvas.check_output(self.output, overwrite=self.overwrite)
-    handed = self.attention and table.module_class(self.attention)
+    handed: dict[str, Any] = {
+      choice.field: choice.module_class(name)
+      for choice in _CHOICES
+      if (name := getattr(self, choice.field))
+    }
     return weights.load_weights(
       released.local_bundle(self.checkpoint),
       step=self.step,
-      attention=handed or None,
+      **handed,
     )
 
   def finish(self, figure: Any, **found: Any) -> dict[str, Any]:

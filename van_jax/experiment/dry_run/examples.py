@@ -50,14 +50,14 @@ class Examples:
     Whole images are taken to be as large as their scale, at 3:4, and their
     masks as large as they are.
     """
-    shape = (config.preprocessing.get("image_size"),) * 2
-    masked = section_table.has_masks(config)
-    if masked:
-      shape = sections.build(config, "preprocessing").network_size(*_THREE_FOUR)
-    parts: Parts = {"image": ((*shape, 3), "uint8"), **self.parts}
-    if masked:
+    shown, parts = sections.build(config, "preprocessing"), dict(self.parts)
+    if section_table.has_masks(config):
+      shape = shown.network_size(*_THREE_FOUR)
       parts |= {"label": (shape, "uint8"), "size": ((2,), "int32")}
-    return _of(config.evaluation.batch_size, {**parts, "mask": ((), "bool")})
+    else:
+      shape = (shown.image_size, shown.image_size)
+    parts |= {"image": ((*shape, 3), "uint8"), "mask": ((), "bool")}
+    return _of(config.evaluation.batch_size, parts)
 
 
 def _of(size: int, parts: Parts) -> Parts:
