@@ -264,7 +264,12 @@ def test_scores_that_cannot_be_written_name_the_flag(no_folder, flag, ending):
   given = dict.fromkeys(("output", "predictions", "confusion_matrix"))
   files = score_files.ScoreFiles(**given | {flag: f"{no_folder}{ending}"})
   with pytest.raises(ValueError, match=f"^{flag}={no_folder}{ending} cannot"):
-    files.check()
+    check_all(files)
+
+
+def check_all(files):
+  files.check()
+  files.check_predictions(has_masks=False)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +282,7 @@ def test_scores_that_cannot_be_written_name_the_flag(no_folder, flag, ending):
 def test_answers_in_a_file_of_no_known_kind_are_refused(flag, name, rule):
   given = dict.fromkeys(("output", "predictions", "confusion_matrix"))
   with pytest.raises(ValueError, match=f"^{flag}={name} {rule}"):
-    score_files.ScoreFiles(**given | {flag: name}).check()
+    check_all(score_files.ScoreFiles(**given | {flag: name}))
 
 
 def test_a_workdir_that_cannot_be_written_names_the_flag(

@@ -51,7 +51,7 @@ def test_help_of_the_conversion_lists_the_values(probe):
   for values in (
     "<bicubic|bilinear|lanczos>",
     "<short_side|warp>",
-    "<official|mmpretrain|huggingface>",
+    "<official|mmpretrain|huggingface|mmsegmentation>",
   ):
     assert values in process.stdout
   assert touched == "[]"
