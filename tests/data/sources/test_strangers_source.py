@@ -150,7 +150,7 @@ def test_unknown_names_list_the_sources_nearest_first(tmp_path):
   directory = re.escape(str(tmp_path))
   message = (
     f"name='folders' is not prepared .*--directory={directory}.* there are "
-    "folder, digits, and import paths"
+    "folder, .*digits, .*and import paths"
   )
   with pytest.raises(ValueError, match=message):
     data.open_source(name="folders", directory=str(tmp_path))
