@@ -105,7 +105,8 @@ def test_the_cpu_gets_our_loops_and_tpus_what_xla_has(channels, calls):
     for platform in ("cpu", "tpu")
   )
   assert on_cpu.count("@van_jax_strided") == calls
-  assert on_cpu.count("stablehlo.convolution") == 3 - calls
+  # The map's gradient is left to it, where the loops take the channels.
+  assert on_cpu.count("stablehlo.convolution") == 3 - 2 * calls
   assert on_tpu.count("stablehlo.convolution") == 3
   assert "custom_call" not in on_tpu
 
@@ -125,7 +126,7 @@ def test_the_first_layers_input_gradient_is_not_computed():
 
   text = str(jax.jit(jax.grad(loss)).lower(kernel).compile().as_text())
   assert text.count('custom_call_target="van_jax_strided"') == 1
-  assert text.count(" convolution(") == 1  # The kernel's gradient.
+  assert " convolution(" not in text
 
 
 def test_double_precision_stays_double():

@@ -1,7 +1,8 @@
 """The door to convolutions that shrink a map: XLA's, or on CPUs our loops.
 
 XLA's take 1.1 to 6 times as long forward on the CPU, for VAN-B0's and B1's
-patch embeddings at 224 pixels, 8 examples and two threads; gradients are its.
+patch embeddings at 224 pixels, 8 examples and two threads; the gradient for the
+map is its, that for the kernel of products of patches there.
 """
 
 import functools
@@ -14,6 +15,7 @@ from van_jax import errors
 from van_jax.ops import by_platform, kernel_sums
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.strided import call as loops
+from van_jax.ops.cpu.strided.kernel_gradient import kernel_gradient
 
 
 def strided_conv(
@@ -51,13 +53,22 @@ def strided_conv(
     return by_platform.compute((x, kernel), Way(by_xla))
   ours = functools.partial(loops.conv, stride=stride, padding=padding)
 
-  # One function for both, so that the gradient which nobody asks for, of
-  # images say, is never computed.
+  # The gradient which nobody asks for, of images say, is never computed.
   def backward(arrays, gradient):
     return jax.vjp(by_xla, *arrays)[1](gradient)
 
+  def backward_on_cpu(arrays, gradient):
+    x, kernel = arrays
+    x_gradient = jax.vjp(lambda x: by_xla(x, kernel), x)[1](gradient)
+    sums = kernel_gradient(
+      x, gradient, size=kernel.shape[:2], stride=stride, padding=padding
+    )
+    return *x_gradient, sums.astype(kernel.dtype)
+
   return by_platform.compute(
-    (x, kernel), Way(by_xla, None, backward), cpu=Way(ours, None, backward)
+    (x, kernel),
+    Way(by_xla, None, backward),
+    cpu=Way(ours, None, backward_on_cpu),
   )
 
 
