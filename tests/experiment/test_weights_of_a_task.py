@@ -148,7 +148,8 @@ def test_a_segmenters_heads_are_fine_tuned_where_they_are_the_same(
       config.model[field] = value
   shapes = models.variable_shapes(sections.build(config, "model"))
   fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-  merged = pretrained.merge(fresh, start.pretrained_variables(config))
+  taken: Any = start.pretrained_variables(config)
+  merged = pretrained.merge(fresh, taken)
   flat, theirs, ours = (
     traverse_util.flatten_dict(tree, sep="/")
     for tree in (merged, variables, fresh)
