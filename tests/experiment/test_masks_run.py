@@ -176,6 +176,10 @@ def test_a_run_does_not_go_on_with_another_head(finished, config_of, tmp_path):
     ({"task.name": "classification"}, r"one of one class an image|one class"),
     ({"model.num_classes": 5}, r"num_classes=5 must be the 4 classes"),
     ({"evaluation.ratios": ()}, r"evaluation\.ratios=\(\) "),
+    (
+      {"pretrained_head_scale": 0.5},
+      r"pretrained_head_scale=0\.5 must be 1\.0 beside config\.model\.head",
+    ),
     ({"evaluation.window": (32,)}, r"evaluation\.window=\(32,\) "),
     ({"augmentation.image_size": 16}, r"augmentation\.image_size=16 "),
     ({"data.options.masks": "annotations"}, r"annotations/train is no folder"),
