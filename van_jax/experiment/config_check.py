@@ -40,6 +40,7 @@ def check_config(config: Config) -> None:
   with sections.naming("task"):
     recipe_task.create_task(config)
   looks.applied(config, lambda: None)
+  looks.ratios(config)
   if section_table.has_masks(config):
     _check_head_scale(config)
   else:
