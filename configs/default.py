@@ -26,7 +26,7 @@ def get_config() -> Any:
   config.accumulation_steps = 1  # Micro-batches that a batch is cut into.
   # Folder, or released weights' name, to fine-tune from; "" for none.
   config.pretrained_bundle = ""
-  config.pretrained_head_scale = 1.0  # Of its head, where that is a new one.
+  config.pretrained_head_scale = 1.0  # Of a classifier's head, where it is new.
   config.compilation_cache = "~/.cache/van_jax"  # Folder; "" for none.
 
   config.model = config_dict.ConfigDict()

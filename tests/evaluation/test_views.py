@@ -62,24 +62,13 @@ def mean_probability(images, **options):
   return run(dense.variables(), images)
 
 
-def test_scales_and_mirrors_are_those_of_mmsegmentation(images):
-  x = torch.tensor(images).movedim(3, 1)
-  # 0.5: 16x32, rounded up; 1.25: 40x80, rounded up.
-  scaled = [large(x, (32, 32)), x, large(x, (64, 96))]
-  np.testing.assert_allclose(
-    mean_probability(images, ratios=(0.5, 1.0, 1.25), flip=True),
-    aug_test(scaled, (False, True)),
-    atol=1e-5,  # Logits of up to 10 in float32, through four resizes.
-  )
-
-
-def test_scales_may_be_given_as_the_files_have_them(images):
+def test_sizes_and_mirrors_are_those_of_mmsegmentation(images):
   other = images[:, :, ::-2] + 1
   given = [torch.tensor(x.copy()).movedim(3, 1) for x in (other, images)]
   np.testing.assert_allclose(
-    mean_probability((other, images), ratios=(0.5, 1.0)),
-    aug_test(given, (False,)),
-    atol=1e-5,
+    mean_probability((other, images), flip=True),
+    aug_test(given, (False, True)),
+    atol=1e-5,  # Logits of up to 10 in float32, through four resizes.
   )
 
 
@@ -89,9 +78,9 @@ def test_the_task_scores_views():
     name="segmentation", num_classes=dense.CLASSES, mean=MEAN, std=STD
   )
 
-  def scores(devices, batches, ratios=(1.0,)):
+  def scores(devices, batches):
     step = evaluator.make_eval_step(
-      apply=views.make_apply(dense.Dense().apply, flip=True, ratios=ratios),
+      apply=views.make_apply(dense.Dense().apply, flip=True),
       inputs=task.inputs,
       sums=task.sums,
       mesh=parallel.create_mesh(jax.devices()[:devices]),
@@ -101,7 +90,7 @@ def test_the_task_scores_views():
   found = scores(8, dense.batches(pictures, masks, 8))
   (batch,) = dense.batches(pictures, masks, 7)
   twice = batch | {"image": (batch["image"], batch["image"])}
-  same = scores(1, [twice], (1.0, 1.0))  # The mean of equals is each of them.
+  same = scores(1, [twice])  # The mean of equals is each of them.
   assert found.pop("loss") == pytest.approx(same.pop("loss"), rel=1e-5)
   assert found == same
   inputs = (pictures / 255 - MEAN) / STD
@@ -122,9 +111,6 @@ def test_the_task_scores_views():
 @pytest.mark.parametrize(
   ("options", "message"),
   [
-    ({"ratios": ()}, r"ratios=\(\) must be one or more"),
-    ({"ratios": (1.0, 0.0)}, r"ratios=\(1\.0, 0\.0\) must be"),
-    ({"ratios": ("1",)}, r"ratios=\('1',\) must be"),
     ({"window": (32.5, 32)}, r"window=\(32\.5, 32\) must be two whole n"),
     ({"window": ("32", "32")}, r"window=\('32', '32'\) must be two whole n"),
     ({"stride": (4, 4)}, r"stride=\(4, 4\) needs evaluation\.window"),
@@ -135,12 +121,6 @@ def test_the_task_scores_views():
     ),
   ],
 )
-def test_ratios_and_windows_that_are_none_are_errors(options, message):
+def test_windows_that_are_none_are_errors(options, message):
   with pytest.raises(ValueError, match=message):
     views.make_apply(dense.Dense().apply, **options)
-
-
-def test_another_number_of_scales_than_ratios_is_an_error(images):
-  apply = views.make_apply(dense.Dense().apply, ratios=(0.5, 1.0))
-  with pytest.raises(ValueError, match="image has 1 sizes and must have one"):
-    apply(dense.variables(), (images,), train=False)

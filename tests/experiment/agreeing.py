@@ -8,6 +8,8 @@ import jax
 import numpy as np
 
 from configs import digits
+from van_jax import data
+from van_jax.data.pipeline import eval_plan
 from van_jax.experiment import agreement
 from van_jax.parallel import processes
 from van_jax.training.run import shared_folder, workdir as workdir_lib
@@ -47,7 +49,25 @@ def agree(addresses, index, folder):
     said(lambda: shared_folder.check(os.path.join(folder, str(index // 2)))),
     said(lambda: claim(index, os.path.join(folder, "full"))),
     sorted(path.name for path in pathlib.Path(folder).rglob("*")),
+    said(lambda: agreement.check_batches(whole_images((64, 96)))),
+    said(lambda: agreement.check_batches(whole_images((64, 64 + 32 * index)))),
   ]
+
+
+def whole_images(shape):
+  """Returns batches of two images that the network sees in a shape."""
+  unread: Any = None
+  batches = data.DenseEvalBatches(
+    split=unread,
+    batch_size=1,
+    preprocessing=data.DensePreprocessing(),
+    ratios=(1.0,),
+    process_index=0,
+    process_count=3,
+  )
+  plan = [eval_plan.Planned(np.array([0, 1, -1]), (shape,), (40, 56))]
+  batches.__dict__["plan"] = plan  # As if it had been looked at.
+  return batches
 
 
 def claim(index, folder):

@@ -62,6 +62,15 @@ def test_asking_leaves_nothing_behind(lines):
   assert lines[5][0] == [".lock", "0", "1", "full"]
 
 
+def test_other_sizes_of_evaluation_images_are_named(lines):
+  assert set(lines[6]) == {""}
+  for line in lines[7]:
+    assert line.startswith(
+      "processes 1 and 2 found evaluation images of other sizes than process 0"
+    )
+    assert "copy data.directory again" in line
+
+
 @pytest.fixture(scope="module")
 def refused(start, tmp_path_factory):
   """Returns the workdir, and what became of three processes.

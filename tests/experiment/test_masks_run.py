@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pairs_on_disk
 import pytest
@@ -11,7 +12,8 @@ import tiny_masks
 from PIL import Image
 
 import van_jax
-from van_jax import data, errors, experiment, models, tasks
+from van_jax import data, errors, experiment, models
+from van_jax.data.images import normalization
 from van_jax.experiment import parts, start
 
 SIZES = [(40, 56), (56, 40), (40, 56), (40, 56)]  # Two shapes.
@@ -64,42 +66,49 @@ def test_its_bundle_is_a_segmenter_with_names_and_colours(finished):
   assert bundle.source["mIoU"] == scores["mIoU"]
 
 
+def numpys(bundle, pairs, ratios):
+  """Returns the mIoU of the pairs, image by image from their files."""
+  shown, totals = bundle.preprocessing, np.zeros((4, 4), np.int64)
+  apply = jax.jit(bundle.model.apply)
+
+  def resize(x, size):  # Half-pixel centres, as align_corners=False.
+    return jax.image.resize(x, (*size, 4), "linear", antialias=False)
+
+  for path in sorted((pairs / "images/val").iterdir()):
+    labels = np.asarray(Image.open(pairs / "labels/val" / path.name))
+    mean = 0
+    for ratio in ratios:
+      image = data.preprocess_whole(path, shown, ratio=ratio)
+      inputs = normalization.normalize(
+        jnp.asarray(image[None]), mean=shown.mean, std=shown.std
+      )
+      seen = resize(apply(bundle.variables, inputs)[0], image.shape[:2])
+      mean += jax.nn.softmax(resize(seen, labels.shape))
+    answers, real = np.asarray(mean).argmax(-1), labels != 255
+    np.add.at(totals, (labels[real], answers[real]), 1)
+  rows, columns = totals.sum(1), totals.sum(0)
+  iou = totals.diagonal() / (rows + columns - totals.diagonal())
+  return iou.mean()
+
+
 def test_scores_are_numpys_of_the_bundles_masks(finished, pairs):
   """Whole images one by one, against the sums of batches on eight devices."""
   workdir, scores = finished
   bundle = van_jax.load_bundle(workdir / "bundle")
-  source = pairs_on_disk.open_pairs(pairs, None, "val")
-  totals = np.zeros((4, 4), np.int64)
-  batches = data.eval_batches(
-    source, batch_size=1, preprocessing=bundle.preprocessing
-  )
-  task = tasks.create_task(
-    name="segmentation",
-    num_classes=4,
-    mean=bundle.preprocessing.mean,
-    std=bundle.preprocessing.std,
-  )
-  apply = jax.jit(bundle.model.apply)
-  for batch in batches:
-    logits = apply(bundle.variables, task.inputs(batch))
-    height, width = batch["size"][0]
-    whole = jax.image.resize(  # Half-pixel centres, as align_corners=False.
-      logits[0],
-      (*batch["image"].shape[1:3], 4),
-      "linear",
-      antialias=False,
-    )
-    whole = jax.image.resize(
-      whole, (height, width, 4), "linear", antialias=False
-    )
-    answers = np.asarray(whole).argmax(-1)
-    labels = batch["label"][0, :height, :width]
-    real = labels != 255
-    np.add.at(totals, (labels[real], answers[real]), 1)
-  rows, columns = totals.sum(1), totals.sum(0)
-  iou = totals.diagonal() / (rows + columns - totals.diagonal())
   # Rounding may turn a tie of two classes, at a pixel or two of 15,000.
-  assert scores["mIoU"] == pytest.approx(iou.mean(), abs=1e-3)
+  once = numpys(bundle, pairs, (1.0,))
+  assert scores["mIoU"] == pytest.approx(once, abs=1e-3)
+
+
+def test_scores_of_several_ratios_are_numpys_of_resized_files(
+  finished, config_of, pairs
+):
+  path = finished[0] / "bundle"
+  ratios = (1.0, 1.25)  # 64 x 64 and 64 x 96; 1.25 times the first: 96 x 96.
+  config = config_of(**{"evaluation.ratios": ratios})
+  found = experiment.evaluate(config, checkpoint=str(path))
+  mean = numpys(van_jax.load_bundle(path), pairs, ratios)
+  assert found["mIoU"] == pytest.approx(mean, abs=1e-3)
 
 
 def test_a_checkpoint_and_the_bundle_score_what_the_run_did(
@@ -176,6 +185,10 @@ def test_a_run_does_not_go_on_with_another_head(finished, config_of, tmp_path):
     ({"task.name": "classification"}, r"one of one class an image|one class"),
     ({"model.num_classes": 5}, r"num_classes=5 must be the 4 classes"),
     ({"evaluation.ratios": ()}, r"evaluation\.ratios=\(\) "),
+    (
+      {"pretrained_head_scale": 0.5},
+      r"pretrained_head_scale=0\.5 must be 1\.0 beside config\.model\.head",
+    ),
     ({"evaluation.window": (32,)}, r"evaluation\.window=\(32,\) "),
     ({"augmentation.image_size": 16}, r"augmentation\.image_size=16 "),
     ({"data.options.masks": "annotations"}, r"annotations/train is no folder"),

@@ -1,15 +1,22 @@
 """Classifiers and segmenters are told apart before any device work."""
 
+from typing import Any
+
 import jax
 import ml_collections
 import numpy as np
 import pytest
+import tiny_masks
 from etils import epath
+from flax import linen as nn, traverse_util
 
 from van_jax import bundle as bundle_lib, models
 from van_jax.bundle import description
 from van_jax.data.images.dense_preprocessing import DensePreprocessing
-from van_jax.experiment import own_config, scoring, start
+from van_jax.experiment import own_config, scoring, sections, start
+from van_jax.training.recipe import pretrained
+
+AUXILIARY = {"name": "fcn", "channels": 2}
 
 
 @pytest.fixture
@@ -55,9 +62,32 @@ def test_a_converted_segmenter_wants_a_config(described):
     own_config.read(described("segmentation"))
 
 
-def test_a_segmenters_backbone_is_fine_tuned(tiny_config, tmp_path):
+class Stranger(nn.Module):
+  """A head of one's own."""
+
+  num_classes: int
+  norm: Any
+  remat: bool
+  implementation: str
+  dtype: Any
+
+  @nn.compact
+  def __call__(self, maps, *, train):
+    """Maps the last map to logits."""
+    return nn.Dense(self.num_classes)(maps[-1])
+
+
+@pytest.fixture(scope="module")
+def segmenter(tmp_path_factory):
+  """Returns the bundle of one with two heads, and its variables."""
   van = models.VAN((8, 8, 16, 16), (1, 1, 1, 1), (2, 2, 2, 2), num_classes=0)
-  model = models.Segmenter(van, {"name": "fcn", "channels": 4}, None, 3)
+  head = {"name": "fcn", "channels": 4}
+  model = models.Segmenter(van, head, AUXILIARY, 3)
+  return save(model, tmp_path_factory.mktemp("segmenter"))
+
+
+def save(model, tmp_path):
+  """Saves a bundle of a model in a folder; returns its path and variables."""
   random = np.random.default_rng(0)
   variables = jax.tree.map(
     lambda leaf: random.normal(size=leaf.shape).astype(np.float32),
@@ -70,9 +100,80 @@ def test_a_segmenters_backbone_is_fine_tuned(tiny_config, tmp_path):
     preprocessing=DensePreprocessing(),
     source={},
   )
-  config = tiny_config(pretrained_bundle=str(tmp_path / "b"))
+  return str(tmp_path / "b"), variables
+
+
+def test_a_segmenters_backbone_is_fine_tuned(tiny_config, segmenter):
+  path, variables = segmenter
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    start.pretrained_variables(tiny_config(pretrained_bundle=path)),
+    {name: tree["backbone"] for name, tree in variables.items()},
+  )
+
+
+@pytest.mark.parametrize(
+  ("changes", "anew"),
+  [
+    ({}, ()),
+    ({"head": {"name": "fcn", "channels": 4, "dropout_rate": 0.3}}, ()),
+    (
+      {"num_classes": 5},
+      ("decode_head/conv_seg", "auxiliary_head/conv_seg"),
+    ),
+    ({"head": {"name": "fcn", "channels": 6}}, ("decode_head",)),
+    # A map of as many channels.
+    ({"head": {"name": "fcn", "channels": 4, "stage": 4}}, ("decode_head",)),
+    ({"auxiliary": {"name": None}}, ()),
+    (
+      {"head": {"name": "fpn"}, "auxiliary": {"name": "fcn", "convs": 2}},
+      ("decode_head", "auxiliary_head"),
+    ),
+    (
+      {"head": {"name": f"{__name__}:Stranger"}},
+      ("decode_head",),
+    ),
+  ],
+)
+def test_a_segmenters_heads_are_fine_tuned_where_they_are_the_same(
+  segmenter, changes, anew
+):
+  path, variables = segmenter
+  config = tiny_masks.get_config()
+  config.pretrained_bundle = path
+  config.model.update({"num_classes": 3, "auxiliary": AUXILIARY})
+  config.model.head = {"name": "fcn", "channels": 4}
+  with config.unlocked():
+    for field, value in changes.items():
+      config.model[field] = value
+  shapes = models.variable_shapes(sections.build(config, "model"))
+  fresh = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+  taken: Any = start.pretrained_variables(config)
+  merged = pretrained.merge(fresh, taken)
+  flat, theirs, ours = (
+    traverse_util.flatten_dict(tree, sep="/")
+    for tree in (merged, variables, fresh)
+  )
+  assert flat.keys() == ours.keys()
+  for name, value in flat.items():
+    is_anew = name.partition("/")[2].startswith(anew)
+    np.testing.assert_array_equal(
+      value, ours[name] if is_anew else theirs[name], err_msg=name
+    )
+
+
+def test_a_strangers_head_that_nobody_hands_over_is_left_out(tmp_path):
+  van = models.VAN((8, 8, 16, 16), (1, 1, 1, 1), (2, 2, 2, 2), num_classes=0)
+  path, variables = save(models.Segmenter(van, Stranger, None, 3), tmp_path)
+  config = tiny_masks.get_config()
+  config.pretrained_bundle = path
   jax.tree.map(
     np.testing.assert_array_equal,
     start.pretrained_variables(config),
     {name: tree["backbone"] for name, tree in variables.items()},
+  )
+  config.model.num_classes = 3
+  config.model.head = {"name": f"{__name__}:Stranger"}
+  jax.tree.map(
+    np.testing.assert_array_equal, start.pretrained_variables(config), variables
   )

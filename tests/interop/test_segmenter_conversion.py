@@ -165,6 +165,29 @@ def test_the_config_of_the_training_tells_what_no_weight_does(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("ratios", "rates"),
+  [
+    (("0.25", "0"), (0.25, 0.0)),
+    (("-1", ".5"), (0.0, 0.5)),  # Nothing is dropped.
+    (("1.5", "0.1.2"), (0.1, 0.1)),  # None; ours are as published.
+  ],
+)
+def test_dropout_is_each_heads_own_in_the_config(ratios, rates, tmp_path):
+  config = """model = dict(
+    backbone=dict(type='VAN', dropout_ratio=0.9),
+    decode_head=dict(
+        type='UPerHead', loss_decode=dict(dropout_ratio=0.8),
+        dropout_ratio={}, in_index=[0, 1, 2, 3]),
+    auxiliary_head=dict(channels=7, dropout_ratio={}))
+"""
+  meta = {"config": config.format(*ratios)}
+  arrays = segmenters.segmenter("upernet", auxiliary=True)
+  model = read(tmp_path / "w", arrays, meta).model
+  found = (model.head["dropout_rate"], model.auxiliary["dropout_rate"])
+  assert found == rates
+
+
+@pytest.mark.parametrize(
   ("name", "epsilon"), [("van_tiny", 1e-6), ("VAN", 1e-5)]
 )
 def test_the_stage_norms_have_the_codes_epsilon(name, epsilon, tmp_path):

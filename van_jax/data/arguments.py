@@ -1,5 +1,7 @@
 """Checks of single arguments: what is wrong, and how to put it right."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,16 @@ def check_scale(value: tuple[Any, ...], field: str) -> None:
   if value[0] < value[1]:
     raise errors.UserError(
       f"{field}={value} must have the longer side first: {value[::-1]}."
+    )
+
+
+def check_ratios(value: Sequence[Any], field: str) -> None:
+  """Raises UserError unless `value` are factors of a size."""
+  numbers = all(isinstance(ratio, int | float) for ratio in value)
+  if not value or not numbers or not all(0 < r < math.inf for r in value):
+    raise errors.UserError(
+      f"{field}={tuple(value)} must be one or more numbers above 0; (1.0,) is "
+      "one scale."
     )
 
 

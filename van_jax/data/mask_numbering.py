@@ -17,10 +17,12 @@ class MaskNumbering:
   """What a mask's numbers mean; a split that has one hands out masks.
 
   Attributes:
-    num_classes: K, 1 to 255; batches have 0 to K - 1, and 255 for void.
+    num_classes: K, 1 to 255, or to 254 with `reduce_zero_label`; batches have
+      0 to K - 1, and 255 for void.
     reduce_zero_label: whether 0 is void and class k is written as k + 1, as in
       ADE20K.
-    ignore_index: a number that is void too, as it is written; 255 always is.
+    ignore_index: a number that is void too, as it is written, and no class's;
+      255 always is.
     allow_void: whether a mask may be void all over; else that is an error.
   """
 
@@ -43,13 +45,32 @@ class MaskNumbering:
         )
     for name in ("reduce_zero_label", "allow_void"):
       arguments.check_bool(getattr(self, name), f"data.options.{name}")
+    self._check_void()
+
+  def _check_void(self) -> None:
+    """Raises UserError where a class is written as a number that is void."""
+    first = int(self.reduce_zero_label)
+    last = first + self.num_classes - 1
+    if last == VOID:  # 255 classes from 1 on.
+      raise errors.UserError(
+        f"data.options.num_classes={self.num_classes} must be at most "
+        f"{VOID - 1} with data.options.reduce_zero_label=True: class {VOID - 1}"
+        f" would be written as {VOID}, which is void; merge classes."
+      )
+    if first <= self.ignore_index <= last:
+      raise errors.UserError(
+        f"data.options.ignore_index={self.ignore_index} must be none of the "
+        f"numbers {first} to {last} that the data.options.num_classes="
+        f"{self.num_classes} classes are written as; class "
+        f"{self.ignore_index - first} would never be there. Name another "
+        "number, or leave that class out of the masks and the names."
+      )
 
   def table(self) -> np.ndarray:
     """Returns what each written number is in a batch, or -1; int16 [256]."""
     table = np.full(256, _WRONG, np.int16)
     first = 1 if self.reduce_zero_label else 0
-    count = min(self.num_classes, 256 - first)
-    table[first : first + count] = np.arange(count)
+    table[first : first + self.num_classes] = np.arange(self.num_classes)
     if self.reduce_zero_label:
       table[0] = VOID
     table[[self.ignore_index, VOID]] = VOID

@@ -112,14 +112,42 @@ def check_weights(variables: Any) -> None:
   crc = 0
   for leaf in jax.tree.leaves(variables):
     crc = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).data, crc)
-  told = processes.gather("digest of the weights", str(crc))
-  others = [i for i, each in enumerate(told) if each != told[0]]
-  if others:
+  if others := _others("digest of the weights", crc):
     raise errors.UserError(
       f"{processes.listed(others)} read other weights than process 0 did; name "
       "the same --checkpoint, or pretrained_bundle, on every host, and a "
       "--step of a run that goes on."
     )
+
+
+def check_batches(batches: data.EvalBatches | data.DenseEvalBatches) -> None:
+  """Checks that all processes evaluate in the same steps.
+
+  Those of whole images follow from the sizes of the files, which each process
+  reads for itself: with others one would take more steps, and wait for ever.
+
+  Args:
+    batches: of this process.
+
+  Raises:
+    UserError: in all of them, when their files have other sizes.
+  """
+  if not isinstance(batches, data.DenseEvalBatches) or not processes.several():
+    return
+  steps = json.dumps([(p.indices.tolist(), p[1:]) for p in batches.plan])
+  crc = zlib.crc32(steps.encode())
+  if others := _others("digest of the images' sizes", crc):
+    raise errors.UserError(
+      f"{processes.listed(others)} found evaluation images of other sizes than "
+      "process 0 did, and would take other steps; copy data.directory again, "
+      "so that every host has the same files of data.eval_split."
+    )
+
+
+def _others(name: str, value: int) -> list[int]:
+  """Returns the processes that have another value than process 0."""
+  told = processes.gather(name, str(value))
+  return [i for i, each in enumerate(told) if each != told[0]]
 
 
 def _facts(config: Config) -> dict[str, Any]:

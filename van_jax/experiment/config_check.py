@@ -40,7 +40,10 @@ def check_config(config: Config) -> None:
   with sections.naming("task"):
     recipe_task.create_task(config)
   looks.applied(config, lambda: None)
-  if not section_table.has_masks(config):
+  looks.ratios(config)
+  if section_table.has_masks(config):
+    _check_head_scale(config)
+  else:
     losses.check_smoothing(
       config.loss.options.to_dict(),
       label_smoothing=config.mixing.label_smoothing,
@@ -73,6 +76,18 @@ def _check_kind(config: Config) -> None:
       "config.task.name='classification' is of one class an image, and "
       "config.model.head gives one a pixel; name 'segmentation', or start from "
       "configs/default.py."
+    )
+
+
+def _check_head_scale(config: Config) -> None:
+  """Raises UserError for a scale that nothing of a segmenter has."""
+  scale = config.pretrained_head_scale
+  if scale != 1:
+    raise errors.UserError(
+      f"config.pretrained_head_scale={scale} must be 1.0 beside config.model."
+      "head: it is of a classifier's new head, and those of a segmenter begin "
+      "as mmsegmentation's; to spare the backbone warm up, by "
+      "schedule.warmup_epochs."
     )
 
 

@@ -3,11 +3,25 @@
 from collections.abc import Callable
 from typing import Any
 
+from van_jax.data import arguments
 from van_jax.evaluation import views
 from van_jax.experiment import section_table
 from van_jax.experiment.section_table import Config
 
-_ONCE = {"ratios": (1.0,), "flip": False, "window": None, "stride": None}
+_WHOLE = {"flip": False, "window": None, "stride": None}
+
+
+def ratios(config: Config) -> tuple[float, ...]:
+  """Returns the ratios of the size at which images are looked at.
+
+  Raises:
+    UserError: for ratios that are none.
+  """
+  if not section_table.has_masks(config):
+    return (1.0,)
+  given = tuple(config.evaluation.ratios)
+  arguments.check_ratios(given, "evaluation.ratios")
+  return given
 
 
 def applied(config: Config, apply: Callable[..., Any]) -> Callable[..., Any]:
@@ -18,12 +32,13 @@ def applied(config: Config, apply: Callable[..., Any]) -> Callable[..., Any]:
     apply: `(variables, images, *, train) -> logits`.
 
   Raises:
-    UserError: for ratios or windows that are none.
+    UserError: for windows that are none.
   """
   if not section_table.has_masks(config):
     return apply
-  given = {name: _plain(config.evaluation[name]) for name in _ONCE}
-  return apply if given == _ONCE else views.make_apply(apply, **given)
+  given = {name: _plain(config.evaluation[name]) for name in _WHOLE}
+  once = given == _WHOLE and len(ratios(config)) == 1
+  return apply if once else views.make_apply(apply, **given)
 
 
 def _plain(value: Any) -> Any:

@@ -205,6 +205,7 @@ def eval_batches(
     source,
     batch_size=config.evaluation.batch_size,
     preprocessing=preprocessing,
+    ratios=looks.ratios(config),
     process_index=jax.process_index(),
     process_count=jax.process_count(),
   )

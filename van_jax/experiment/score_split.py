@@ -126,6 +126,7 @@ def _score(
     files: that are written.
   """
   batches = parts.eval_batches(config, source, bundle.preprocessing)
+  agreement.check_batches(batches)
   stopwatch = speed.Stopwatch()
   beside = _beside(files, task, batches, source, bundle)
   step = parts.eval_step(

@@ -6,14 +6,13 @@ from typing import Any
 import jax
 from absl import logging
 
-from van_jax import bundle as bundle_lib, errors, parallel, released, storage
-from van_jax.bundle import description
+from van_jax import errors, parallel, released
 from van_jax.experiment import (
   agreement,
   branching,
   config_check,
-  model_check,
   parts,
+  pretrained_bundle,
 )
 from van_jax.experiment.sections import Config
 from van_jax.training import first_state as first_state_lib
@@ -27,11 +26,7 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   if not config.pretrained_bundle:
     return None
   path = released.local_bundle(config.pretrained_bundle)
-  load = bundle_lib.load_bundle
-  if "backbone" in description.read(storage.absolute(path))["architecture"]:
-    load = bundle_lib.load_backbone  # All that is taken of a segmenter.
-  attention = model_check.strangers(config).get("attention")
-  bundle = load(path, attention=attention)
+  bundle = pretrained_bundle.load(config, path)
   try:
     pretrained.check(config_check.abstract_variables(config), bundle.variables)
   except errors.UserError as error:

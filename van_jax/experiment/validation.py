@@ -7,7 +7,7 @@ import jax
 
 from van_jax import data, errors, parallel, tasks
 from van_jax.evaluation import evaluator
-from van_jax.experiment import out_of_memory, parts, sections
+from van_jax.experiment import agreement, out_of_memory, parts, sections
 from van_jax.experiment.sections import Config
 from van_jax.training import loop
 from van_jax.training.run.phases import COMPILE, EVALUATION, Phases
@@ -37,10 +37,14 @@ def scorer(
     phases: told of compiling, and of each batch.
     interrupted: asked at each batch whether to stop; the function returned
       raises InterruptedRunError then.
+
+  Raises:
+    UserError: when other processes have other files to score on.
   """
   preprocessing = sections.build(config, "preprocessing")
   eval_step = parts.eval_step(config, model, task, mesh)
   batches = parts.eval_batches(config, source, preprocessing)
+  agreement.check_batches(batches)
   compiled = set()
 
   def step(variables, batch):

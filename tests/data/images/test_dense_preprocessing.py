@@ -42,6 +42,27 @@ def test_images_are_resized_in_two_steps_as_by_the_authors(tmp_path):
     assert zlib.crc32(found.tobytes()) == 2524584919
 
 
+@pytest.mark.parametrize(
+  ("scale", "ratio", "resized", "seen", "crc"),
+  [
+    # Not 160 x 224, of the 128 x 160 that the network sees at 1.
+    ((200, 100), 1.25, (125, 167), (128, 192), 921296367),
+    ((333, 99), 0.55, (54, 72), (64, 96), 1275568169),  # Of (183, 54): cut.
+    (None, 0.5, (150, 200), (160, 224), 3018783587),  # Of (200, 150).
+  ],
+)
+def test_a_ratio_is_of_the_scale_and_resizes_the_image_itself(
+  scale, ratio, resized, seen, crc
+):
+  """CRC-32 of two calls of cv2.resize, to what `resized` and `seen` say."""
+  pixels = datasets.load_sample_images().images[1][:300, :401]
+  to = data.DensePreprocessing(scale=scale)
+  assert to.resized(300, 401, ratio) == resized
+  assert to.network_size(300, 401, ratio) == seen
+  found = data.preprocess_whole(pixels, to, ratio=ratio)
+  assert zlib.crc32(found.tobytes()) == crc
+
+
 def test_json_gives_the_same_preprocessing():
   for to in (
     data.DensePreprocessing(scale=(480, 360), mean=(0.5, 0.4, 0.3)),

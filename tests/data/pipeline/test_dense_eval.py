@@ -18,12 +18,13 @@ def directory(tmp_path):
   return tmp_path
 
 
-def _batches(directory, process=0, count=1, **options):
+def _batches(directory, process=0, count=1, ratios=(1.0,), **options):
   source = pairs_on_disk.open_pairs(directory, None, "val", **options)
   return data.eval_batches(
     source,
     batch_size=2,
     preprocessing=TO,
+    ratios=ratios,
     process_index=process,
     process_count=count,
   )
@@ -45,6 +46,32 @@ def test_every_pair_comes_once_as_the_network_sees_it(directory):
       image = data.preprocess_whole(pairs_on_disk.picture(mask), TO)
       np.testing.assert_array_equal(batch["image"][row], image)
   assert sorted(seen) == list(range(len(SIZES)))
+
+
+def test_each_ratio_has_an_image_made_of_the_file(directory):
+  ratios, seen, sizes = (1.0, 1.5), [], set()
+  for batches in (_batches(directory, i, 2, ratios) for i in (0, 1)):
+    for batch, shapes in zip(batches, batches.shapes, strict=True):
+      assert tuple(x.shape[1:3] for x in batch["image"]) == shapes[0]
+    for batch, indices in zip(batches, batches.indices, strict=True):
+      for row in np.flatnonzero(batch["mask"]):
+        index = int(indices[row])
+        seen.append(index)
+        picture = pairs_on_disk.picture(
+          pairs_on_disk.mask(index, *SIZES[index])
+        )
+        for images, ratio in zip(batch["image"], ratios, strict=True):
+          image = data.preprocess_whole(picture, TO, ratio=ratio)
+          np.testing.assert_array_equal(images[row], image)
+        sizes.add(tuple(images[row].shape for images in batch["image"]))
+  assert sorted(seen) == list(range(len(SIZES)))
+  # Of (72, 86) pixels; 1.5 times what the network sees at 1 are 72 x 96.
+  assert ((48, 64, 3), (80, 96, 3)) in sizes
+
+
+def test_ratios_are_of_whole_images(directory):
+  with pytest.raises(errors.UserError, match=r"ratios=\(0,\) must be one or"):
+    _batches(directory, ratios=(0,))
 
 
 def test_padding_is_masked_and_void(directory):
@@ -78,8 +105,8 @@ def test_hosts_have_the_same_shapes_in_order_and_share_the_pairs(directory):
 def test_pairs_share_a_batch_if_the_network_sees_one_shape():
   sizes = np.array([(40, 60), (400, 600), (60, 40), (40, 60), (79, 118)])
   seen = np.array([(64, 96), (64, 96), (96, 64), (64, 96), (64, 96)])
-  planned = eval_plan.plan(sizes, seen, 2)
-  rows = {tuple(b.indices): (b.image_shape, b.label_shape) for b in planned}
+  planned = eval_plan.plan(sizes, seen[:, None], 2)
+  rows = {tuple(b.indices): (*b.image_shapes, b.label_shape) for b in planned}
   assert rows == {
     (2, -1): ((96, 64), (60, 40)),
     (0, 3): ((64, 96), (40, 60)),  # Labels no larger than the images.
@@ -88,6 +115,16 @@ def test_pairs_share_a_batch_if_the_network_sees_one_shape():
   }
   last = [batch.indices.max() for batch in planned]
   assert last == sorted(last)
+
+
+def test_pairs_share_a_batch_if_they_have_one_shape_at_each_ratio():
+  sizes = np.array([(64, 64), (64, 60), (64, 64)])
+  seen = np.array([[(64, 64), (96, 96)], [(64, 64), (96, 64)]])[[0, 1, 0]]
+  planned = eval_plan.plan(sizes, seen, 2)
+  assert {tuple(b.indices): b.image_shapes for b in planned} == {
+    (0, 2): ((64, 64), (96, 96)),
+    (1, -1): ((64, 64), (96, 64)),
+  }
 
 
 def test_a_mask_of_another_size_is_named_before_the_first_batch(directory):

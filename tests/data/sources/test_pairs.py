@@ -149,6 +149,15 @@ def test_two_images_of_one_mask_are_named(directory):
     ({"class_names": ("a", "a")}, "has 'a' twice"),
     ({"class_names": (), "num_classes": 256}, "must be at most 255"),
     ({"ignore_index": 300}, "ignore_index=300 must be at most 255"),
+    ({"ignore_index": 3}, "ignore_index=3 must be none .* 0 to 3 .* class 3 w"),
+    (
+      {"ignore_index": 1, "reduce_zero_label": True},
+      r"ignore_index=1 must be none .* 1 to 4 .*num_classes=4 .* class 0 would",
+    ),
+    (
+      {"class_names": (), "num_classes": 255, "reduce_zero_label": True},
+      r"num_classes=255 must be at most 254 with .*reduce_zero_label=True",
+    ),
     ({"mask_sufix": "_x"}, "mask_suffix"),
     ({"class_colors": [(0, 0, 0)] * 3}, "has 3 and must have one .* 4 classes"),
     ({"class_colors": 5}, "class_colors has none"),
@@ -179,7 +188,7 @@ def test_bad_options_are_refused(directory, options, message):
       [0, 10, 255, 255, -1],
     ),
     (
-      {"num_classes": 255, "reduce_zero_label": True},
+      {"num_classes": 254, "reduce_zero_label": True, "ignore_index": 0},
       [0, 1, 254, 255],
       [255, 0, 253, 255],
     ),

@@ -60,7 +60,7 @@ def test_every_pair_comes_once_and_whole(
   to = data.DensePreprocessing(scale=None, multiple=8)
   batches = data.eval_batches(source, batch_size=2, preprocessing=to)
   shapes = []
-  for batch, (image_shape, _) in zip(batches, batches.shapes, strict=True):
+  for batch, ((image_shape,), _) in zip(batches, batches.shapes, strict=True):
     assert batch["image"].shape[1:3] == image_shape
     for image, label, (h, w) in zip(
       batch["image"][batch["mask"]],

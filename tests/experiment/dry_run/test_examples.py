@@ -69,3 +69,8 @@ def test_a_batch_of_masks_is_of_crops_or_of_whole_images():
     "size": ((32, 2), "int32"),
     "mask": ((32,), "bool"),
   }
+  config.evaluation.ratios = (0.5, 1.25)
+  assert found.evaluation_batch(config)["image"] == (
+    ((32, 256, 352, 3), "uint8"),
+    ((32, 640, 864, 3), "uint8"),  # Of 853; 1.25 times 704 are 896.
+  )

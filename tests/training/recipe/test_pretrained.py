@@ -1,5 +1,6 @@
 """Fine-tuning's start: which weights are taken over, and which are not."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,66 @@ def test_a_van_within_a_model_is_found_and_the_rest_stays_fresh():
   fresh = inside(variables(0, head=False), np.zeros(3))
   merged = pretrained.merge(fresh, variables(1))
   np.testing.assert_equal(merged, inside(variables(1, head=False), np.zeros(3)))
+
+
+def segmenter(value, classes=10, decoder_width=3, name="decoder"):
+  """Returns variables of a VAN below a prefix, and of a head beside it."""
+
+  def full(*shape):
+    return np.full(shape, value, np.float32)
+
+  tree = inside(variables(value, head=False), {})
+  for part in tree.values():
+    part[name] = part.pop("decoder") | {"bn": {"x": full(decoder_width)}}
+  tree["params"][name] |= {
+    "conv": {"kernel": full(4, decoder_width)},
+    "conv_seg": {"kernel": full(2, classes), "bias": full(classes)},
+  }
+  return tree
+
+
+def test_a_head_beside_the_van_is_taken_with_it():
+  merged = pretrained.merge(segmenter(0), segmenter(1))
+  np.testing.assert_equal(merged, segmenter(1))
+
+
+def test_of_a_head_the_layer_of_other_classes_alone_stays_fresh(caplog):
+  with caplog.at_level(logging.INFO):
+    merged = pretrained.merge(segmenter(0, 7), segmenter(1))
+  expected = segmenter(1)
+  expected["params"]["decoder"]["conv_seg"] = segmenter(0, 7)["params"][
+    "decoder"
+  ]["conv_seg"]
+  np.testing.assert_equal(merged, expected)
+  assert "2 layers are taken; initialised anew: decoder/conv_seg." in (
+    caplog.text
+  )
+
+
+def test_a_layer_is_taken_whole_or_not_at_all():
+  old = segmenter(1)
+  del old["batch_stats"]["decoder"]
+  merged = pretrained.merge(segmenter(0), old)
+  np.testing.assert_equal(merged["params"]["decoder"]["bn"]["x"], 0)
+  np.testing.assert_equal(merged["params"]["decoder"]["conv"]["kernel"], 1)
+
+
+def test_another_head_stays_fresh(caplog):
+  with caplog.at_level(logging.INFO):
+    merged = pretrained.merge(segmenter(0), segmenter(1, name="other"))
+  for collection, tree in segmenter(1).items():
+    np.testing.assert_equal(merged[collection]["backbone"], tree["backbone"])
+    np.testing.assert_equal(
+      merged[collection]["decoder"], segmenter(0)[collection]["decoder"]
+    )
+  assert "The backbone alone is taken" in caplog.text
+
+
+def test_of_a_segmenter_a_classifier_takes_the_backbone():
+  merged = pretrained.merge(variables(0), segmenter(1))
+  expected = variables(1)
+  expected["params"]["head"] = variables(0)["params"]["head"]
+  np.testing.assert_equal(merged, expected)
 
 
 def test_a_misfit_is_named_by_its_path_in_the_model():

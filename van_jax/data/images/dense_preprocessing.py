@@ -52,15 +52,26 @@ class DensePreprocessing:
     arguments.check_std(self.std, "DensePreprocessing.std")
     arguments.check_bool(self.exif_rotation, "DensePreprocessing.exif_rotation")
 
-  def resized(self, height: int, width: int) -> tuple[int, int]:
-    """Returns an image's (height, width) before it is rounded up."""
-    if self.scale is None:
-      return height, width
-    return opencv.scaled(height, width, *self.scale)
+  def resized(
+    self, height: int, width: int, ratio: float = 1.0
+  ) -> tuple[int, int]:
+    """Returns an image's (height, width) before it is rounded up.
 
-  def network_size(self, height: int, width: int) -> tuple[int, int]:
-    """Returns the (height, width) that the network sees of an image."""
-    new_height, new_width = self.resized(height, width)
+    Args:
+      height: of the image.
+      width: of the image.
+      ratio: of `scale`, or of the image where that is None; both sides of the
+        product are cut to whole pixels, as by mmsegmentation.
+    """
+    sides = self.scale or (max(height, width), min(height, width))
+    long, short = (max(int(side * ratio), 1) for side in sides)
+    return opencv.scaled(height, width, long, short)
+
+  def network_size(
+    self, height: int, width: int, ratio: float = 1.0
+  ) -> tuple[int, int]:
+    """Returns the (height, width) that the network sees; see `resized`."""
+    new_height, new_width = self.resized(height, width, ratio)
     up = self.multiple
     return -(-new_height // up) * up, -(-new_width // up) * up
 
@@ -98,7 +109,10 @@ class DensePreprocessing:
 
 
 def preprocess_whole(
-  image: Image.Image | np.ndarray | str | os.PathLike, to: DensePreprocessing
+  image: Image.Image | np.ndarray | str | os.PathLike,
+  to: DensePreprocessing,
+  *,
+  ratio: float = 1.0,
 ) -> np.ndarray:
   """Resizes one image, to uint8 [h, w, 3], what the network sees of it.
 
@@ -106,18 +120,27 @@ def preprocess_whole(
     image: a PIL image, the path of a file, or uint8 [H, W], [H, W, 1] or
       [H, W, 3].
     to: what the weights expect. Its mean and std are NOT applied.
+    ratio: see `DensePreprocessing.resized`.
 
   Raises:
     UserError: what cannot be read, and why.
   """
   rgb = preprocessing.rgb_of(image, exif_rotation=to.exif_rotation)
-  return resize_whole(np.array(rgb), to)
+  return resize_whole(np.array(rgb), to, ratio)
 
 
-def resize_whole(pixels: np.ndarray, to: DensePreprocessing) -> np.ndarray:
-  """Resizes an image, uint8 [H, W, 3], in the two steps of the authors."""
+def resize_whole(
+  pixels: np.ndarray, to: DensePreprocessing, ratio: float = 1.0
+) -> np.ndarray:
+  """Resizes an image, uint8 [H, W, 3], in the two steps of the authors.
+
+  Args:
+    pixels: of the image's own size.
+    to: what the weights expect.
+    ratio: see `DensePreprocessing.resized`.
+  """
   H, W, _ = pixels.shape
-  for size in (to.resized(H, W), to.network_size(H, W)):
+  for size in (to.resized(H, W, ratio), to.network_size(H, W, ratio)):
     if size != pixels.shape[:2]:
       pixels = opencv.resize(pixels, *size)
   return pixels

@@ -21,7 +21,8 @@ from van_jax.data.pipeline.eval_plan import NOTHING, Planned
 from van_jax.data.sources.split import IndexedSplit, Split, fetch_parts
 from van_jax.data.tensorflow import tf
 
-Batch = dict[str, np.ndarray]
+Batch = dict[str, Any]
+Size = tuple[int, int]  # (height, width).
 _REMEDY = (
   "replace or remove it: data.on_damaged='skip' is for training, and "
   "evaluation counts every image"
@@ -37,7 +38,8 @@ class DenseEvalBatches:
   look at them reads all images' heads, in every process.
 
   Iterating, any number of times, yields
-  {"image": uint8 [B, h, w, 3], as the network sees it,
+  {"image": uint8 [B, h, w, 3], as the network sees it, or a tuple of such,
+  one a ratio, where there are several,
   "label": uint8 [B, H, W], at its own size at the top left, 255 beyond,
   "size": int32 [B, 2], each label's height and width, [H, W] of padding,
   "mask": bool [B], false for padding}.
@@ -46,6 +48,7 @@ class DenseEvalBatches:
     split: of images and masks.
     batch_size: of this process, B.
     preprocessing: what the weights expect; mean and std are NOT applied.
+    ratios: of `preprocessing.scale`, at each of which a file is resized.
     process_index: this process.
     process_count: all processes.
   """
@@ -53,6 +56,7 @@ class DenseEvalBatches:
   split: Split
   batch_size: int
   preprocessing: DensePreprocessing
+  ratios: tuple[float, ...]
   process_index: int
   process_count: int
 
@@ -60,9 +64,9 @@ class DenseEvalBatches:
     return len(self.plan)
 
   @property
-  def shapes(self) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """(height, width) of images and of labels, of each batch."""
-    return [(batch.image_shape, batch.label_shape) for batch in self.plan]
+  def shapes(self) -> list[tuple[tuple[Size, ...], Size]]:
+    """Sizes of the images, one a ratio, and of the labels, of each batch."""
+    return [(batch.image_shapes, batch.label_shape) for batch in self.plan]
 
   @property
   def indices(self) -> np.ndarray:
@@ -79,7 +83,11 @@ class DenseEvalBatches:
   def plan(self) -> list[Planned]:
     """The batches over all processes."""
     sizes = self._sizes()
-    seen = [self.preprocessing.network_size(*size) for size in sizes.tolist()]
+    to = self.preprocessing
+    seen = [
+      [to.network_size(height, width, ratio) for ratio in self.ratios]
+      for height, width in sizes.tolist()
+    ]
     return eval_plan.plan(
       sizes, np.array(seen), self.batch_size * self.process_count
     )
@@ -101,12 +109,17 @@ class DenseEvalBatches:
           batches[number] = self._empty(self.plan[number])
         _put(example, batches[number], row)
         left[number] -= 1
-      yield batches.pop(due, None) or self._empty(planned)
+      batch = batches.pop(due, None) or self._empty(planned)
+      if len(self.ratios) == 1:
+        (batch["image"],) = batch["image"]
+      yield batch
 
   def _empty(self, planned: Planned) -> Batch:
     size, (H, W) = self.batch_size, planned.label_shape
     return {
-      "image": np.zeros((size, *planned.image_shape, 3), np.uint8),
+      "image": tuple(
+        np.zeros((size, *shape, 3), np.uint8) for shape in planned.image_shapes
+      ),
       "label": np.full((size, H, W), VOID, np.uint8),
       "size": np.full((size, 2), (H, W), np.int32),
       "mask": np.zeros(size, bool),
@@ -162,15 +175,17 @@ class DenseEvalBatches:
     def finish(image, mask):
       if image.shape[:2] != mask.shape or numbering.complaint(mask):
         raise errors.UserError("the mask is damaged")  # `pair_check` says how.
-      return resize_whole(image, to), table[mask].astype(np.uint8)
+      images = [resize_whole(image, to, ratio) for ratio in self.ratios]
+      return *images, table[mask].astype(np.uint8)
 
     encoded, parts = fetch_parts(self.split, handle)
     image = decode.decode(encoded, exif_rotation=to.exif_rotation)
     mask = masks.decode(parts["label"])
-    image, label = tf.numpy_function(
-      finish, [image, mask], (tf.uint8, tf.uint8), stateful=False
+    kinds = (tf.uint8,) * (len(self.ratios) + 1)
+    *images, label = tf.numpy_function(
+      finish, [image, mask], kinds, stateful=False
     )
-    return {"image": image, "label": label, "index": index}
+    return {"image": tuple(images), "label": label, "index": index}
 
   def _read(
     self,
@@ -198,7 +213,8 @@ class DenseEvalBatches:
 
 def _put(example: dict[str, Any], batch: Batch, row: int) -> None:
   H, W = example["label"].shape
-  batch["image"][row] = example["image"]
+  for images, image in zip(batch["image"], example["image"], strict=True):
+    images[row] = image
   batch["label"][row, :H, :W] = example["label"]
   batch["size"][row] = H, W
   batch["mask"][row] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -28,6 +28,7 @@ def eval_batches(
   *,
   batch_size: int = 1024,
   preprocessing: DensePreprocessing,
+  ratios: Sequence[float] = (1.0,),
   process_index: int = 0,
   process_count: int = 1,
 ) -> DenseEvalBatches: ...
@@ -39,6 +40,7 @@ def eval_batches(
   *,
   batch_size: int = 1024,
   preprocessing: Preprocessing | None = None,
+  ratios: Sequence[float] = (1.0,),
   process_index: int = 0,
   process_count: int = 1,
 ) -> EvalBatches: ...
@@ -49,6 +51,7 @@ def eval_batches(
   *,
   batch_size: int = 1024,
   preprocessing: Preprocessing | DensePreprocessing | None = None,
+  ratios: Sequence[float] = (1.0,),
   process_index: int = 0,
   process_count: int = 1,
 ) -> EvalBatches | DenseEvalBatches:
@@ -62,6 +65,9 @@ def eval_batches(
     batch_size: examples a step, over all processes.
     preprocessing: what the weights expect, the official ones if None; mean and
       std are NOT applied.
+    ratios: of the size that whole images with masks are resized to, each from
+      the file: 0.5, 0.75, 1, 1.25, 1.5 and 1.75 are those of published
+      multi-scale figures.
     process_index: this process.
     process_count: all processes; divides batch_size.
 
@@ -82,13 +88,20 @@ def eval_batches(
     DensePreprocessing() if source.has_masks else Preprocessing()
   )
   source.check_kind(isinstance(to, DensePreprocessing), type(to).__name__)
+  arguments.check_ratios(ratios, "evaluation.ratios")
   if isinstance(to, DensePreprocessing):
     return DenseEvalBatches(
       split=source.evaluation,
       batch_size=batch_size // process_count,
       preprocessing=to,
+      ratios=tuple(ratios),
       process_index=process_index,
       process_count=process_count,
+    )
+  if tuple(ratios) != (1.0,):
+    raise errors.UserError(
+      f"evaluation.ratios={tuple(ratios)} must be (1.0,) for images without "
+      "masks, which are cropped to one size."
     )
   return EvalBatches(
     split=source.evaluation,

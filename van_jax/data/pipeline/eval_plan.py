@@ -1,5 +1,7 @@
 """Which whole images share an evaluation batch: those of one network shape.
 
+Where the network sees an image in several sizes, all of them are the same.
+
 A batch's labels have one shape too, of several sizes: of images that one
 network shape is made of, those of up to twice its pixels a side go together,
 those of up to four times, and so on, so that small labels are not padded to the
@@ -19,12 +21,12 @@ class Planned(NamedTuple):
 
   Attributes:
     indices: int64 [B], of examples; NOTHING for padding.
-    image_shape: (height, width) that the network sees.
+    image_shapes: each (height, width) that the network sees.
     label_shape: (height, width) that has room for each label.
   """
 
   indices: np.ndarray
-  image_shape: tuple[int, int]
+  image_shapes: tuple[tuple[int, int], ...]
   label_shape: tuple[int, int]
 
 
@@ -37,20 +39,21 @@ def plan(
 
   Args:
     sizes: int [N, 2], height and width of each image.
-    network_sizes: int [N, 2], of what the network sees of it.
+    network_sizes: int [N, R, 2], of what the network sees of it, in R sizes.
     batch_size: examples a batch, B.
   """
-  groups: dict[tuple[int, int, int], list[int]] = {}
+  groups: dict[tuple[tuple[tuple[int, int], ...], int], list[int]] = {}
   for i, (own, seen) in enumerate(zip(sizes, network_sizes, strict=True)):
-    growth = max(own / seen)
+    growth = max(own / seen[0])
     bucket = max(math.ceil(math.log2(growth)), 0)
-    groups.setdefault((int(seen[0]), int(seen[1]), bucket), []).append(i)
+    shapes = tuple((height, width) for height, width in seen.tolist())
+    groups.setdefault((shapes, bucket), []).append(i)
   batches = []
-  for (height, width, _), members in groups.items():
+  for (shapes, _), members in groups.items():
     H, W = sizes[members].max(0).tolist()
     for start in range(0, len(members), batch_size):
       indices = np.full(batch_size, NOTHING, np.int64)
       some = members[start : start + batch_size]
       indices[: len(some)] = some
-      batches.append(Planned(indices, (height, width), (H, W)))
+      batches.append(Planned(indices, shapes, (H, W)))
   return sorted(batches, key=lambda batch: batch.indices.max())

@@ -114,10 +114,14 @@ def _mixing_group(config: Any) -> int | None:
 def _on(mesh: jax.sharding.Mesh, batch: Parts) -> dict[str, Any]:
   """Returns the shapes of a batch, split over the mesh."""
   split = parallel.split_by_example(mesh)
-  return {
-    name: jax.ShapeDtypeStruct(shape, np.dtype(kind), sharding=split)
-    for name, (shape, kind) in batch.items()
-  }
+
+  def shapes(part):
+    if isinstance(part[1], str):
+      shape, kind = part
+      return jax.ShapeDtypeStruct(shape, np.dtype(kind), sharding=split)
+    return tuple(map(shapes, part))
+
+  return {name: shapes(part) for name, part in batch.items()}
 
 
 def _bytes_a_device(x: jax.ShapeDtypeStruct) -> int:

@@ -7,7 +7,7 @@ from absl import logging
 
 from van_jax import data, errors
 from van_jax.data.sources import open as open_lib, slices
-from van_jax.experiment import section_table, sections
+from van_jax.experiment import looks, section_table, sections
 from van_jax.experiment.sections import Config
 
 # Images of each split, by TFDS' catalog, for those who have not prepared them.
@@ -19,7 +19,9 @@ KNOWN = {
 }
 _LABEL = {"label": ((), "int32")}
 _THREE_FOUR = (768, 1024)  # Pixels.
-Parts = dict[str, tuple[tuple[int, ...], str]]
+Part = tuple[tuple[int, ...], str]
+# Of images in several sizes there is a tuple.
+Parts = dict[str, Part | tuple[Part, ...]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,33 +36,40 @@ class Examples:
 
   num_train: int | None
   num_eval: int | None
-  parts: Parts = dataclasses.field(default_factory=lambda: dict(_LABEL))
+  parts: dict[str, Part] = dataclasses.field(
+    default_factory=lambda: dict(_LABEL)
+  )
 
   def training_batch(self, config: Config) -> Parts:
     """Returns the shapes and dtypes of a training batch, by name."""
     side = config.augmentation.image_size
-    parts: Parts = {"image": ((side, side, 3), "uint8"), **self.parts}
+    parts = {"image": ((side, side, 3), "uint8"), **self.parts}
     if section_table.has_masks(config):
       parts["label"] = ((side, side), "uint8")
-    return _of(config.batch_size, parts)
+    return {**_of(config.batch_size, parts)}
 
   def evaluation_batch(self, config: Config) -> Parts:
     """Returns the shapes and dtypes of an evaluation batch, by name.
 
     Whole images are taken to be as large as their scale, at 3:4, and their
-    masks as large as they are.
+    masks as large as they are. Of several ratios images are a tuple.
     """
     shown, parts = sections.build(config, "preprocessing"), dict(self.parts)
-    if section_table.has_masks(config):
-      shape = shown.network_size(*_THREE_FOUR)
-      parts |= {"label": (shape, "uint8"), "size": ((2,), "int32")}
-    else:
-      shape = (shown.image_size, shown.image_size)
-    parts |= {"image": ((*shape, 3), "uint8"), "mask": ((), "bool")}
-    return _of(config.evaluation.batch_size, parts)
+    size = config.evaluation.batch_size
+    parts["mask"] = ((), "bool")
+    if not section_table.has_masks(config):
+      side = shown.image_size
+      return {**_of(size, {**parts, "image": ((side, side, 3), "uint8")})}
+    shape = shown.network_size(*_THREE_FOUR)
+    parts |= {"label": (shape, "uint8"), "size": ((2,), "int32")}
+    first, *more = [
+      ((size, *shown.network_size(*_THREE_FOUR, ratio), 3), "uint8")
+      for ratio in looks.ratios(config)
+    ]
+    return {**_of(size, parts), "image": (first, *more) if more else first}
 
 
-def _of(size: int, parts: Parts) -> Parts:
+def _of(size: int, parts: dict[str, Part]) -> dict[str, Part]:
   return {name: ((size, *shape), kind) for name, (shape, kind) in parts.items()}
 
 
@@ -101,10 +110,10 @@ def _size(name: str, split: str) -> int:
   return size if bounds is None else slices.length(bounds, size)
 
 
-def _parts(split: data.Split) -> Parts:
+def _parts(split: data.Split) -> dict[str, Part]:
   """Returns what a stranger's source hands out beside images."""
   dataset = split.sequence(0, 1).map(lambda _, handle: split.fetch(handle))
-  parts: Parts = {}
+  parts: dict[str, Part] = {}
   for name, spec in dataset.element_spec.items():
     if name != "image":
       parts[name] = (tuple(spec.shape), np.dtype(spec.dtype.name).name)

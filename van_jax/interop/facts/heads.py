@@ -48,11 +48,18 @@ def architecture(
   auxiliary = None
   if any(entry.module.startswith(_AUXILIARY) for entry in shapes):
     auxiliary = _fcn(shapes, _AUXILIARY, widths)
+    auxiliary |= _dropout(config, _AUXILIARY)
   return {
-    "head": head,
+    "head": head | _dropout(config, _DECODE),
     "auxiliary": auxiliary,
     "num_classes": _out(shapes, [f"{_DECODE}/conv_seg"], "classes"),
   }
+
+
+def _dropout(config: str, part: str) -> dict[str, float]:
+  """Returns a head's field that no weight depends on, where it is known."""
+  rate = training_config.dropout_rate(config, part)
+  return {} if rate is None else {"dropout_rate": rate}
 
 
 def _semantic_fpn(shapes: Shapes) -> dict[str, Any]:

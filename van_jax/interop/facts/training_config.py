@@ -36,6 +36,23 @@ def pool_scales(config: str) -> tuple[int, ...] | None:
   return None if numbers is None else tuple(map(int, numbers))
 
 
+def dropout_rate(config: str, part: str) -> float | None:
+  """Returns a head's `dropout_ratio`; None where the config has none.
+
+  Args:
+    config: as `text` gives it.
+    part: of the model, "decode_head" or "auxiliary_head".
+  """
+  found = re.search(r"\bdropout_ratio\s*=\s*([-+.\de]+)", _own(config, part))
+  if found is None:
+    return None
+  try:
+    rate = max(float(found[1]), 0.0)  # mmsegmentation's -1 drops nothing.
+  except ValueError:
+    return None
+  return rate if rate < 1 else None
+
+
 def check_corners(config: str) -> None:
   """Raises UserError where maps are resized as none are here."""
   if re.search(r"\balign_corners\s*=\s*True", config):
@@ -72,6 +89,21 @@ def preprocessing(config: str) -> dense_preprocessing.DensePreprocessing:
   elif "AlignResize" not in test[1]:  # Whose own is 32.
     fields["multiple"] = 1
   return dense_preprocessing.DensePreprocessing(**fields)
+
+
+def _own(config: str, name: str) -> str:
+  """Returns what the first dict of a name has outside of inner brackets."""
+  match = re.search(rf"\b{name}\s*=\s*dict\(", config)
+  if match is None:
+    return ""
+  depth, own = 1, []
+  for character in config[match.end() :]:
+    depth += (character in "([{") - (character in ")]}")
+    if not depth:
+      break
+    if depth == 1:
+      own.append(character)
+  return "".join(own)
 
 
 def _numbers(config: str, name: str) -> list[float] | None:
