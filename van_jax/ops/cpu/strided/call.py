@@ -15,6 +15,9 @@ from van_jax.ops.cpu.placement import mapped, shardings
 from van_jax.ops.cpu.register import register
 
 _NAME = "van_jax_strided"
+# C at a time: more of a kernel's rows leave the cache before they are needed
+# again. 1024 to 512 channels on 128 x 128 take half the time so.
+_CHANNELS = 256
 
 
 @functools.cache
@@ -48,7 +51,14 @@ def conv(
     padding: zeros before and behind both axes.
   """
   run = _operation(stride, padding)
-  return run(x.astype(jnp.float32), kernel.astype(jnp.float32)).astype(x.dtype)
+  parts = [
+    run(
+      x[..., c : c + _CHANNELS].astype(jnp.float32),
+      kernel[:, :, c : c + _CHANNELS].astype(jnp.float32),
+    )
+    for c in range(0, x.shape[-1], _CHANNELS)
+  ]
+  return functools.reduce(jnp.add, parts).astype(x.dtype)
 
 
 @functools.cache

@@ -1,8 +1,9 @@
 """The kernel's gradient of a convolution on CPUs: products of patches.
 
-XLA:CPU computes it as a convolution whose taps are whole maps, at a tenth of
-the speed of its matrix product. Here the patches of a few rows at a time, small
-enough to stay in the cache, are multiplied by the gradients of these rows.
+XLA:CPU computes it as a convolution whose taps are whole maps, large ones at a
+tenth of the speed of its matrix product. Here the patches of a few rows at a
+time, small enough to stay in the cache, are multiplied by the gradients of
+these rows.
 """
 
 import functools
@@ -16,7 +17,7 @@ from van_jax.ops.cpu.placement import mapped, shardings
 
 # Positions in a product, at least: fewer leave the sums that each product is
 # added to, [kh, kw, C, D], most of what is moved.
-_POSITIONS = 256
+_POSITIONS = 512
 
 
 def kernel_gradient(
