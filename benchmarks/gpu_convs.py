@@ -15,17 +15,22 @@ import argparse
 import concurrent.futures
 import importlib
 import math
+import os
+import subprocess
+import sys
+import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.gpu_rows import emit
+from benchmarks.gpu_rows import emit, parse
 from benchmarks.gpu_shapes import DIRECTIONS, MODELS, Shape, distinct
 
 _BLOCKS = 3  # Of which the fastest counts.
 _LEAST_US = 80.0  # Of the floor of one program.
 _MOST_COPIES = 16
+_AGAIN = 75  # The status of a process that another is to go on for.
 
 
 class Convolution(NamedTuple):
@@ -73,32 +78,87 @@ def microseconds(run: Callable[[int], None], seconds: float) -> float:
   return 1e6 * min(taken)
 
 
-def measure(
-  options: argparse.Namespace, side: Any, bandwidth: float, shape: Shape
-) -> None:
-  """Emits the rows of one shape."""
+def cases(
+  options: argparse.Namespace, names: Sequence[str], bandwidth: float
+) -> list[tuple[str, float, Convolution]]:
+  """Returns (name, floor in microseconds, what) of all, in their order.
+
+  B0's come first, and the sum of shifted maps last: its kernel gradient is a
+  loop over examples, which CPUs like.
+  """
   item_bytes = 4 if options.dtype == "float32" else 2
-  floor = shape.floor_us(options.batch, item_bytes, bandwidth)
-  cases = [
-    (name, Convolution(shape, options.batch, options.dtype, way, copies(floor)))
-    for way in DIRECTIONS
-    for name in side.names()
-  ]
-  # Compiled in several threads, and measured when all are there.
-  with concurrent.futures.ThreadPoolExecutor(options.threads) as pool:
-    made = [(*case, pool.submit(side.program, *case)) for case in cases]
-    concurrent.futures.wait([program for *_, program in made])
-  for name, conv, program in made:
-    row = {**shape._asdict(), "batch": conv.batch, "dtype": conv.dtype}
-    row |= {"direction": conv.direction, "name": name}
-    row["floor_us"] = round(floor, 2)
-    try:
-      taken = microseconds(program.result(), options.seconds) / conv.copies
-      emit(**row, microseconds=round(taken, 2), copies=conv.copies)
-    except Exception as error:
-      traceback.print_exception(error)
-      text = f"{type(error).__name__}: {error}".splitlines()[0]
-      emit(**row, error=text[:300])
+  found = []
+  models = options.models.split(",")
+  first = set(distinct(models[:1], options.size))
+  for shape in distinct(models, options.size)[: options.most]:
+    floor = shape.floor_us(options.batch, item_bytes, bandwidth)
+    for name in names:
+      slow = name == "shifted_sum"
+      count = 1 if slow else copies(floor)
+      for direction in DIRECTIONS:
+        conv = Convolution(
+          shape, options.batch, options.dtype, direction, count
+        )
+        order = (slow, shape not in first, names.index(name))
+        found.append((order, name, floor, conv))
+  found.sort(key=lambda case: case[0])
+  return [(name, floor, conv) for _, name, floor, conv in found]
+
+
+def measure(options: argparse.Namespace, side: Any, bandwidth: float) -> None:
+  """Emits a row for each case from the first that is asked for.
+
+  Several are compiled at once, and measured when all of them are there. What
+  takes too long gets a row that says so, and ends the process: a computation on
+  a device cannot be stopped otherwise.
+  """
+  left = cases(options, side.names(), bandwidth)[options.first :]
+  while left:
+    chunk, left = left[: options.threads], left[options.threads :]
+    pool = concurrent.futures.ThreadPoolExecutor(options.threads)
+    made = [pool.submit(side.program, name, conv) for name, _, conv in chunk]
+    late = concurrent.futures.wait(made, options.limit).not_done
+    for (name, floor, conv), program in zip(chunk, made, strict=True):
+      row = {**conv.shape._asdict(), "batch": conv.batch, "dtype": conv.dtype}
+      row |= {"direction": conv.direction, "name": name}
+      row["floor_us"] = round(floor, 2)
+      if program in late:
+        emit(**row, error=f"not compiled in {options.limit} s")
+        continue
+      watch = threading.Timer(options.limit, _end, [row, options.limit])
+      watch.start()
+      try:
+        taken = microseconds(program.result(), options.seconds) / conv.copies
+        found = {"microseconds": round(taken, 2), "copies": conv.copies}
+      except Exception as error:
+        traceback.print_exception(error)
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        found = {"error": text[:300]}
+      watch.cancel()
+      emit(**row, **found, beside_compilations=bool(late))
+    if late:
+      os._exit(_AGAIN)
+    del made, program
+
+
+def _end(row: dict[str, Any], limit: float) -> None:
+  emit(**row, error=f"took over {limit} s")
+  os._exit(_AGAIN)
+
+
+def supervise() -> int:
+  """Runs the same command in processes that may end early; returns a status."""
+  done = 0
+  while True:
+    command = [sys.executable, "-m", "benchmarks.gpu_convs", *sys.argv[1:]]
+    process = subprocess.Popen(
+      [*command, f"--first={done}"], stdout=subprocess.PIPE, text=True
+    )
+    for line in process.stdout or ():
+      print(line, end="", flush=True)
+      done += "direction" in (parse(line) or {})
+    if process.wait() != _AGAIN:
+      return process.returncode
 
 
 def main() -> None:
@@ -111,18 +171,22 @@ def main() -> None:
   parser.add_argument("--batch", type=int, default=256)
   parser.add_argument("--size", type=int, default=224, help="pixels a side")
   parser.add_argument("--dtype", default="bfloat16")
-  parser.add_argument("--seconds", type=float, default=0.05)
+  parser.add_argument("--seconds", type=float, default=0.05, help="of each")
+  parser.add_argument("--limit", type=float, default=25, help="seconds of each")
   parser.add_argument("--threads", type=int, default=12)
   parser.add_argument("--most", type=int, default=None, help="shapes")
   parser.add_argument("--copy_bytes", type=int, default=1 << 30)
+  parser.add_argument("--first", type=int, default=None, help="case")
   options = parser.parse_args()
+  if options.first is None:
+    sys.exit(supervise())
   side = importlib.import_module(f"benchmarks.gpu_convs_{options.framework}")
   taken = microseconds(side.copy(options.copy_bytes), 0.2)
   bandwidth = 2 * options.copy_bytes / taken / 1e3
-  emit(name=side.__name__.split("_")[-1], copy_gb_per_second=round(bandwidth))
-  names = options.models.split(",")
-  for shape in distinct(names, options.size)[: options.most]:
-    measure(options, side, bandwidth, shape)
+  if not options.first:
+    name = options.framework
+    emit(name=name, copy_gb_per_second=round(bandwidth))
+  measure(options, side, bandwidth)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from van_jax.training.recipe import losses, smoothing
 _BATCH = 4
 # bfloat16 rounds each map of some fifty layers, and TF32 each factor.
 TOLERANCES = {"float32": 1e-4, "TF32": 1e-2, "bfloat16": 1e-1}
-_OURS = ("auto", "pallas_gpu", "xla")
+_OURS = ("auto", "pallas_gpu")
 
 Run = Callable[[], dict[str, Any]]
 
@@ -38,13 +38,12 @@ def runs(
   job["size"] = 32 if options.small else 224
   exact = pool.submit(torch_results, job, torch.float64, "cpu")
   case = f"{options.model}: logits, gradients"
-  known = [name for name in _OURS if name in ops.list_implementations()]
-  for kind, name in (
-    *(("float32", name) for name in known[:2]),
-    *(("bfloat16", name) for name in known[:2]),
-    ("TF32", "auto"),
-    ("float32", "xla"),
-  ):
+  names = [name for name in _OURS if name in ops.list_implementations()]
+  kinds = [(kind, name) for kind in ("float32", "bfloat16") for name in names]
+  kinds.append(("TF32", "auto"))
+  if options.small:
+    kinds = [("float32", "xla"), ("bfloat16", "xla")]
+  for kind, name in kinds:
     yield (
       functools.partial(_compared, exact, kind, our_results, job, kind, name),
       {"case": case, "dtype": kind, "name": name},

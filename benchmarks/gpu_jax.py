@@ -97,14 +97,16 @@ class Contestant:
       self.lower(mode)
     program = self._lowered[mode].compile()
     self._programs[mode] = program
+    answer: dict[str, Any] = {"seconds": time.monotonic() - start}
     plan: Any = program.memory_analysis()
-    needed = (
-      plan.argument_size_in_bytes
-      + plan.output_size_in_bytes
-      - plan.alias_size_in_bytes
-      + plan.temp_size_in_bytes
-    )
-    return {"seconds": time.monotonic() - start, "peak_bytes": needed}
+    if plan is not None:
+      answer["peak_bytes"] = (
+        plan.argument_size_in_bytes
+        + plan.output_size_in_bytes
+        - plan.alias_size_in_bytes
+        + plan.temp_size_in_bytes
+      )
+    return answer
 
   def run(self, mode: str, count: int) -> None:
     """Runs so many times, and waits for the last."""
