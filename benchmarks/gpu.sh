@@ -18,6 +18,7 @@
 #   convolutions_torch  20  the same
 #   tests               40  tests/ops, tests/models, on CPUs
 #   models_float32      70  TF32 on both sides; what fits of B0 and B2
+#   convolutions_float32 -  ours alone, if 20 s are left
 #   max_autotune         -  torch.compile's longest search, if 90 s are left
 #
 # XLA and Inductor keep what they compile in OUT/../gpu_cache: a second go on the
@@ -32,7 +33,7 @@ if [[ $# -gt 0 && $1 != --* ]]; then
 fi
 [[ ${VAN_SMALL:-} == 1 ]] && set -- "$@" --small
 mkdir -p "$out" || exit
-cache=$(dirname "$out")/gpu_cache
+cache=$(cd "$(dirname "$out")" && pwd)/gpu_cache
 python=${PYTHON:-python3}
 
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1

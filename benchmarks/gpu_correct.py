@@ -22,14 +22,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import gpu_reference
+from benchmarks import gpu_reference, gpu_shapes
 from benchmarks.gpu_rows import emit
 from van_jax import ops
 from van_jax.ops import bilinear
 
 # Sums of some thousand products in float32 in another order, and results (and
-# parameters within) that are rounded to 8 bits.
-TOLERANCES = {"float32": 1e-5, "bfloat16": 1e-2}
+# parameters within) that are rounded to 8 bits; of a bias's gradient, a sum of
+# rounded numbers, the half may cancel.
+TOLERANCES = {"float32": 1e-5, "bfloat16": 2e-2}
 _ELSEWHERE = ("numba_cpu", "pallas_tpu")
 
 
@@ -80,6 +81,13 @@ def cases(small: bool) -> Iterator[Case]:
     yield _convolution(tuple(shape), taps, dilation)
     if taps == 3:
       yield _convolution_gelu(tuple(shape), taps, dilation)
+  if not small and "pallas_gpu" in implementations():
+    # "auto" may take it for shapes for which it was shown right.
+    for height, channels, taps, dilation in gpu_shapes.distinct():
+      shape = (2, height, height, channels)
+      yield _convolution(shape, taps, dilation)._replace(
+        implementations=("pallas_gpu",)
+      )
   ours = ("xla",) if small else ("auto", "xla")
   shape = (2, 14, 14, 24) if small else (4, 28, 28, 160)
   channels = shape[-1]

@@ -32,7 +32,7 @@ def main() -> None:
   parser.add_argument("--torch", default="eager,compiled", help="styles")
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--turn_seconds", type=float, default=0.6)
-  parser.add_argument("--compile_limit", type=float, default=120)
+  parser.add_argument("--compile_limit", type=float, default=100)
   parser.add_argument("--run_limit", type=float, default=40)
   parser.add_argument("--traces", default="build/gpu_cache/traces")
   parser.add_argument("--small", action="store_true", help="tiny networks")

@@ -72,6 +72,12 @@ def parts(*, small: bool, implementations: str) -> list[Part]:
       50,
       early=True,
     ),
+    Part(
+      "convolutions_float32",
+      (*convs, "--framework=jax", "--dtype=float32"),
+      long * 60,
+      20,
+    ),
     *([] if small else [_max_autotune(models)]),
   ]
 

@@ -16,7 +16,10 @@ from typing import Any
 # The first that a kernel's name matches; names are XLA's, cuDNN's, cuBLAS's,
 # Inductor's and PyTorch's own.
 GROUPS = (
-  ("depthwise, our kernels", r"pallas|van_|depthwise_conv_|^dw_"),
+  (
+    "depthwise, our kernels",
+    r"pallas|depthwise_correlate|depthwise_kernel_gradient",
+  ),
   ("copies, layouts", r"transpose|copy|memcpy|memset|nchwtonhwc|nhwctonchw"),
   (
     "convolutions",

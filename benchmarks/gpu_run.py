@@ -75,7 +75,8 @@ def about() -> dict[str, Any]:
     "card": _said(["nvidia-smi", query, "--format=csv,noheader"]),
     "processor": f"{os.cpu_count()} cores, {platform.machine()}",
     "Python": platform.python_version(),
-    "commit": _said(["git", "describe", "--always", "--dirty"]),
+    "commit": os.environ.get("VAN_COMMIT")  # Where there is no .git.
+    or _said(["git", "describe", "--always", "--dirty"]),
     "float32": "TF32 in products of both; full in the rows of correctness",
   }
   for package in _PACKAGES:
