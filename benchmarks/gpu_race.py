@@ -54,16 +54,21 @@ class Race:
       for mode in MODES:
         with self._guarded(contestant, mode):
           contestant.receive(limit)
-    for contestant in self.ours:
-      for mode in MODES:
-        if contestant.takes_part(mode):
-          with self._guarded(contestant, mode):
-            answer = contestant.ask(limit, "compile", mode=mode)
-            contestant.found[mode] = _named(answer)
+    self._compile_ours(but_memory=True)
     for contestant in self.theirs:
       for mode in MODES:
         with self._guarded(contestant, mode, but_memory=True):
           contestant.found[mode] = _named(contestant.receive(limit))
+    self._compile_ours(but_memory=False)  # What PyTorch's first runs prevented.
+
+  def _compile_ours(self, *, but_memory: bool) -> None:
+    for contestant in self.ours:
+      for mode in MODES:
+        if contestant.takes_part(mode) and mode not in contestant.found:
+          with self._guarded(contestant, mode, but_memory=but_memory):
+            contestant.found[mode] = _named(
+              contestant.ask(self._options.compile_limit, "compile", mode=mode)
+            )
 
   def run(self) -> None:
     """Does all turns, and emits rows; in the end no process is left."""
@@ -102,7 +107,7 @@ class Race:
       return True
     try:
       answer = contestant.ask(
-        self._options.run_limit, "warm_up", mode=mode, alone=alone
+        self._options.compile_limit, "warm_up", mode=mode, alone=alone
       )
     except FailedError as error:
       if error.out_of_memory and not alone:

@@ -162,6 +162,7 @@ class Fake:
   """A contestant whose runs take a second, or do not fit beside another's."""
 
   crowded = False
+  cramped = 0
   broken = ()
   turns: Any = ()
   all: Any = ()
@@ -186,6 +187,9 @@ class Fake:
     error = sys.modules["benchmarks.gpu_contestants"].FailedError
     if (do, self.name, asked["mode"]) in self.broken:
       raise error("cannot")
+    if do == "compile" and self.cramped:
+      self.cramped -= 1
+      raise error("no room", out_of_memory=True)
     ours_is_there = any(one.alive for one in self.all if "jax" in one.name)
     if do == "warm_up" and "torch" in self.name and self.crowded:
       if ours_is_there:
@@ -257,6 +261,13 @@ def test_what_does_not_fit_beside_ours_runs_when_ours_has_left(race):
   ]
   measured = {row["name"] for row in rows if "images_per_second" in row}
   assert measured == {"jax auto", "jax pallas_gpu", "torch compiled"}
+
+
+def test_what_has_no_room_to_be_compiled_is_compiled_later(race):
+  rows, _ = race(cramped=1)
+  names = [row["name"] for row in rows if "images_per_second" in row]
+  assert names.count("jax auto") == 2  # Training and inference.
+  assert not any("error" in row for row in rows if row["mode"] != "profile")
 
 
 def test_a_gradient_that_cannot_be_compiled_leaves_inference(race):
