@@ -265,9 +265,10 @@ def test_what_does_not_fit_beside_ours_runs_when_ours_has_left(race):
 
 def test_what_has_no_room_to_be_compiled_is_compiled_later(race):
   rows, _ = race(cramped=1)
-  names = [row["name"] for row in rows if "images_per_second" in row]
-  assert names.count("jax auto") == 2  # Training and inference.
-  assert not any("error" in row for row in rows if row["mode"] != "profile")
+  measured = [row for row in rows if "images_per_second" in row]
+  ours = [row for row in measured if row["name"] == "jax auto"]
+  assert len(ours) == 2  # Training and inference.
+  assert all("compile_seconds" in row for row in ours)
 
 
 def test_a_gradient_that_cannot_be_compiled_leaves_inference(race):
