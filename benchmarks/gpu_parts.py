@@ -48,8 +48,9 @@ def parts(*, small: bool, implementations: str) -> list[Part]:
     tiny = ["--size=32", "--batch=4", "--turn_seconds=0.05", "--rounds=2"]
     # PyTorch's compiler needs one of C++ on a CPU.
     models += [*tiny, "--torch=eager", "--small", "--compile_limit=300"]
+    models += ["--run_limit=300"]
     convs += ["--size=32", "--batch=2", "--most=2", "--seconds=0.01"]
-    convs += ["--copy_bytes=1048576", "--threads=2"]
+    convs += ["--copy_bytes=1048576", "--threads=2", "--limit=200"]
     correct += ["--small", "--threads=2"]
     tests += ["--small"]
   long = 10 if small else 1

@@ -20,16 +20,19 @@ GROUPS = (
     "depthwise, our kernels",
     r"pallas|depthwise_correlate|depthwise_kernel_gradient",
   ),
+  # Inductor's are named after all that is fused in them.
+  ("reductions", r"^triton_(red|per)_"),
+  ("elementwise", r"^triton_poi_"),
   ("copies, layouts", r"transpose|copy|memcpy|memset|nchwtonhwc|nhwctonchw"),
+  ("norms", r"batch_?norm|bn_[fb]w|layer_?norm"),
   (
     "convolutions",
-    r"cudnn|convolv|conv2d|conv_dep|dgrad|wgrad|fprop|xmma|implicit|dwconv"
-    r"|depthwise|grouped_direct",
+    r"conv(?!ert)|fprop|dgrad|wgrad|implicit|depthwise|grouped_direct|cudnn",
   ),
   ("matrix products", r"gemm|cublas|cutlass|nvjet|splitk|_mm|\bdot"),
   ("optimizer", r"multi_tensor|adam|foreach"),
-  ("reductions", r"reduce|triton_red|triton_per|norm|softmax|sum"),
-  ("elementwise", r"fusion|triton_poi|elementwise|convert|broadcast|triton"),
+  ("reductions", r"reduce|softmax|sum"),
+  ("elementwise", r"fusion|elementwise|convert|broadcast|triton"),
 )
 OTHERS = "others"
 # The same for paths of the network.

@@ -96,6 +96,25 @@ def test_a_trace_of_pytorch_is_counted_without_the_hosts_operations(
   assert found["parts"] == {}
 
 
+@pytest.mark.parametrize(
+  ("name", "group"),
+  [
+    ("depthwise_correlate_0", "depthwise, our kernels"),
+    ("sm80_xmma_gemm_bf16bf16_bf16f32_f32_tn_n", "matrix products"),
+    ("sm80_xmma_wgrad_implicit_gemm_bf16", "convolutions"),
+    ("void cudnn::bn_fw_tr_1C11_kernel_NCHW<float>", "norms"),
+    ("triton_poi_fused_convolution_gelu_3", "elementwise"),
+    ("triton_red_fused__to_copy_add_5", "reductions"),
+    ("loop_convert_fusion_7", "elementwise"),
+    ("input_transpose_fusion", "copies, layouts"),
+    ("volta_magic", "others"),
+  ],
+)
+def test_a_kernels_name_says_what_it_is(benchmark, name, group):
+  profile = benchmark("gpu_profile")
+  assert profile.kind(name, profile.GROUPS) == group
+
+
 def test_the_shapes_are_those_that_the_models_have(benchmark, monkeypatch):
   seen = set()
 
