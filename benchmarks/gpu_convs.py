@@ -29,7 +29,6 @@ from benchmarks.gpu_shapes import DIRECTIONS, MODELS, Shape, distinct
 
 _BLOCKS = 3  # Of which the fastest counts.
 _LEAST_US = 80.0  # Of the floor of one program.
-_MOST_COPIES = 16
 _AGAIN = 75  # The status of a process that another is to go on for.
 
 
@@ -51,9 +50,9 @@ class Convolution(NamedTuple):
   copies: int
 
 
-def copies(floor_us: float) -> int:
+def copies(floor_us: float, most: int) -> int:
   """Returns how many inputs one program has."""
-  return min(_MOST_COPIES, math.ceil(_LEAST_US / floor_us))
+  return min(most, math.ceil(_LEAST_US / floor_us))
 
 
 def microseconds(run: Callable[[int], None], seconds: float) -> float:
@@ -94,7 +93,7 @@ def cases(
     floor = shape.floor_us(options.batch, item_bytes, bandwidth)
     for name in names:
       slow = name == "shifted_sum"
-      count = 1 if slow else copies(floor)
+      count = 1 if slow else copies(floor, options.copies)
       for direction in DIRECTIONS:
         conv = Convolution(
           shape, options.batch, options.dtype, direction, count
@@ -175,6 +174,7 @@ def main() -> None:
   parser.add_argument("--limit", type=float, default=25, help="seconds of each")
   parser.add_argument("--threads", type=int, default=12)
   parser.add_argument("--most", type=int, default=None, help="shapes")
+  parser.add_argument("--copies", type=int, default=16, help="inputs at most")
   parser.add_argument("--copy_bytes", type=int, default=1 << 30)
   parser.add_argument("--first", type=int, default=None, help="case")
   options = parser.parse_args()

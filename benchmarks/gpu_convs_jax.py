@@ -11,7 +11,7 @@ from van_jax import ops
 if TYPE_CHECKING:
   from benchmarks.gpu_convs import Convolution
 
-_ON_GPUS = ("xla", "shifted_sum", "pallas_gpu")
+_ON_GPUS = ("pallas_gpu", "xla", "shifted_sum")
 
 
 def names() -> tuple[str, ...]:

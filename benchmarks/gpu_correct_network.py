@@ -26,7 +26,7 @@ Run = Callable[[], dict[str, Any]]
 def runs(
   options: argparse.Namespace, pool: concurrent.futures.Executor
 ) -> Iterator[tuple[Run, dict[str, Any]]]:
-  """Yields what is to be run, with its row's first columns.
+  """Yields what is to be run, with its row's first columns; PyTorch's last.
 
   Args:
     options: of `gpu_correct`.

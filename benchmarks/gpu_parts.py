@@ -51,6 +51,7 @@ def parts(*, small: bool, implementations: str) -> list[Part]:
     models += ["--run_limit=300"]
     convs += ["--size=32", "--batch=2", "--most=2", "--seconds=0.01"]
     convs += ["--copy_bytes=1048576", "--threads=2", "--limit=200"]
+    convs += ["--copies=2"]
     correct += ["--small", "--threads=2"]
     tests += ["--small"]
   long = 10 if small else 1
