@@ -143,7 +143,9 @@ def _convolutions(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     [*case, group["floor"], *(group.get(name, "") for name in names)]
     for case, group in cases.items()
   ]
-  return [*lines, "", *_table(header, table), *_faster(measured)]
+  if table:
+    lines += ["", *_table(header, table), *_faster(measured)]
+  return lines
 
 
 def _faster(rows: Sequence[Mapping[str, Any]]) -> list[str]:

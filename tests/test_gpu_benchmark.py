@@ -311,6 +311,22 @@ def test_the_table_has_the_ratio_to_the_best_of_pytorchs(benchmark):
   assert "| jax auto | 8 | 30 | 1.50 |" in page
 
 
+def test_what_is_faster_is_told_where_all_directions_were_measured(benchmark):
+  shape = {"height": 7, "channels": 64, "taps": 5, "dilation": 1}
+  row = shape | {"dtype": "bfloat16", "floor_us": 1.0}
+  rows = [
+    row
+    | {"channels": channels, "direction": way, "name": name}
+    | {"microseconds": taken}
+    for channels in (64, 32)
+    for way in benchmark("gpu_shapes").DIRECTIONS
+    for name, taken in (("xla", 30.0), ("pallas_gpu", 20.0))
+  ]
+  page = benchmark("gpu_tables").page({}, {}, {"convolutions_jax": rows[:-1]})
+  assert "Shape(7, 64, 5, 1, 'bfloat16'),  # 1.50 times" in page
+  assert "Shape(7, 32" not in page
+
+
 def test_bash_and_shellcheck_have_nothing_to_say():
   script = ROOT / "benchmarks" / "gpu.sh"
   beside = pathlib.Path(sys.executable).with_name("shellcheck")
