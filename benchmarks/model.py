@@ -7,8 +7,9 @@ Each contestant is a process of its own; they take turns, a few runs each, so
 that what else the machine does hits all of them, and medians are compared. On
 a CPU: PyTorch eager, channels_last and contiguous, as many threads as cores,
 batch 8, float32. On a GPU, if JAX sees one: PyTorch with channels_last,
-torch.compile and autocast, batch 256, float32 and bfloat16. A training step is
-the loss's gradient for all weights, BatchNorm in training mode.
+torch.compile and autocast, batch 256, float32 and bfloat16; there gpu.sh beside
+this says more of whole steps. A training step is the loss's gradient for all
+weights, BatchNorm in training mode.
 
 Ours runs as programs of ours start: on CPUs malloc keeps its memory
 (`van_jax.host_memory`). --return_memory adds ours without that, to see what it

@@ -154,7 +154,7 @@ class Block(nn.Module):
       y = y * scale[:, None, None]
     if self.training and self.drop_path > 0:
       keep = 1 - self.drop_path
-      y = y * torch.empty(len(y), 1, 1, 1).bernoulli_(keep).to(y) / keep
+      y = y * y.new_empty(len(y), 1, 1, 1).bernoulli_(keep) / keep
     return y
 
 
