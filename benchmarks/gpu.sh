@@ -8,7 +8,7 @@
 # Needs jax[cuda], flax, optax, numba, etils, absl-py, pillow, torch, triton and
 # numpy, no network, and no van_jax installed. OUT gets results.json, table.md,
 # profile.md, log.txt and tests.txt, written anew with every row, so that what
-# was measured before a stop is there. benchmarks/gpu_parts.py has the parts;
+# was measured before a stop is there. benchmarks/gpu/parts.py has the parts;
 # expected seconds on an H200 with 16 cores, of 400, not measured yet:
 #
 #   correctness         60  operations, VAN-B0's logits and gradients
@@ -52,5 +52,5 @@ elif [[ ! -e /usr/local/cuda/nvvm/libdevice ]] && nvcc=$(command -v nvcc); then
   export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_cuda_data_dir=$toolkit"
 fi
 
-"$python" -m benchmarks.gpu_run "$out" "$@" 2>&1 | tee "$out/log.txt"
+"$python" -m benchmarks.gpu.run "$out" "$@" 2>&1 | tee "$out/log.txt"
 exit "${PIPESTATUS[0]}"

@@ -26,7 +26,7 @@ def benchmark(monkeypatch):
   monkeypatch.chdir(ROOT)  # Parts are started from the root.
 
   def benchmark(name):
-    return importlib.import_module(f"benchmarks.{name}")
+    return importlib.import_module(f"benchmarks.gpu.{name}")
 
   return benchmark
 
@@ -70,7 +70,7 @@ def test_a_trace_of_jax_is_counted_by_group_and_by_part_of_the_network(
       + b'"jit(f)/transpose(jvp(VAN))/block1_0/attn/conv_spatial/add"}\n'
     )
   )
-  found = benchmark("gpu_profile").summary(trace, runs=2)
+  found = benchmark("profile").summary(trace, runs=2)
   assert found["device_ms"] == 7
   assert found["groups"] == {
     "convolutions": 4,
@@ -89,7 +89,7 @@ def test_a_trace_of_pytorch_is_counted_without_the_hosts_operations(
     kernel("Memcpy DtoD", 2) | {"cat": "gpu_memcpy"},
     kernel("cudaLaunchKernel", 9) | {"cat": "cuda_runtime"},
   ]
-  found = benchmark("gpu_profile").summary(
+  found = benchmark("profile").summary(
     written(tmp_path / "t.json.gz", events), runs=1
   )
   assert found["groups"] == {"copies, layouts": 2, "elementwise": 1}
@@ -111,7 +111,7 @@ def test_a_trace_of_pytorch_is_counted_without_the_hosts_operations(
   ],
 )
 def test_a_kernels_name_says_what_it_is(benchmark, name, group):
-  profile = benchmark("gpu_profile")
+  profile = benchmark("profile")
   assert profile.kind(name, profile.GROUPS) == group
 
 
@@ -124,7 +124,7 @@ def test_the_shapes_are_those_that_the_models_have(benchmark, monkeypatch):
 
   monkeypatch.setattr(ops, "depthwise_conv", convolve)
   images = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32)
-  shapes = benchmark("gpu_shapes")
+  shapes = benchmark("shapes")
   for name in shapes.MODELS:
     model = models.create_model(name, implementation="xla")
     jax.eval_shape(model.init, jax.random.key(0), images)
@@ -134,21 +134,21 @@ def test_the_shapes_are_those_that_the_models_have(benchmark, monkeypatch):
 
 
 def test_the_floor_is_two_maps_at_the_bandwidth(benchmark):
-  shape = benchmark("gpu_shapes").Shape(56, 32, 7, 3)
+  shape = benchmark("shapes").Shape(56, 32, 7, 3)
   # 2 * 256 * 56 * 56 * 32 * 2 bytes at 4 TB/s.
   assert shape.floor_us(256, 2, 4000) == pytest.approx(25.69, abs=0.01)
 
 
 def say(text):
-  return ("-c", f"from benchmarks import gpu_rows as r; {text}")
+  return ("-c", f"from benchmarks.gpu import rows as r; {text}")
 
 
 def test_a_part_that_fails_or_overruns_leaves_the_others_results(
   benchmark, tmp_path, capfd, monkeypatch
 ):
   monkeypatch.setenv("PYTHONPATH", str(ROOT))
-  gpu_run, part = benchmark("gpu_run"), benchmark("gpu_parts").Part
-  results = benchmark("gpu_results").Results(tmp_path, {"card": "none"})
+  run, part = benchmark("run"), benchmark("parts").Part
+  results = benchmark("results").Results(tmp_path, {"card": "none"})
   chosen = [
     part("fails", say("r.emit(n=1); raise SystemExit(3)"), 60, 0),
     part(
@@ -160,7 +160,7 @@ def test_a_part_that_fails_or_overruns_leaves_the_others_results(
     part("long", say("r.emit(n=4)"), 60, 1e4),
     part("last", say("r.emit(n=5)"), 60, 0),
   ]
-  gpu_run.run(chosen, results, 120, tmp_path)
+  run.run(chosen, results, 120, tmp_path)
   kept = json.loads((tmp_path / "results.json").read_text())
   rows = {
     name: [row["n"] for row in rows] for name, rows in kept["rows"].items()
@@ -203,7 +203,7 @@ class Fake:
 
   def ask(self, limit, do, /, **asked):
     """Answers, or raises as it was told to."""
-    error = sys.modules["benchmarks.gpu_contestants"].FailedError
+    error = sys.modules["benchmarks.gpu.contestants"].FailedError
     if (do, self.name, asked["mode"]) in self.broken:
       raise error("cannot")
     if do == "compile" and self.cramped:
@@ -228,15 +228,15 @@ class Fake:
 @pytest.fixture
 def race(benchmark, monkeypatch):
   """Returns a function that runs a race of fakes; gives rows and turns."""
-  gpu_race = benchmark("gpu_race")
+  racing = benchmark("race")
 
   def race(**fields):
     rows, turns, all_ = [], [], []
     own = type("Own", (Fake,), {**fields, "turns": turns, "all": all_})
     monkeypatch.setattr(
-      gpu_race, "Contestant", lambda job: all_.append(own(job)) or all_[-1]
+      racing, "Contestant", lambda job: all_.append(own(job)) or all_[-1]
     )
-    monkeypatch.setattr(gpu_race, "emit", lambda **row: rows.append(row))
+    monkeypatch.setattr(racing, "emit", lambda **row: rows.append(row))
     options = argparse.Namespace(
       jax="auto,pallas_gpu",
       torch="compiled",
@@ -250,7 +250,7 @@ def race(benchmark, monkeypatch):
       run_limit=1,
       traces="none",
     )
-    one = gpu_race.Race(options, "van_b0")
+    one = racing.Race(options, "van_b0")
     one.prepare()
     one.run()
     assert not any(contestant.alive for contestant in all_)
@@ -307,7 +307,7 @@ def test_the_table_has_the_ratio_to_the_best_of_pytorchs(benchmark):
     row | {"name": name, "images_per_second": rate}
     for name, rate in (("jax auto", 30), ("torch a", 10), ("torch b", 20))
   ]
-  page = benchmark("gpu_tables").page({}, {}, {"models_bfloat16": rows})
+  page = benchmark("tables").page({}, {}, {"models_bfloat16": rows})
   assert "| jax auto | 8 | 30 | 1.50 |" in page
 
 
@@ -319,10 +319,10 @@ def test_what_is_faster_is_told_where_all_directions_were_measured(benchmark):
     | {"channels": channels, "direction": way, "name": name}
     | {"microseconds": taken}
     for channels in (64, 32)
-    for way in benchmark("gpu_shapes").DIRECTIONS
+    for way in benchmark("shapes").DIRECTIONS
     for name, taken in (("xla", 30.0), ("pallas_gpu", 20.0))
   ]
-  page = benchmark("gpu_tables").page({}, {}, {"convolutions_jax": rows[:-1]})
+  page = benchmark("tables").page({}, {}, {"convolutions_jax": rows[:-1]})
   assert "Shape(7, 64, 5, 1, 'bfloat16'),  # 1.50 times" in page
   assert "Shape(7, 32" not in page
 

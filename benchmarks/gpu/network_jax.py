@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from benchmarks import gpu_network
+from benchmarks.gpu import networks
 from van_jax import parallel
 from van_jax.training import state as state_lib, step as step_lib
 from van_jax.training.recipe import losses, optimizers, smoothing
@@ -28,11 +28,11 @@ class Contestant:
 
   def __init__(self, job: Mapping[str, Any]):
     self.job = job
-    self.model = gpu_network.flax_model(
+    self.model = networks.flax_model(
       job,
       dtype=job["dtype"],
       implementation=job["style"],
-      drop_path_rate=gpu_network.DROP_PATH,
+      drop_path_rate=networks.DROP_PATH,
     )
     self._programs: dict[str, Any] = {}
     self._lowered: dict[str, Any] = {}
@@ -46,7 +46,7 @@ class Contestant:
     classes = self.model.num_classes
     schedule = optax.constant_schedule(1e-4)
     optimizer = optimizers.create_optimizer(schedule=schedule)
-    variables = gpu_network.weights(self.model)
+    variables = networks.weights(self.model)
     create = functools.partial(
       state_lib.create_state, optimizer=optimizer, ema=False
     )
@@ -59,8 +59,8 @@ class Contestant:
     self._variables = jax.device_put(variables, whole)
     self._inputs = jax.device_put(
       {
-        "image": gpu_network.images(self.job, batch),
-        "label": gpu_network.labels(classes, batch),
+        "image": networks.images(self.job, batch),
+        "label": networks.labels(classes, batch),
       },
       parallel.split_by_example(mesh),
     )

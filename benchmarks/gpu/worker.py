@@ -1,6 +1,6 @@
 """A contestant in a process of its own: does what lines of JSON ask for.
 
-  python -m benchmarks.gpu_worker '{"framework": "jax", "style": "auto", ...}'
+  python -m benchmarks.gpu.worker '{"framework": "jax", "style": "auto", ...}'
 
 Each line that comes in is one request, `do` and what goes with it; each line
 that goes out is its answer, with "error" where it failed. What libraries print
@@ -29,7 +29,8 @@ def main() -> None:
     request = json.loads(line)
     try:
       if contestant is None:
-        module = importlib.import_module(f"benchmarks.gpu_{job['framework']}")
+        name = f"benchmarks.gpu.network_{job['framework']}"
+        module = importlib.import_module(name)
         contestant = module.Contestant(job)
       answer = getattr(Requests(contestant, module), request.pop("do"))(
         **request

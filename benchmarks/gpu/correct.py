@@ -1,6 +1,6 @@
 """Our operations and VAN-B0 on a GPU, against PyTorch's float64 on the host.
 
-  python -m benchmarks.gpu_correct
+  python -m benchmarks.gpu.correct
 
 Every operation with every implementation that runs here, in float32 of full
 precision and in bfloat16 with float32 parameters, forward and with all
@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import gpu_reference, gpu_shapes
-from benchmarks.gpu_rows import emit
+from benchmarks.gpu import reference, shapes
+from benchmarks.gpu.rows import emit
 from van_jax import ops
 from van_jax.ops import bilinear
 
@@ -83,7 +83,7 @@ def cases(small: bool) -> Iterator[Case]:
       yield _convolution_gelu(tuple(shape), taps, dilation)
   if not small and "pallas_gpu" in implementations():
     # "auto" may take it for shapes for which it was shown right.
-    for height, channels, taps, dilation in gpu_shapes.distinct():
+    for height, channels, taps, dilation in shapes.distinct():
       shape = (2, height, height, channels)
       yield _convolution(shape, taps, dilation)._replace(
         implementations=("pallas_gpu",)
@@ -94,7 +94,7 @@ def cases(small: bool) -> Iterator[Case]:
   yield Case(
     f"gelu {shape}",
     lambda name, x: ops.gelu(x, implementation=name),
-    gpu_reference.functional.gelu,
+    reference.functional.gelu,
     (shape,),
     ours,
   )
@@ -108,7 +108,7 @@ def cases(small: bool) -> Iterator[Case]:
   yield Case(
     f"pointwise_conv {shape} to {4 * channels}",
     lambda name, x, kernel: ops.pointwise_conv(x, kernel, implementation=name),
-    gpu_reference.pointwise,
+    reference.pointwise,
     (shape, (channels, 4 * channels)),
     ours,
   )
@@ -120,7 +120,7 @@ def cases(small: bool) -> Iterator[Case]:
     yield Case(
       f"strided_conv {taps}x{taps}, stride {stride}, {size}x{size}",
       functools.partial(_strided, **options),
-      functools.partial(gpu_reference.strided, **options),
+      functools.partial(reference.strided, **options),
       ((2, size, size, inputs), (taps, taps, inputs, outputs)),
       ours,
     )
@@ -128,7 +128,7 @@ def cases(small: bool) -> Iterator[Case]:
     yield Case(
       f"bilinear resize (2, 14, 14, 8) to {size}",
       lambda _, x, size=size: bilinear.resize(x, size),
-      functools.partial(gpu_reference.resized, size=size),
+      functools.partial(reference.resized, size=size),
       ((2, 14, 14, 8),),
       ("auto",),
     )
@@ -144,7 +144,7 @@ def _convolution(shape, taps, dilation) -> Case:
     lambda name, x, kernel, bias: ops.depthwise_conv(
       x, kernel, bias=bias, dilation=dilation, implementation=name
     ),
-    functools.partial(gpu_reference.depthwise, dilation=dilation),
+    functools.partial(reference.depthwise, dilation=dilation),
     (shape, (taps, taps, 1, shape[-1]), shape[-1:]),
     implementations(),
   )
@@ -161,7 +161,7 @@ def _convolution_gelu(shape, taps, dilation) -> Case:
       dilation=dilation,
       implementation=name,
     ),
-    functools.partial(gpu_reference.depthwise_gelu, dilation=dilation),
+    functools.partial(reference.depthwise_gelu, dilation=dilation),
     (shape, (taps, taps, 1, shape[-1]), shape[-1:], shape[-1:]),
     implementations(),
   )
@@ -185,13 +185,13 @@ def check(case: Case, dtype: str, name: str) -> dict[str, Any]:
 
   with jax.default_matmul_precision("highest"):
     found = jax.jit(run)(gradient, *arrays)
-  exact = gpu_reference.results(
+  exact = reference.results(
     case.theirs,
     [np.asarray(array, np.float64) for array in arrays],
     np.asarray(gradient, np.float64),
   )
   return told(
-    [gpu_reference.error(a, b) for a, b in zip(found, exact, strict=True)],
+    [reference.error(a, b) for a, b in zip(found, exact, strict=True)],
     dtype,
   )
 
@@ -207,7 +207,7 @@ def told(errors: list[float], dtype: str) -> dict[str, Any]:
 
 def main() -> None:
   """Checks all."""
-  from benchmarks import gpu_correct_network
+  from benchmarks.gpu import correct_network
 
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -220,7 +220,7 @@ def main() -> None:
   with concurrent.futures.ThreadPoolExecutor(options.threads) as pool:
     # The longest first; what they are compared with, meanwhile. PyTorch's last:
     # should two CUDA libraries in one process not agree, all else is told.
-    *longest, (yardstick, of_it) = gpu_correct_network.runs(options, pool)
+    *longest, (yardstick, of_it) = correct_network.runs(options, pool)
     for run, row in longest:
       jobs[pool.submit(run)] = row
     for case in cases(options.small):

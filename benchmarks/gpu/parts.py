@@ -40,10 +40,10 @@ def parts(*, small: bool, implementations: str) -> list[Part]:
     implementations: of whole networks, "auto,pallas_gpu" say; the first is
       measured first.
   """
-  models = ["-m", "benchmarks.gpu_models", f"--jax={implementations}"]
-  convs = ["-m", "benchmarks.gpu_convs"]
-  correct = ["-m", "benchmarks.gpu_correct"]
-  tests = ["-m", "benchmarks.gpu_tests"]
+  models = ["-m", "benchmarks.gpu.models", f"--jax={implementations}"]
+  convs = ["-m", "benchmarks.gpu.convs"]
+  correct = ["-m", "benchmarks.gpu.correct"]
+  tests = ["-m", "benchmarks.gpu.tests"]
   if small:
     tiny = ["--size=32", "--batch=4", "--turn_seconds=0.05", "--rounds=2"]
     # PyTorch's compiler needs one of C++ on a CPU.

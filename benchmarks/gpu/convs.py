@@ -1,6 +1,6 @@
 """Each depthwise convolution of VAN-B0 to B2 on a GPU, in microseconds.
 
-  python -m benchmarks.gpu_convs --framework=jax
+  python -m benchmarks.gpu.convs --framework=jax
 
 By each implementation of ours, or by PyTorch in both layouts, forward, for the
 input and for the kernel, beside the time that moving two maps takes at the
@@ -24,8 +24,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.gpu_rows import emit, parse
-from benchmarks.gpu_shapes import DIRECTIONS, MODELS, Shape, distinct
+from benchmarks.gpu.rows import emit, parse
+from benchmarks.gpu.shapes import DIRECTIONS, MODELS, Shape, distinct
 
 _BLOCKS = 3  # Of which the fastest counts.
 _LEAST_US = 80.0  # Of the floor of one program.
@@ -149,7 +149,7 @@ def supervise() -> int:
   """Runs the same command in processes that may end early; returns a status."""
   done = 0
   while True:
-    command = [sys.executable, "-m", "benchmarks.gpu_convs", *sys.argv[1:]]
+    command = [sys.executable, "-m", "benchmarks.gpu.convs", *sys.argv[1:]]
     process = subprocess.Popen(
       [*command, f"--first={done}"], stdout=subprocess.PIPE, text=True
     )
@@ -180,7 +180,7 @@ def main() -> None:
   options = parser.parse_args()
   if options.first is None:
     sys.exit(supervise())
-  side = importlib.import_module(f"benchmarks.gpu_convs_{options.framework}")
+  side = importlib.import_module(f"benchmarks.gpu.convs_{options.framework}")
   taken = microseconds(side.copy(options.copy_bytes), 0.2)
   bandwidth = 2 * options.copy_bytes / taken / 1e3
   if not options.first:

@@ -1,4 +1,4 @@
-"""Depthwise convolutions by JAX, for `gpu_convs`."""
+"""Depthwise convolutions by JAX, for `convs`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from van_jax import ops
 
 if TYPE_CHECKING:
-  from benchmarks.gpu_convs import Convolution
+  from benchmarks.gpu.convs import Convolution
 
 _ON_GPUS = ("pallas_gpu", "xla", "shifted_sum")
 

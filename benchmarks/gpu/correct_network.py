@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from benchmarks import gpu_network, gpu_reference
+from benchmarks.gpu import networks, reference
 from van_jax.training.recipe import losses, smoothing
 
 _BATCH = 4
@@ -29,7 +29,7 @@ def runs(
   """Yields what is to be run, with its row's first columns; PyTorch's last.
 
   Args:
-    options: of `gpu_correct`.
+    options: of `correct`.
     pool: in which what they are compared with is computed.
   """
   from van_jax import ops
@@ -61,9 +61,7 @@ def runs(
 def _compared(exact, kind, results, *arguments) -> dict[str, Any]:
   """Returns the row's rest: errors, all gradients in one, and the worst."""
   found, right = results(*arguments), exact.result()
-  errors = {
-    name: gpu_reference.error(found[name], right[name]) for name in right
-  }
+  errors = {name: reference.error(found[name], right[name]) for name in right}
   # Biases before a BatchNorm have gradients of zero, and rounding's alone.
   worst = max(
     (name for name in right if np.linalg.norm(right[name]) > 1e-3),
@@ -74,7 +72,7 @@ def _compared(exact, kind, results, *arguments) -> dict[str, Any]:
     np.concatenate([np.ravel(side[name]) for name in names])
     for side in (found, right)
   ]
-  whole = gpu_reference.error(*flat)
+  whole = reference.error(*flat)
   return {
     "forward": errors["logits"],
     "gradients": [whole],
@@ -88,10 +86,10 @@ def our_results(
 ) -> dict[str, np.ndarray]:
   """Returns logits, and gradients under PyTorch's names."""
   dtype = "bfloat16" if kind == "bfloat16" else "float32"
-  model = gpu_network.flax_model(job, dtype=dtype, implementation=name)
-  variables = gpu_network.weights(model)
+  model = networks.flax_model(job, dtype=dtype, implementation=name)
+  variables = networks.weights(model)
   targets = smoothing.smooth_one_hot(
-    jnp.asarray(gpu_network.labels(model.num_classes, _BATCH)),
+    jnp.asarray(networks.labels(model.num_classes, _BATCH)),
     model.num_classes,
     0.1,
   )
@@ -117,8 +115,8 @@ def our_results(
   if kind != "TF32":
     precision = jax.default_matmul_precision("highest")
   with precision:
-    logits, gradients = run(variables, gpu_network.images(job, _BATCH))
-  named = gpu_network.under_torch_names(
+    logits, gradients = run(variables, networks.images(job, _BATCH))
+  named = networks.under_torch_names(
     {"params": jax.tree.map(np.asarray, gradients)}
   )
   return {"logits": np.asarray(logits), **_weights_alone(named)}
@@ -128,23 +126,23 @@ def torch_results(
   job: Mapping[str, Any], dtype: torch.dtype, device: str
 ) -> dict[str, np.ndarray]:
   """Returns the same of PyTorch's; bfloat16 is autocast's, on a device."""
-  model = gpu_network.flax_model(job)
-  arrays = gpu_network.under_torch_names(gpu_network.weights(model))
-  network = gpu_network.torch_model(job)
+  model = networks.flax_model(job)
+  arrays = networks.under_torch_names(networks.weights(model))
+  network = networks.torch_model(job)
   network.load_state_dict(
     {name: torch.from_numpy(array) for name, array in arrays.items()}
   )
   half = contextlib.nullcontext()
   if dtype == torch.float64:
     network = network.double()
-    gpu_reference.quicken(network)
+    reference.quicken(network)
   else:
     half = torch.autocast(device, dtype)
   network = network.to(device)
-  images = torch.from_numpy(gpu_network.images(job, _BATCH))
+  images = torch.from_numpy(networks.images(job, _BATCH))
   images = images.to(device, next(network.parameters()).dtype)
   images = images.permute(0, 3, 1, 2)
-  labels = torch.from_numpy(gpu_network.labels(model.num_classes, _BATCH))
+  labels = torch.from_numpy(networks.labels(model.num_classes, _BATCH))
   with half:
     with torch.no_grad():
       logits = network.eval()(images)

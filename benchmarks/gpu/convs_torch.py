@@ -1,4 +1,4 @@
-"""Depthwise convolutions by PyTorch, for `gpu_convs`."""
+"""Depthwise convolutions by PyTorch, for `convs`."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
-  from benchmarks.gpu_convs import Convolution
+  from benchmarks.gpu.convs import Convolution
 
 _CUDA = torch.cuda.is_available()
 _DEVICE = "cuda" if _CUDA else "cpu"

@@ -1,6 +1,6 @@
 """The tests of operations and models, on a machine that the GPU belongs to.
 
-  python -m benchmarks.gpu_tests
+  python -m benchmarks.gpu.tests
 
 They run on its CPUs: what they try there is a newer Python and newer libraries.
 Emits one row: pytest's own last line.
@@ -11,7 +11,7 @@ import importlib.util
 import subprocess
 import sys
 
-from benchmarks.gpu_rows import emit
+from benchmarks.gpu.rows import emit
 
 
 def main() -> None:

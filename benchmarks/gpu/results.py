@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from benchmarks import gpu_tables
+from benchmarks.gpu import tables
 
 
 class Results:
@@ -45,11 +45,11 @@ class Results:
 
   def tables(self) -> str:
     """Returns all tables, in Markdown."""
-    return gpu_tables.page(self.about, self.states, self.rows)
+    return tables.page(self.about, self.states, self.rows)
 
   def _save(self) -> None:
     whole = {"about": self.about, "parts": self.states, "rows": self.rows}
-    profiles = gpu_tables.profiles(self.rows)
+    profiles = tables.profiles(self.rows)
     for name, text in (
       ("results.json", json.dumps(whole, indent=1)),
       ("table.md", self.tables()),

@@ -1,6 +1,6 @@
 """Whole networks on a GPU: ours and PyTorch's, in turns.
 
-  python -m benchmarks.gpu_models --models=van_b0,van_b2 --dtype=bfloat16
+  python -m benchmarks.gpu.models --models=van_b0,van_b2 --dtype=bfloat16
 
 Every contestant is a process. All start at once: torch.compile and the tracing
 of ours take CPUs. Then, after a line of standard input, one model after the
@@ -15,8 +15,8 @@ still meanwhile. Emits a row a measurement, and one a profile.
 import argparse
 import sys
 
-from benchmarks.gpu_contestants import paused
-from benchmarks.gpu_race import Race
+from benchmarks.gpu.contestants import paused
+from benchmarks.gpu.race import Race
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import gpu_network
+from benchmarks.gpu import networks
 
 _CUDA = torch.cuda.is_available()
 _MODES = {"compiled": None, "max-autotune": "max-autotune"}
@@ -27,7 +27,7 @@ class Contestant:
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
-    network = gpu_network.torch_model(job, drop_path=gpu_network.DROP_PATH)
+    network = networks.torch_model(job, drop_path=networks.DROP_PATH)
     layout: Any = torch.channels_last
     self._network: Any = network.to(self.device, memory_format=layout)
     groups: Any = [
@@ -49,10 +49,10 @@ class Contestant:
   def set_batch(self, batch: int) -> None:
     """Draws images."""
     self.batch = batch
-    images = torch.from_numpy(gpu_network.images(self.job, batch))
+    images = torch.from_numpy(networks.images(self.job, batch))
     self._images = images.to(self.device).permute(0, 3, 1, 2)  # channels_last.
     classes = self._network.head.out_features
-    labels = torch.from_numpy(gpu_network.labels(classes, batch))
+    labels = torch.from_numpy(networks.labels(classes, batch))
     self._labels = labels.long().to(self.device)
 
   def lower(self, mode: str) -> None:

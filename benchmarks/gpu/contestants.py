@@ -24,7 +24,7 @@ class FailedError(Exception):
 
 
 class Contestant:
-  """A process of `gpu_worker`.
+  """A process of `worker`.
 
   Attributes:
     name: that tables have.
@@ -39,7 +39,7 @@ class Contestant:
     self._alive = True
     self._answers: queue.Queue[str] = queue.Queue()
     self._process: Any = subprocess.Popen(
-      [sys.executable, "-m", "benchmarks.gpu_worker", json.dumps(dict(job))],
+      [sys.executable, "-m", "benchmarks.gpu.worker", json.dumps(dict(job))],
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,

@@ -1,6 +1,6 @@
 """Runs what needs a GPU, part by part, within one clock: see gpu.sh.
 
-  python -m benchmarks.gpu_run OUT [--parts=NAME,...] [--seconds=400] [--small]
+  python -m benchmarks.gpu.run OUT [--parts=NAME,...] [--seconds=400] [--small]
 
 A part that fails, or overruns its own limit, stops none that come after it; one
 for which too little time is left is skipped, and all of that is told. JSON and
@@ -10,6 +10,7 @@ tables are written anew with every row.
 import argparse
 import contextlib
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import platform
@@ -21,9 +22,9 @@ import threading
 import time
 from typing import Any, TextIO
 
-from benchmarks import gpu_rows
-from benchmarks.gpu_parts import Part, parts
-from benchmarks.gpu_results import Results
+from benchmarks.gpu import rows
+from benchmarks.gpu.parts import Part, parts
+from benchmarks.gpu.results import Results
 
 _PACKAGES = (
   *("jax", "jaxlib", "jax-cuda13-plugin", "jax-cuda12-plugin", "flax", "optax"),
@@ -130,7 +131,7 @@ def run(
 
 def keep_a_trace(results: Results, folder: pathlib.Path) -> None:
   """Copies the first trace of ours, and its program's text, to the results."""
-  for row in (row for rows in results.rows.values() for row in rows):
+  for row in itertools.chain.from_iterable(results.rows.values()):
     if row.get("name", "").startswith("jax") and "trace" in row:
       trace = pathlib.Path(row["trace"])
       shutil.copy(trace, folder / "trace.json.gz")
@@ -189,7 +190,7 @@ class Running:
 
   def _listen(self):
     for line in self._process.stdout:
-      row = gpu_rows.parse(line)
+      row = rows.parse(line)
       if row is None:
         print(line, end="", file=self._log, flush=True)
       else:

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks import gpu_profile
-from benchmarks.gpu_contestants import Contestant, FailedError
-from benchmarks.gpu_rows import emit
+from benchmarks.gpu import profile
+from benchmarks.gpu.contestants import Contestant, FailedError
+from benchmarks.gpu.rows import emit
 
 MODES = ("training", "inference")
 _PROFILED = 3  # Runs.
@@ -27,7 +27,7 @@ class Race:
     """Starts all processes, and what needs CPUs alone.
 
     Args:
-      options: of `gpu_models`.
+      options: of `models`.
       model: its name.
     """
     self._options = options
@@ -135,7 +135,7 @@ class Race:
         emit(**self._key(contestant, mode), **_row(contestant.found[mode]))
 
   def _profile(self, contestant: Contestant) -> None:
-    """Emits a training step's kernels, as `gpu_profile` counts them."""
+    """Emits a training step's kernels, as `profile` counts them."""
     if not contestant.takes_part("training"):
       return
     folder = pathlib.Path(self._options.traces, self._model).absolute()
@@ -149,7 +149,7 @@ class Race:
         count=_PROFILED,
       )["trace"]
       try:
-        found = gpu_profile.summary(pathlib.Path(trace), runs=_PROFILED)
+        found = profile.summary(pathlib.Path(trace), runs=_PROFILED)
       except (OSError, ValueError, KeyError) as error:
         raise FailedError(f"{trace}: {error}") from error
       emit(**self._key(contestant, "profile"), trace=trace, **found)
