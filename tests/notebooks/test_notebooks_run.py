@@ -23,7 +23,7 @@ def read(path):
 
 
 def test_there_are_notebooks():
-  assert len(NOTEBOOKS) >= 6
+  assert len(NOTEBOOKS) >= 7
 
 
 @pytest.mark.slow
