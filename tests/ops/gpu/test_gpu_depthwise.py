@@ -173,7 +173,7 @@ def test_work_is_cut_to_what_there_is_of_it(enough, monkeypatch):
 
 
 def test_wide_units_are_right():
-  check_conv((1, 3, 11, 3, 3, 3, 1), "float32")
+  check_conv((1, 3, 11, 3, 2, 3, 1), "float32")
 
 
 def gelu_reference(arrays, dilation):
@@ -233,7 +233,7 @@ def test_auto_is_these_kernels_on_gpus_where_a_run_has_shown_it(
 
 
 @pytest.mark.parametrize(
-  ("size", "dtype"), [((3, 3), "float64"), ((9, 9), "float32")]
+  ("size", "dtype"), [((3, 3), "float64"), ((13, 13), "float32")]
 )
 def test_what_the_registers_do_not_hold_is_xlas(size, dtype):
   with jax.enable_x64(dtype == "float64"):
@@ -275,11 +275,14 @@ def test_the_cut_of_every_stage_wastes_little(length, taps, dilation):
       assert math.prod(plan.grid) >= 132
 
 
-@pytest.mark.parametrize("size", [(7, 7), (8, 8), (21, 1), (1, 21), (1, 64)])
-def test_what_a_thread_holds_fits_into_its_registers(size):
-  rows, columns = (Taps.of(n, 1) for n in size)
-  for maps in (1, 2):
-    for itemsize in (2, 4):
+@pytest.mark.parametrize("itemsize", [2, 4])
+def test_what_a_thread_holds_fits_into_its_registers(itemsize):
+  sizes = [(a, b) for a in range(1, 60) for b in range(1, 60)]
+  sizes = [size for size in sizes if plans.fits(size)]
+  assert {(7, 7), (12, 12), (21, 1), (1, 21), (40, 1), (1, 40)} < set(sizes)
+  for size in sizes:
+    rows, columns = (Taps.of(n, 1) for n in size)
+    for maps in (1, 2):
       plan = plans.make((256, 56, 56, 64), rows, columns, itemsize, maps=maps)
       lanes = plan.units * plan.channels // (32 * plan.warps)
-      assert lanes * plans.held(rows, columns, plan.width, maps) <= 255
+      assert lanes * plans.held(rows, columns, plan.width, maps) <= 220

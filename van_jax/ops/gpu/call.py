@@ -27,8 +27,9 @@ def depthwise_conv(
 ) -> jax.Array:
   """Returns the depthwise convolution of x, [B, H, W, C].
 
-  Accumulates in float32; what is wider, or has more than 64 taps, is XLA's. In
-  a program of several devices each takes an equal share of the batch.
+  Accumulates in float32; wider maps are XLA's, and kernels of more than 12 x 12
+  taps or 40 in a row. In a program of several devices each takes an equal share
+  of the batch.
 
   Args:
     x: [B, H, W, C].

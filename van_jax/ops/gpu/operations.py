@@ -9,13 +9,11 @@ from van_jax.ops.gpu.plan import Taps
 from van_jax.ops.placement import per_device
 
 _DTYPES = tuple(map(jnp.dtype, ("float32", "bfloat16", "float16")))
-# A thread has a number of each in registers, of which it gets 255.
-_MOST_TAPS = 64
 
 
 def takes(x, size: tuple[int, int]) -> bool:
   """Returns whether there are kernels for such maps and taps."""
-  return x.dtype in _DTYPES and x.size > 0 and size[0] * size[1] <= _MOST_TAPS
+  return x.dtype in _DTYPES and x.size > 0 and plans.fits(size)
 
 
 def _plan(x, size, dilation, *, backwards=False, **needs):

@@ -173,6 +173,15 @@ def make(
   return dataclasses.replace(plan, bands=min(most, _over(_ENOUGH, warps)))
 
 
+def fits(size: tuple[int, int]) -> bool:
+  """Returns whether a thread can hold what a kernel of that size needs.
+
+  Up to 12 x 12 taps, or 40 of them in a row.
+  """
+  rows, columns = (Taps.of(count, 1) for count in size)
+  return held(rows, columns, width=1, maps=2) <= _HELD
+
+
 def _channels(count: int) -> int:
   """Returns the block: 64 where that leaves none empty, or 32, or fewer."""
   if count % 64 == 0:
@@ -202,7 +211,7 @@ def _tile(length, rows, columns, maps, itemsize) -> tuple[int, int]:
     ]
     if widths:
       return min(widths, key=cost), lanes
-  return 1, 1
+  raise AssertionError((rows, columns))  # It does not fit.
 
 
 def held(rows: Taps, columns: Taps, width: int, maps: int = 1) -> int:
