@@ -57,6 +57,7 @@ for what in json.loads(sys.argv[2]):
   run, arrays = (attention if len(what) == 3 else convolution)(*what)
   text = jax.jit(run).lower(*arrays).compile(compiler_options={
     "xla_gpu_fail_ptx_compilation_on_register_spilling": True}).as_text()
+  print(what, "is compiled", file=sys.stderr)
   found.append([text.count("xla.gpu.triton"), text.count("__cudnn$conv")])
 print(json.dumps(found))
 """

@@ -27,8 +27,8 @@ def depthwise_conv(
 ) -> jax.Array:
   """Returns the depthwise convolution of x, [B, H, W, C].
 
-  Accumulates in float32; wider maps are XLA's, and kernels of more than 12 x 12
-  taps or 40 in a row. In a program of several devices each takes an equal share
+  Accumulates in float32; wider maps are XLA's, and kernels of more than 11 x 11
+  taps or 39 in a row. In a program of several devices each takes an equal share
   of the batch.
 
   Args:

@@ -16,7 +16,7 @@ from van_jax.ops.shifted_sum import padding
 _WIDEST = 8
 # Numbers a thread may hold of the 255 registers it gets: the others are for
 # addresses and masks.
-_HELD = 220
+_HELD = 196
 # What a load costs beside a multiplication: itself, its address, its mask, and
 # the conversion to float32.
 _LOAD = 4
@@ -130,16 +130,26 @@ class Plan:
 
   @property
   def sources(self) -> list[int]:
-    """Columns that a unit reads, in steps from its first tap on.
+    """Columns that a unit reads, in steps from its first tap on."""
+    return sources(self.shape[2], self.columns, self.width)
 
-    Without those that lie outside of the map for every unit.
-    """
-    found = range(self.width + self.columns.count - 1)
-    if self.groups > 1 or self.columns.before % self.columns.step:
-      return list(found)
-    first = self.columns.before // self.columns.step
-    longest = _over(self.shape[2], self.columns.step)
-    return [s for s in found if 0 <= s - first < longest]
+
+def sources(length: int, columns: Taps, width: int) -> list[int]:
+  """Returns the columns that a unit reads, in steps from its first tap on.
+
+  Without those that lie outside of the map for every unit.
+
+  Args:
+    length: of the map along W.
+    columns: taps along W.
+    width: columns a unit.
+  """
+  found = range(width + columns.count - 1)
+  longest = _over(length, columns.step)
+  if width < longest or columns.before % columns.step:
+    return list(found)
+  first = columns.before // columns.step
+  return [s for s in found if 0 <= s - first < longest]
 
 
 def make(
@@ -176,10 +186,10 @@ def make(
 def fits(size: tuple[int, int]) -> bool:
   """Returns whether a thread can hold what a kernel of that size needs.
 
-  Up to 12 x 12 taps, or 40 of them in a row.
+  Up to 11 x 11 taps, or 39 of them in a row.
   """
   rows, columns = (Taps.of(count, 1) for count in size)
-  return held(rows, columns, width=1, maps=2) <= _HELD
+  return held(1 << 30, rows, columns, width=1, maps=2) <= _HELD
 
 
 def _channels(count: int) -> int:
@@ -199,27 +209,33 @@ def _tile(length, rows, columns, maps, itemsize) -> tuple[int, int]:
   longest = _over(length, columns.step)
 
   def cost(width):
-    products = width * rows.count * columns.count
-    loads = width + columns.count - 1
-    return _over(longest, width) * (products + _LOAD * loads)
+    read = sources(length, columns, width)
+    products = rows.count * sum(
+      0 <= source - tap < width
+      for source in read
+      for tap in range(columns.count)
+    )
+    return _over(longest, width) * (products + _LOAD * len(read))
 
   for lanes in (2, 1) if itemsize < 4 else (1,):
     widths = [
       width
       for width in range(min(_WIDEST, longest), 0, -1)
-      if lanes * held(rows, columns, width, maps) <= _HELD
+      if lanes * held(length, rows, columns, width, maps) <= _HELD
     ]
     if widths:
       return min(widths, key=cost), lanes
   raise AssertionError((rows, columns))  # It does not fit.
 
 
-def held(rows: Taps, columns: Taps, width: int, maps: int = 1) -> int:
+def held(
+  length: int, rows: Taps, columns: Taps, width: int, maps: int = 1
+) -> int:
   """Returns the numbers that a thread holds for a channel.
 
   The taps, the sums of a unit, and what is read of this row and the next.
   """
-  read = 2 * maps * (width + columns.count - 1)
+  read = 2 * maps * len(sources(length, columns, width))
   return rows.count * columns.count + rows.count * width + read
 
 
