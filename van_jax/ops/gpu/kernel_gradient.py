@@ -94,7 +94,7 @@ def _add_strips(plan, refs, at, rows, sums, ptx):
   # Row n of the gradient meets steps n to n + taps - 1: those of earlier rows
   # that are met by the first step are taken in before it.
   before = [rows.start - (taps - 1) + n for n in range(taps - 1)]
-  window = [gradients(n, n >= rows.low) for n in before]
+  window = [gradients(n, (n >= rows.low) & (n < rows.high)) for n in before]
   *products, alone = sums
   for row in window:
     alone = sum(row, alone)
