@@ -58,6 +58,7 @@ FLOORS = {
 # Rooms within a room, the same way: siblings of one height never meet.
 INNER_FLOORS = {
   "ops/cpu": 0,
+  "ops/gpu": 0,
   "ops/tpu": 0,
   "analysis/program": 0,
   "analysis/drawing": 0,
@@ -78,7 +79,7 @@ INNER_FLOORS = {
 }
 
 # Rooms that only the room around them enters.
-PRIVATE = ("ops/cpu", "ops/tpu")
+PRIVATE = ("ops/cpu", "ops/gpu", "ops/tpu")
 
 # Library: the only files that import it; a folder is a room.
 DOORS = {

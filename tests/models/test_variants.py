@@ -48,7 +48,7 @@ def test_architecture_takes_overrides_of_how_to_run():
     ({"depths": (1, 0, 1, 1)}, r"depths=\(1, 0, 1, 1\) must be four positive"),
     (
       {"implementation": "fft"},
-      "'fft'.*auto, grouped, numba_cpu, pallas_tpu, shifted_sum, xla",
+      "'fft'.*auto, grouped, numba_cpu, pallas_gpu, pallas_tpu, shifted_sum",
     ),
     ({"drop_path_rate": 1.0}, "drop_path_rate=1.0.*below 1"),
     ({"num_classes": -1}, "num_classes=-1 must be at least 0"),

@@ -27,6 +27,7 @@ IMPLEMENTATIONS = (
   "auto",
   "grouped",
   "numba_cpu",
+  "pallas_gpu",
   "pallas_tpu",
   "shifted_sum",
   "xla",

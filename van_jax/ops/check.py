@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     help="of the maps",
   )
   flags = parser.parse_args(argv)
-  platform = jax.default_backend()
+  platform = trust.platform_here()
   if platform not in trust.KERNELS:
     parser.error(
       f"there are no kernels of ours for {platform}, but for "

@@ -10,7 +10,8 @@ from van_jax.ops import by_platform, grouped, kernel_sums, shifted_sum
 from van_jax.ops.by_platform import IMPLEMENTATIONS, Way
 from van_jax.ops.cpu.depthwise import call as loops
 from van_jax.ops.gelu import add_bias
-from van_jax.ops.tpu import call as kernels
+from van_jax.ops.gpu import call as gpu_kernels, proven
+from van_jax.ops.tpu import call as tpu_kernels
 from van_jax.ops.tpu.plan import LANES
 
 
@@ -35,7 +36,8 @@ def _grouped(x, kernel, dilation):
 BY_NAME = {
   "grouped": _then_bias(_grouped),
   "numba_cpu": loops.depthwise_conv,
-  "pallas_tpu": kernels.depthwise_conv,
+  "pallas_gpu": gpu_kernels.depthwise_conv,
+  "pallas_tpu": tpu_kernels.depthwise_conv,
   "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
 }
 BY_NAME["xla"] = BY_NAME["grouped"]
@@ -49,10 +51,12 @@ BY_NAME["xla"] = BY_NAME["grouped"]
 # that is by the compiler's schedule for v5e, pallas_tpu wins where taps lie
 # apart or channels leave lanes of registers empty: elsewhere XLA's is near the
 # limit, and takes its neighbours along. Fewer than 8 examples, a register's
-# sublanes, pallas_tpu would pad at a loss.
+# sublanes, pallas_tpu would pad at a loss. On NVIDIA's GPUs pallas_gpu takes
+# the shapes that `gpu.proven` lists.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
 _AUTO_ON_TPU = ("pallas_tpu", "xla")
 _LEAST_EXAMPLES_ON_TPU = 8
+_AUTO_ON_GPU = ("pallas_gpu", "xla")
 _AUTO_ELSEWHERE = "xla"
 
 
@@ -99,7 +103,7 @@ def depthwise_conv(
     return by_platform.in_reverse(run, arrays)
   ways = {
     platform: _way(name, dilation)
-    for platform, name in meaning("auto", x, dilation).items()
+    for platform, name in meaning("auto", x, kernel, dilation).items()
   }
   return by_platform.compute(arrays, **ways)
 
@@ -109,13 +113,16 @@ def _way(name: str, dilation: int) -> Way:
   return Way(functools.partial(BY_NAME[name], dilation=dilation))
 
 
-def meaning(implementation: str, x: jax.Array, dilation: int) -> dict[str, str]:
+def meaning(
+  implementation: str, x: jax.Array, kernel: jax.Array, dilation: int
+) -> dict[str, str]:
   """Returns the implementation by platform, here and now."""
   if implementation != "auto":
     return {"default": implementation}
   return {
     "default": _AUTO_ELSEWHERE,
     "cpu": _on_cpu(x.dtype),
+    "cuda": _on_gpu(x, kernel, dilation),
     "tpu": _on_tpu(x.shape, dilation),
   }
 
@@ -127,6 +134,12 @@ def _on_tpu(shape, dilation):
   if examples < _LEAST_EXAMPLES_ON_TPU:
     return plain
   return ours if dilation > 1 or channels % LANES else plain
+
+
+def _on_gpu(x, kernel, dilation):
+  """Returns what "auto" means on a GPU of NVIDIA's, for such maps."""
+  ours, plain = _AUTO_ON_GPU
+  return ours if proven.is_faster(x, kernel, dilation) else plain
 
 
 def _on_cpu(dtype):

@@ -1,6 +1,7 @@
 """A bias, a depthwise convolution and GELU in one operation.
 
-On a CPU all are one pass over memory, in either direction.
+On a CPU all are one pass over memory, in either direction; by the kernels for
+NVIDIA's GPUs one forward and two backward.
 """
 
 import functools
@@ -13,6 +14,10 @@ from van_jax.ops import by_platform, depthwise
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.depthwise import call as loops
 from van_jax.ops.gelu import add_bias, gelu, gelu_and_slope
+from van_jax.ops.gpu import call as gpu_kernels
+
+# Implementations that do all at once.
+_FUSED = {"numba_cpu": loops, "pallas_gpu": gpu_kernels}
 
 
 def depthwise_conv_gelu(
@@ -52,9 +57,10 @@ def depthwise_conv_gelu(
     )
     y = convolve(add_bias(x, input_bias), kernel, bias=bias)
     return gelu(y, implementation="xla")
+  meaning = depthwise.meaning(implementation, x, kernel, dilation)
   ways = {
     platform: _way(name, dilation, loops.takes(x.dtype))
-    for platform, name in depthwise.meaning(implementation, x, dilation).items()
+    for platform, name in meaning.items()
   }
   return by_platform.compute(arrays, **ways)
 
@@ -62,11 +68,12 @@ def depthwise_conv_gelu(
 @functools.cache
 def _way(name: str, dilation: int, has_loops: bool) -> Way:
   """Returns the way that goes with a depthwise convolution of that name."""
-  if name == "numba_cpu" and has_loops:
+  fused = _FUSED.get(name)
+  if fused and (has_loops or fused is not loops):
     return Way(
-      functools.partial(loops.convolve_gelu, dilation=dilation),
-      functools.partial(_forward_in_one_pass, dilation=dilation),
-      lambda kept, gradient: loops.gelu_gradients(kept, gradient, dilation),
+      functools.partial(fused.convolve_gelu, dilation=dilation),
+      functools.partial(_forward_in_one_pass, fused, dilation=dilation),
+      lambda kept, gradient: fused.gelu_gradients(kept, gradient, dilation),
     )
   convolve = functools.partial(depthwise.BY_NAME[name], dilation=dilation)
   return Way(
@@ -79,8 +86,8 @@ def _way(name: str, dilation: int, has_loops: bool) -> Way:
 
 
 # What is kept is the sum with the bias where that is in memory anyway, else x.
-def _forward_in_one_pass(x, kernel, bias, input_bias, *, dilation):
-  y, slope = loops.convolve_gelu_and_slope(
+def _forward_in_one_pass(fused, x, kernel, bias, input_bias, *, dilation):
+  y, slope = fused.convolve_gelu_and_slope(
     x, kernel, bias, input_bias, dilation
   )
   return y, (x, kernel, bias, input_bias, slope)

@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend import backend
 
 from van_jax.ops import by_platform, depthwise
+from van_jax.ops.gpu import proven
 
-KERNELS = {"cpu": "numba_cpu", "tpu": "pallas_tpu"}
-_UNPROVEN = ("tpu",)  # The platforms whose kernels never ran on their hardware.
+KERNELS = {"cpu": "numba_cpu", "cuda": "pallas_gpu", "tpu": "pallas_tpu"}
 KINDS = ("forward", "input gradient", "kernel gradient", "bias gradient")
 # Of the largest result. Sums of some thousand products in float32 differ by
 # 1e-6 in another order; bfloat16 results are rounded by 2**-9 at the end.
@@ -95,8 +96,8 @@ def verify_kernels(
     whether the kernels are trusted.
   """
   if platform is None:
-    platform = jax.default_backend()
-    if platform not in _UNPROVEN:
+    platform = platform_here()
+    if platform not in _unproven():
       return True
   trusted = all_trust(all(_agrees(case, KERNELS[platform]) for case in _CASES))
   if not trusted:
@@ -107,6 +108,23 @@ def verify_kernels(
     )
     by_platform.distrust()
   return trusted
+
+
+def platform_here() -> str:
+  """Returns JAX's name of the platform that programs are lowered for here."""
+  platform = jax.default_backend()
+  if platform != "gpu":
+    return platform
+  version = backend.get_backend().platform_version
+  return "rocm" if "rocm" in version.lower() else "cuda"
+
+
+def _unproven() -> tuple[str, ...]:
+  """Returns the platforms whose kernels "auto" takes, proven on none of them.
+
+  Those of GPUs have run on one card where they are taken: not on all.
+  """
+  return ("cuda", "tpu") if proven.FASTER else ("tpu",)
 
 
 def differences(

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from van_jax.ops import grouped
+from van_jax.ops.placement import per_device
 from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
 from van_jax.ops.tpu.kernel_gradient import kernel_sums
 from van_jax.ops.tpu.layout import Layout
-from van_jax.ops.tpu.placement import per_device
 from van_jax.ops.tpu.plan import Taps
 from van_jax.ops.tpu.weights import gather, spread
 
@@ -40,7 +40,8 @@ def depthwise_conv(
   """
   if bias is None:
     bias = jnp.zeros(x.shape[-1:], x.dtype)
-  return _correlate(x, kernel, bias, dilation=dilation, backwards=False)
+  (y,) = _correlate(x, kernel, bias, dilation=dilation, backwards=False)
+  return y
 
 
 def _forward(x, kernel, bias, dilation):
@@ -51,11 +52,11 @@ def _backward(dilation, residuals, gradient):
   x, kernel, bias = residuals
   C = x.shape[-1]
   nothing = jnp.zeros((C,), x.dtype)
-  x_gradient = _correlate(
+  (x_gradient,) = _correlate(
     gradient, kernel, nothing, dilation=dilation, backwards=True
   )
   size = kernel.shape[:2]
-  sums = _parameter_gradients(x, gradient, dilation=dilation, size=size)
+  (sums,) = _parameter_gradients(x, gradient, dilation=dilation, size=size)
   return (
     x_gradient,
     sums[:-1].reshape(kernel.shape).astype(kernel.dtype),
@@ -89,23 +90,24 @@ def _correlate_locally(x, kernel, bias, *, dilation, backwards, interpret):
   y = forward.convolve(
     plan, layout.apply(x), weights, bias, interpret=interpret
   )
-  return layout.undo(y)
+  return [layout.undo(y)]
 
 
 def _correlate_by_xla(x, kernel, bias, *, dilation, backwards):
   """Returns what `_correlate_locally` does."""
   convolve = functools.partial(grouped.depthwise_conv, dilation=dilation)
   if backwards:
-    return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)[0]
-  return convolve(x, kernel) + bias.astype(x.dtype)[None, None, None]
+    return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)
+  return [convolve(x, kernel) + bias.astype(x.dtype)[None, None, None]]
 
 
 _correlate = per_device(
   "depthwise_correlate",
   _correlate_locally,
   _correlate_by_xla,
+  platform="tpu",
   split=(True, False, False),
-  summed=False,
+  summed=(False,),
 )
 
 
@@ -124,7 +126,7 @@ def _parameter_gradients_locally(x, gradient, *, dilation, size, interpret):
     plan, layout.apply(x), layout.apply(gradient), interpret=interpret
   )
   results = [gather(plan, s)[..., : x.shape[-1]] for s in sums]
-  return jnp.concatenate([r.reshape(-1, x.shape[-1]) for r in results])
+  return [jnp.concatenate([r.reshape(-1, x.shape[-1]) for r in results])]
 
 
 def _parameter_gradients_by_xla(x, gradient, *, dilation, size):
@@ -135,17 +137,20 @@ def _parameter_gradients_by_xla(x, gradient, *, dilation, size):
   (result,) = jax.linear_transpose(
     lambda kernel: grouped.depthwise_conv(x, kernel, dilation), kernel
   )(gradient)
-  return jnp.concatenate(
-    [result.reshape(-1, x.shape[-1]), jnp.sum(gradient, (0, 1, 2))[None]]
-  )
+  return [
+    jnp.concatenate(
+      [result.reshape(-1, x.shape[-1]), jnp.sum(gradient, (0, 1, 2))[None]]
+    )
+  ]
 
 
 _parameter_gradients = per_device(
   "depthwise_parameter_gradients",
   _parameter_gradients_locally,
   _parameter_gradients_by_xla,
+  platform="tpu",
   split=(True, True),
-  summed=True,
+  summed=(True,),
 )
 
 

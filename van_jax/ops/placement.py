@@ -2,8 +2,9 @@
 
 Mosaic kernels refuse programs of several devices outside of shard_map, which
 wants a mesh, and on TPUs XLA has no emitter for JAX's custom_partitioning
-(jax-ml/jax #38196). But when a program is lowered its number of devices is
-known: a primitive can make a mesh then, and give every device its share.
+(jax-ml/jax #38196); Triton kernels would get all examples on every device. But
+when a program is lowered its number of devices is known: a primitive can make
+a mesh then, and give every device its share.
 """
 
 import functools
@@ -21,35 +22,36 @@ _AXIS = "depthwise_batch"
 
 def per_device(
   name: str,
-  run: Callable[..., jax.Array],
-  otherwise: Callable[..., jax.Array],
+  run: Callable[..., Sequence[jax.Array]],
+  otherwise: Callable[..., Sequence[jax.Array]],
   *,
+  platform: str,
   split: Sequence[bool],
-  summed: bool,
-) -> Callable[..., jax.Array]:
+  summed: Sequence[bool],
+) -> Callable[..., Sequence[jax.Array]]:
   """Returns an operation that runs device by device.
 
   Args:
     name: of the primitive.
-    run: run(*arrays, interpret=bool, **parameters) -> array, of one device.
-    otherwise: otherwise(*arrays, **parameters) -> array, of XLA's operations,
+    run: run(*arrays, interpret=bool, **parameters) -> arrays, of one device.
+    otherwise: otherwise(*arrays, **parameters) -> arrays, of XLA's operations,
       for a batch that does not split evenly.
+    platform: JAX's name of the one that the kernels are for; on others they
+      are interpreted.
     split: for each array, whether its leading axis is the batch.
-    summed: whether the result is to be added up over the devices; otherwise
-      its leading axis is the batch.
+    summed: for each result, whether it is to be added up over the devices;
+      otherwise its leading axis is the batch.
 
   Returns:
-    operation(*arrays, **parameters); parameters are hashable.
+    operation(*arrays, **parameters) -> arrays; parameters are hashable.
   """
   primitive = core.Primitive(name)
-
-  def whole(*arrays, **parameters):
-    return otherwise(*arrays, **parameters)
+  primitive.multiple_results = True
 
   @primitive.def_abstract_eval
   def _(*arrays, **parameters):
-    shape = jax.eval_shape(functools.partial(whole, **parameters), *arrays)
-    return ShapedArray(shape.shape, shape.dtype)
+    shapes = jax.eval_shape(functools.partial(otherwise, **parameters), *arrays)
+    return [ShapedArray(shape.shape, shape.dtype) for shape in shapes]
 
   @primitive.def_impl
   def _(*arrays, **parameters):
@@ -63,11 +65,11 @@ def per_device(
       local = functools.partial(otherwise, **parameters)
     elif devices > 1:
       local = _over(devices, local, split, summed)
-    return mlir.lower_fun(local, multiple_results=False)(context, *operands)
+    return mlir.lower_fun(local, multiple_results=True)(context, *operands)
 
   mlir.register_lowering(primitive, functools.partial(lower, interpret=True))
   mlir.register_lowering(
-    primitive, functools.partial(lower, interpret=False), platform="tpu"
+    primitive, functools.partial(lower, interpret=False), platform=platform
   )
 
   def batched(arrays, axes, **parameters):
@@ -89,7 +91,8 @@ def per_device(
         **parameters,
       )
 
-    return jax.lax.map(one, mapped), 0
+    results = jax.lax.map(one, mapped)
+    return results, [0] * len(results)
 
   batching.primitive_batchers[primitive] = batched
   return primitive.bind
@@ -108,13 +111,15 @@ def _over(devices, run, split, summed):
   whole, shared = PartitionSpec(), PartitionSpec(_AXIS)
 
   def share(*arrays):
-    result = run(*arrays)
-    return jax.lax.psum(result, _AXIS) if summed else result
+    return [
+      jax.lax.psum(result, _AXIS) if s else result
+      for result, s in zip(run(*arrays), summed, strict=True)
+    ]
 
   return jax.shard_map(
     share,
     mesh=AbstractMesh((devices,), (_AXIS,)),
     in_specs=tuple(shared if s else whole for s in split),
-    out_specs=whole if summed else shared,
+    out_specs=[whole if s else shared for s in summed],
     check_vma=False,
   )

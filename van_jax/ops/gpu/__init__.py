@@ -1,0 +1,1 @@
+"""The kernels for NVIDIA's GPUs, in Pallas by Triton."""
