@@ -183,13 +183,22 @@ def test_a_run_does_not_go_on_with_another_head(finished, config_of, tmp_path):
   ("changes", "message"),
   [
     ({"task.name": "classification"}, r"one of one class an image|one class"),
-    ({"model.num_classes": 5}, r"num_classes=5 must be the 4 classes"),
+    ({"model.num_classes": 5}, r"5 must be the 4 classes.* Set it, or "),
     ({"evaluation.ratios": ()}, r"evaluation\.ratios=\(\) "),
     (
       {"pretrained_head_scale": 0.5},
       r"pretrained_head_scale=0\.5 must be 1\.0 beside config\.model\.head",
     ),
+    (
+      {"task.options.auxiliary_weight": 0.1},
+      r"options\.auxiliary_weight=0\.1 needs config\.model\.auxiliary\.name",
+    ),
+    (
+      {"task.options.ohem_threshold": 0.6},
+      r"ohem_threshold=0\.6 needs config\.task\.options\.ohem_min_kept",
+    ),
     ({"evaluation.window": (32,)}, r"evaluation\.window=\(32,\) "),
+    ({"evaluation.window": (64, 16)}, r"window=\(64, 16\) must be at least 32"),
     ({"augmentation.image_size": 16}, r"augmentation\.image_size=16 "),
     ({"data.options.masks": "annotations"}, r"annotations/train is no folder"),
   ],

@@ -43,6 +43,7 @@ def check_config(config: Config) -> None:
   looks.ratios(config)
   if section_table.has_masks(config):
     _check_head_scale(config)
+    _check_unread_options(config)
   else:
     losses.check_smoothing(
       config.loss.options.to_dict(),
@@ -88,6 +89,27 @@ def _check_head_scale(config: Config) -> None:
       "head: it is of a classifier's new head, and those of a segmenter begin "
       "as mmsegmentation's; to spare the backbone warm up, by "
       "schedule.warmup_epochs."
+    )
+
+
+def _check_unread_options(config: Config) -> None:
+  """Raises UserError for options of segmentation that nothing would read."""
+  if config.task.name != "segmentation":
+    return
+  given = config.task.options
+  needs = {
+    "auxiliary_weight": "model.auxiliary.name",
+    "ohem_threshold": "task.options.ohem_min_kept",
+  }
+  for option, needed in needs.items():
+    there = dotted_keys.has(config, needed)
+    if given.get(option) is None or (
+      there and dotted_keys.get(config, needed) is not None
+    ):
+      continue
+    raise errors.UserError(
+      f"config.task.options.{option}={given[option]} needs config.{needed}, "
+      "which is None, and changes nothing; set that, or leave this out."
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from van_jax import errors
 from van_jax.data import arguments
 from van_jax.evaluation import views
 from van_jax.experiment import section_table
@@ -38,7 +39,22 @@ def applied(config: Config, apply: Callable[..., Any]) -> Callable[..., Any]:
     return apply
   given = {name: _plain(config.evaluation[name]) for name in _WHOLE}
   once = given == _WHOLE and len(ratios(config)) == 1
-  return apply if once else views.make_apply(apply, **given)
+  if once:
+    return apply
+  made = views.make_apply(apply, **given)
+  _check_seen(given["window"])
+  return made
+
+
+def _check_seen(window: tuple[int, int] | None) -> None:
+  """Raises UserError for windows that are too small for the network."""
+  least = arguments.MIN_IMAGE_SIZE
+  if window is not None and min(window) < least:
+    raise errors.UserError(
+      f"evaluation.window={window} must be at least {least} pixels down and "
+      f"across: the network's last map is {least} times smaller. Enlarge it, "
+      "or leave it out for whole images."
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -40,10 +40,16 @@ def check_classes(
 ) -> None:
   """Raises UserError unless the data has the classes that the task is of."""
   if task.classes is not None and task.classes != source.num_classes:
+    remedy = ""
+    if source.has_masks:
+      remedy = (
+        " Set it, or correct what lists the masks' classes: data.options."
+        "class_names, num_classes, or the directory's classes.txt."
+      )
     raise errors.UserError(
       f"model.num_classes={task.classes} must be the "
       f"{source.num_classes} classes of data.name={config.data.name!r} in "
-      f"{config.data.directory}."
+      f"{config.data.directory}.{remedy}"
     )
 
 

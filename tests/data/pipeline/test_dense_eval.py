@@ -154,3 +154,9 @@ def test_exif_rotation_is_named_where_it_explains_the_size(directory):
     source, batch_size=2, preprocessing=TO.replace(exif_rotation=True)
   )
   assert len(upright) == len(upright.shapes)
+  Image.fromarray(np.rot90(numbers)).save(directory / "labels/val/01.png")
+  turned = data.eval_batches(
+    source, batch_size=2, preprocessing=TO.replace(exif_rotation=True)
+  )
+  with pytest.raises(errors.UserError, match=r"data\.exif_rotation=False"):
+    len(turned)

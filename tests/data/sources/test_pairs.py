@@ -132,6 +132,12 @@ def test_a_mask_without_an_image_is_left_out_and_named(directory, caplog):
   assert "1 masks have no image, and are left out: 03.png" in caplog.text
 
 
+def test_a_folder_that_is_not_there_is_named(directory):
+  nowhere = directory / "nowhere"
+  with pytest.raises(errors.UserError, match=r"directory=.*nowhere is no fold"):
+    pairs_on_disk.open_pairs(nowhere, class_names=())
+
+
 def test_two_images_of_one_mask_are_named(directory):
   shutil.copy(
     directory / "images/train/03.png", directory / "images/train/03.jpg"
@@ -147,6 +153,7 @@ def test_two_images_of_one_mask_are_named(directory):
     ({"num_classes": 5}, "must be the 4 of data.options.class_names"),
     ({"class_names": ()}, r"or list them in .*classes\.txt, one a line"),
     ({"class_names": ("a", "a")}, "has 'a' twice"),
+    ({"class_names": "sky,road"}, "'sky,road' must be a sequence of names"),
     ({"class_names": (), "num_classes": 256}, "must be at most 255"),
     ({"ignore_index": 300}, "ignore_index=300 must be at most 255"),
     ({"ignore_index": 3}, "ignore_index=3 must be none .* 0 to 3 .* class 3 w"),

@@ -23,7 +23,8 @@ _LOSSLESS = ("PNG", "GIF", "BMP", "DIB", "TIFF", "PPM")
 _SPREAD = {2: 85, 4: 17}
 _TO_CLASSES = (
   "write a PNG of one number a pixel: of the colours [K, 3] of the classes, "
-  "(rgb[..., None, :] == colours).all(-1).argmax(-1).astype(np.uint8)"
+  "np.where((same := (rgb[..., None, :] == colours).all(-1)).any(-1), "
+  "same.argmax(-1), 255).astype(np.uint8)"
 )
 
 
@@ -63,12 +64,18 @@ def read(encoded: bytes) -> np.ndarray:
     return numbers // _spread(encoded, image.mode)
   if image.mode.startswith("I"):
     numbers = np.asarray(image)
-    if numbers.max() > 255 or numbers.min() < 0:
+    low, high = numbers.min(), numbers.max()
+    if low < 0 or high > 255:
       raise errors.UserError(
-        f"it has the number {numbers.max()}, and must have numbers up to 255; "
-        "renumber its classes from 0 on"
+        f"it has the number {low if low < 0 else high}, and must have numbers "
+        "from 0 up to 255; renumber its classes from 0 on, with 255 for void"
       )
     return numbers.astype(np.uint8)
+  if image.mode == "F":
+    raise errors.UserError(
+      "it has fractions (Pillow's mode F), and must have whole numbers; write "
+      "a PNG of np.asarray(image).astype(np.uint8)"
+    )
   raise errors.UserError(
     f"it has colours (Pillow's mode {image.mode}), and must have one number a "
     f"pixel; {_advice(image)}"

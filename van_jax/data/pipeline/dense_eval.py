@@ -135,7 +135,9 @@ class DenseEvalBatches:
 
     def look(image, mask):
       size = reading.size(image, exif_rotation=exif_rotation)
-      reason = pair_check.mismatch(size, reading.size(mask), image)
+      reason = pair_check.mismatch(
+        size, reading.size(mask), image, exif_rotation=exif_rotation
+      )
       if reason:
         raise errors.UserError(reason)
       return np.array(size, np.int64)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from van_jax import errors
 from van_jax.data import arguments
-from van_jax.data.sources import text
+from van_jax.data.sources import listing, text
 
 _CLASSES = "classes.txt"
 _ADE20K = "objectInfo150.txt"  # Of ADEChallengeData2016: a table, names last.
@@ -33,10 +33,20 @@ def choose(
   """
   if num_classes is not None:
     arguments.check_whole("data.options.num_classes", num_classes, 1)
+  if isinstance(class_names, str):
+    raise errors.UserError(
+      f"data.options.class_names={class_names!r} must be a sequence of names; "
+      "('sky', 'road'), say."
+    )
   names, place = tuple(class_names), "data.options.class_names"
   if not names and num_classes is None and directory:
     names, place = _listed(directory)
   if not names and num_classes is None:
+    if directory and not listing.is_folder(directory):
+      raise errors.UserError(
+        f"data.directory={directory} is no folder; name the one that holds the "
+        "images and their masks."
+      )
     where = f", or list them in {directory}/{_CLASSES}" if directory else ""
     raise errors.UserError(
       "data.options.num_classes=None: nothing says which classes the masks "
