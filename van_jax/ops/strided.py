@@ -86,9 +86,7 @@ def _backward_on_cpu(arrays, gradient, *, by_xla, stride, padding):
   if stride > 1 or gradient.shape[1] * gradient.shape[2] < _LARGE:
     (sums,) = jax.vjp(lambda kernel: by_xla(x, kernel), kernel)[1](gradient)
     return x_gradient, sums
-  sums = kernel_gradient(
-    x, gradient, size=kernel.shape[:2], stride=stride, padding=padding
-  )
+  sums = kernel_gradient(x, gradient, size=kernel.shape[:2], padding=padding)
   return x_gradient, sums.astype(kernel.dtype)
 
 
@@ -100,7 +98,8 @@ def _turns(kernel, stride, padding):
 
 def _on_cpu(x, kernel):
   """Returns whether our loops compute this here and now, on a CPU."""
-  if x.dtype not in (jnp.float32, jnp.bfloat16) or 0 in x.shape:
+  narrow = (jnp.float32, jnp.bfloat16)
+  if x.dtype not in narrow or kernel.dtype not in narrow or 0 in x.shape:
     return False
   # Hosts of TPUs or GPUs need not wait for Numba: they seldom use their CPU.
   if by_platform.platform() != "cpu" or not loops.is_available():

@@ -1,9 +1,9 @@
-"""The kernel's gradient of a convolution on CPUs: products of patches.
+"""The kernel's gradient of a convolution of stride 1 on CPUs: patches' products.
 
 XLA:CPU computes it as a convolution whose taps are whole maps, large ones at a
 tenth of the speed of its matrix product. Here the patches of a few rows at a
-time, small enough to stay in the cache, are multiplied by the gradients of
-these rows.
+time, or of one, are multiplied by the gradients of these rows: those of the
+whole map would leave the cache before they are used.
 """
 
 import functools
@@ -25,7 +25,6 @@ def kernel_gradient(
   gradient: jax.Array,
   *,
   size: tuple[int, int],
-  stride: int,
   padding: int,
 ) -> jax.Array:
   """Returns the kernel's gradient, [kh, kw, C, D], in float32 or wider.
@@ -34,18 +33,17 @@ def kernel_gradient(
     x: [B, H, W, C].
     gradient: for the result, [B, H', W', D].
     size: (kh, kw).
-    stride: of both axes.
     padding: zeros before and behind both axes.
   """
-  return _operation(size, stride, padding)(x, gradient)
+  return _operation(size, padding)(x, gradient)
 
 
 @functools.cache
-def _operation(size, stride, padding):
+def _operation(size, padding):
   """Returns the operation; what devices find in their examples is summed."""
 
   def run(x, gradient):
-    return _sums(x, gradient, size, stride, padding)
+    return _sums(x, gradient, size, padding)
 
   split = custom_partitioning(run)
 
@@ -68,15 +66,15 @@ def _operation(size, stride, padding):
   return mapped(split)
 
 
-def _sums(x, gradient, size, stride, padding):
+def _sums(x, gradient, size, padding):
   B, _, W, D = gradient.shape
   wide = jnp.promote_types(x.dtype, jnp.float32)
   rows = max(1, -(-_POSITIONS // max(1, B * W)))
-  x, gradient = _whole_blocks(x, gradient, rows, size, stride, padding)
+  x, gradient = _whole_blocks(x, gradient, rows, size, padding)
 
   def add(block, sums):
     first = block * rows
-    patches = _patches(x, first * stride, rows, W, size, stride)
+    patches = _patches(x, first, rows, W, size)
     part = lax.dynamic_slice_in_dim(gradient, first, rows, 1)
     return sums + lax.dot_general(
       patches.reshape(B * rows * W, -1),
@@ -90,23 +88,22 @@ def _sums(x, gradient, size, stride, padding):
   return sums.reshape(*size, x.shape[-1], D)
 
 
-def _whole_blocks(x, gradient, rows, size, stride, padding):
+def _whole_blocks(x, gradient, rows, size, padding):
   """Returns both with zeros around x, and so many rows that blocks fit."""
   height = gradient.shape[1]
   more = -height % rows
-  needed = (height + more - 1) * stride + size[0]
+  needed = height + more - 1 + size[0]
   behind = max(padding, needed - padding - x.shape[1])
   x = jnp.pad(x, ((0, 0), (padding, behind), (padding, padding), (0, 0)))
   return x, jnp.pad(gradient, ((0, 0), (0, more), (0, 0), (0, 0)))
 
 
-def _patches(x, first, rows, columns, size, stride):
+def _patches(x, first, rows, columns, size):
   """Returns what the taps meet, [B, rows, columns, kh * kw * C]."""
-  part = lax.dynamic_slice_in_dim(x, first, (rows - 1) * stride + size[0], 1)
-  reach = (rows - 1) * stride + 1, (columns - 1) * stride + 1
+  part = lax.dynamic_slice_in_dim(x, first, rows - 1 + size[0], 1)
   return jnp.concatenate(
     [
-      part[:, i : i + reach[0] : stride, j : j + reach[1] : stride]
+      part[:, i : i + rows, j : j + columns]
       for i in range(size[0])
       for j in range(size[1])
     ],
