@@ -1,4 +1,4 @@
-"""The kernel's gradient of a convolution of stride 1 on CPUs: patches' products.
+"""The kernel's gradient on CPUs, for stride 1: products of patches.
 
 XLA:CPU computes it as a convolution whose taps are whole maps, large ones at a
 tenth of the speed of its matrix product. Here the patches of a few rows at a
