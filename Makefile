@@ -14,7 +14,12 @@ LIBTPU := $(VENV)/libtpu
 # Those alone are collected: there are thousands of others.
 TPU_TESTS = $(shell grep -rl --include='test_*.py' 'pytest\.mark\.tpu' tests)
 
-.PHONY: train test libtpu test-tpu check docs clean
+# The compiler of NVIDIA's GPUs, 570 MB, likewise: JAX's plugin, what it loads,
+# and CUDA's assembler, the newest for CUDA 12.
+CUDA := $(VENV)/cuda
+NVCC := nvidia-cuda-nvcc-cu12==12.9.86
+
+.PHONY: train test libtpu test-tpu cuda test-cuda check docs clean
 
 train: $(VENV)/.train
 	$(BIN)/python train.py --config=configs/digits.py --workdir=runs/digits
@@ -27,6 +32,12 @@ libtpu: $(LIBTPU)/.installed
 test-tpu: $(VENV)/.test $(LIBTPU)/.installed
 	PYTHONPATH=$(abspath $(LIBTPU)) $(BIN)/python -m pytest -n auto --dist worksteal -m tpu \
 	  $(TPU_TESTS)
+
+cuda: $(CUDA)/.installed
+
+test-cuda: $(VENV)/.test $(CUDA)/.installed
+	PYTHONPATH=$(abspath $(CUDA)) $(BIN)/python -m pytest \
+	  tests/ops/gpu/test_gpu_depthwise_compile.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -65,4 +76,12 @@ $(LIBTPU)/.installed: $(CONSTRAINTS) | $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --no-deps -c $(CONSTRAINTS) \
 	  --target $(LIBTPU) "$$($(BIN)/python -c 'from van_jax.parallel import \
 	  absent; print(absent.needed_by_jax("tpu", "libtpu"))')"
+	touch $@
+
+$(CUDA)/.installed: $(CONSTRAINTS) | $(VENV)/.test
+	rm -rf $(CUDA)
+	version=$$($(BIN)/python -c 'import jax; print(jax.__version__)') && \
+	  $(BIN)/python -m pip install --quiet --no-deps -c $(CONSTRAINTS) \
+	  --target $(CUDA) $(NVCC) jax-cuda12-plugin==$$version \
+	  jax-cuda12-pjrt==$$version
 	touch $@
