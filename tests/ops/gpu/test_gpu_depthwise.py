@@ -164,9 +164,9 @@ def test_result_and_gradients_are_within_rounding(shape, dtype):
 def test_work_is_cut_to_what_there_is_of_it(enough, monkeypatch):
   monkeypatch.setattr(plans, "_ENOUGH", enough)
   shape = (9, 9, 3, 33, 2, 1, 1)
-  taps = [Taps.of(n, 1) for n in (2, 1)]
-  forward = plans.make(shape[:4], *taps, 4)
-  backward = plans.make(shape[:4], *taps, 4, summed=True)
+  rows, columns = Taps.of(2, 1), Taps.of(1, 1)
+  forward = plans.make(shape[:4], rows, columns, 4)
+  backward = plans.make(shape[:4], rows, columns, 4, summed=True)
   assert (forward.bands > 1) == (enough > 1)  # Few programs: of fewer rows;
   assert (backward.rounds > 1) == (enough == 1)  # many: of more examples.
   check_conv(shape, "float32")
@@ -210,8 +210,9 @@ def test_a_batch_over_eight_devices_stays_where_it_is():
     jax.device_put(gradient, split),
   )
   program = conv_gelu.lower(*arrays, dilation=1).compile()
+  text = str(program.as_text())
   for other in ("all-gather", "all-to-all", "collective-permute"):
-    assert other not in program.as_text()
+    assert other not in text
   ours = program(*arrays)
   assert ours[0].sharding.is_equivalent_to(split, 4)
   for a, b in zip(ours, gelu_reference(exact, 1), strict=True):

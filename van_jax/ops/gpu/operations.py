@@ -18,14 +18,16 @@ def takes(x, size: tuple[int, int]) -> bool:
 
 def _plan(x, size, dilation, *, backwards=False, **needs):
   """Returns (the cut, the taps that may meet the map, as slices)."""
-  axes, live = [], []
-  for count, length in zip(size, x.shape[1:3], strict=True):
+
+  def axis(count, length):
     taps = Taps.of(count, dilation)
     taps, first = (taps.negated() if backwards else taps).live(length)
-    axes.append(taps)
-    live.append(slice(first, first + taps.count))
-  plan = plans.make(x.shape, *axes, x.dtype.itemsize, **needs)
-  return plan, tuple(live)
+    return taps, slice(first, first + taps.count)
+
+  rows, live_rows = axis(size[0], x.shape[1])
+  columns, live_columns = axis(size[1], x.shape[2])
+  plan = plans.make(x.shape, rows, columns, x.dtype.itemsize, **needs)
+  return plan, (live_rows, live_columns)
 
 
 def _correlated(x, kernel, dilation, size, interpret, backwards=False, **more):
