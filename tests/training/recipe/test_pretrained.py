@@ -112,7 +112,7 @@ def test_a_head_beside_the_van_is_taken_with_it():
 
 
 def test_of_a_head_the_layer_of_other_classes_alone_stays_fresh(caplog):
-  with caplog.at_level(logging.INFO):
+  with caplog.at_level(logging.INFO, logger="absl"):
     merged = pretrained.merge(segmenter(0, 7), segmenter(1))
   expected = segmenter(1)
   expected["params"]["decoder"]["conv_seg"] = segmenter(0, 7)["params"][
@@ -133,7 +133,7 @@ def test_a_layer_is_taken_whole_or_not_at_all():
 
 
 def test_another_head_stays_fresh(caplog):
-  with caplog.at_level(logging.INFO):
+  with caplog.at_level(logging.INFO, logger="absl"):
     merged = pretrained.merge(segmenter(0), segmenter(1, name="other"))
   for collection, tree in segmenter(1).items():
     np.testing.assert_equal(merged[collection]["backbone"], tree["backbone"])
