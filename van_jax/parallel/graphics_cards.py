@@ -120,6 +120,11 @@ device_description_str: "{title}"
 """
 
 
+def bandwidth(title: str) -> float | None:
+  """Returns the bytes a second of a card's memory; None of one unknown."""
+  return next((c.bandwidth for c in CARDS.values() if c.title == title), None)
+
+
 def target_config(kind: str) -> str:
   """Returns a card's GpuTargetConfigProto as text.
 

@@ -43,6 +43,8 @@ def figures(*rows, **changes):
     seconds_by_schedule=0.02,
     schedule_gap="",
     padding=program.Padding((), 0, 0),
+    moved_bytes=None,
+    seconds_by_traffic=None,
   )
   return dataclasses.replace(plain, **changes)
 
@@ -63,6 +65,17 @@ def test_a_compiler_that_refuses_nothing_gives_no_verdict():
   assert (
     described(figures())[0] == "training step: compiles; 500.00 MiB a device"
   )
+
+
+def test_what_a_gpu_moves_bounds_its_speed():
+  found = figures(
+    seconds_by_schedule=None, moved_bytes=48 << 30, seconds_by_traffic=0.01
+  )
+  assert described(found, images=256)[5:7] == [
+    "  traffic      48.00 GiB a run between kernels and memory: at full bandwidth",
+    "               10.00 ms, so that 25,600 images/s are the most",
+  ]
+  assert "traffic" not in str(described(figures(), images=256))
 
 
 def test_a_missing_schedule_is_told_of():

@@ -35,6 +35,11 @@ class Module:
   turns: dict[str, int]
   endless: dict[str, str]
 
+  @property
+  def entry(self) -> str:
+    """The computation that a run begins with; "" of an empty module."""
+    return next(iter(self.turns), "")
+
   def executed(self) -> Iterator[tuple[Instruction, int]]:
     """Yields each instruction that runs, and how often."""
     for name, instructions in self.computations.items():

@@ -13,6 +13,7 @@ _CALLED = re.compile(
   r"%?([\w.\-]+)"
 )
 _LISTED = re.compile(r"(?:branch_computations|called_computations)={([^{}]*)}")
+_COMMENT = re.compile(r"/\*.*?\*/")  # The number of every fifth operand.
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
 
 
@@ -60,7 +61,7 @@ class Instruction:
   @property
   def operands(self) -> tuple[str, ...]:
     """Names of the operands."""
-    inside = self.rest[: _closing(self.rest)]
+    inside = _COMMENT.sub("", self.rest[: _closing(self.rest)])
     parts = re.split(r",(?![^\[{(]*[\]})])", inside)
     return tuple(p.split()[-1].lstrip("%") for p in parts if p.strip())
 

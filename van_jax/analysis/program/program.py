@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from van_jax.analysis.program import clock, hlo, schedule
+from van_jax.analysis.program import clock, hlo, schedule, traffic
 from van_jax.analysis.program.collectives import (
   Collective,
   collectives,
@@ -16,6 +16,7 @@ from van_jax.analysis.program.collectives import (
 )
 from van_jax.analysis.program.padding import Padding, padding
 from van_jax.analysis.program.products import repeated_multiply_adds
+from van_jax.parallel import graphics_cards
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Program:
       there is no schedule.
     schedule_gap: what has no schedule, if that is why; "" otherwise.
     padding: of the channels; empty but on TPUs.
+    moved_bytes: that a GPU's kernels read and write in a run, see `traffic`;
+      None on other devices, and on cards unknown.
+    seconds_by_traffic: that these take at the card's full bandwidth, the least
+      for a run.
   """
 
   chip: str
@@ -59,6 +64,8 @@ class Program:
   seconds_by_schedule: float | None
   schedule_gap: str
   padding: Padding
+  moved_bytes: int | None
+  seconds_by_traffic: float | None
 
   @property
   def devices(self) -> int:
@@ -101,6 +108,8 @@ def read(
   module = hlo.parse(compiled.as_text() or "")
   chip = chip_of(compiled)
   seconds, gap = _by_schedule(module, chip, schedule_folder)
+  bandwidth = graphics_cards.bandwidth(chip)
+  moved = traffic.moved_bytes(module) if bandwidth else None
   return Program(
     chip=chip,
     mesh_shape=dict(mesh_shape),
@@ -116,6 +125,8 @@ def read(
     seconds_by_schedule=seconds,
     schedule_gap=gap,
     padding=padding(module),
+    moved_bytes=moved,
+    seconds_by_traffic=moved / bandwidth if moved and bandwidth else None,
   )
 
 

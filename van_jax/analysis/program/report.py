@@ -120,6 +120,13 @@ def _speed(program, images, compile_seconds):
     yield "speed", f"{text}: {_ESTIMATE}"
   elif program.schedule_gap:
     yield "speed", f"not known, since {program.schedule_gap}"
+  if program.seconds_by_traffic:
+    least = program.seconds_by_traffic
+    text = f"{size(program.moved_bytes)} a run between kernels and memory: at "
+    text += f"full bandwidth {least * 1e3:.2f} ms"
+    if images:
+      text += f", so that {images / least:,.0f} images/s are the most"
+    yield "traffic", text
   if compile_seconds is not None:
     yield "compiled in", f"{compile_seconds:.0f} s"
 
