@@ -8,12 +8,18 @@ import functools
 from typing import Any
 
 import jax
+from jax import lax
 
 from van_jax import errors
 from van_jax.ops import by_platform, depthwise
 from van_jax.ops.by_platform import Way
 from van_jax.ops.cpu.depthwise import call as loops
-from van_jax.ops.gelu import add_bias, gelu, gelu_and_slope
+from van_jax.ops.gelu import (
+  add_bias,
+  gelu,
+  gelu_and_slope,
+  gelu_and_slope_on_gpu,
+)
 from van_jax.ops.gpu import call as gpu_kernels
 
 # Implementations that do all at once.
@@ -59,14 +65,14 @@ def depthwise_conv_gelu(
     return gelu(y, implementation="xla")
   meaning = depthwise.meaning(implementation, x, kernel, dilation)
   ways = {
-    platform: _way(name, dilation, loops.takes(x.dtype))
-    for platform, name in meaning.items()
+    platform: _way(name, dilation, loops.takes(x.dtype), platform == "cuda")
+    for platform, name in ({"cuda": meaning["default"]} | meaning).items()
   }
   return by_platform.compute(arrays, **ways)
 
 
 @functools.cache
-def _way(name: str, dilation: int, has_loops: bool) -> Way:
+def _way(name: str, dilation: int, has_loops: bool, on_gpu: bool) -> Way:
   """Returns the way that goes with a depthwise convolution of that name."""
   fused = _FUSED.get(name)
   if fused and (has_loops or fused is not loops):
@@ -80,8 +86,8 @@ def _way(name: str, dilation: int, has_loops: bool) -> Way:
     lambda x, kernel, bias, input_bias: gelu(
       convolve(add_bias(x, input_bias), kernel, bias)
     ),
-    functools.partial(_forward, convolve),
-    functools.partial(_backward, convolve),
+    functools.partial(_forward_on_gpu if on_gpu else _forward, convolve),
+    functools.partial(_backward_on_gpu if on_gpu else _backward, convolve),
   )
 
 
@@ -97,6 +103,19 @@ def _forward(convolve, x, kernel, bias, input_bias):
   x = add_bias(x, input_bias)
   y, slope = gelu_and_slope(convolve(x, kernel, bias))
   return y, (x, kernel, bias, input_bias, slope)
+
+
+def _forward_on_gpu(convolve, x, kernel, bias, input_bias):
+  x = add_bias(x, input_bias)
+  y, slope = gelu_and_slope_on_gpu(convolve(x, kernel, bias))
+  return y, (x, kernel, bias, input_bias, slope)
+
+
+def _backward_on_gpu(convolve, kept, gradient):
+  # XLA would make the float32 copy of x that the kernel's gradient takes with
+  # x itself, and keep both from the forward pass on.
+  x, *others = kept
+  return _backward(convolve, (lax.optimization_barrier(x), *others), gradient)
 
 
 def _backward(convolve, kept, gradient):

@@ -7,6 +7,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from van_jax import errors
 from van_jax.ops import by_platform
@@ -53,7 +54,7 @@ def gelu(x: jax.Array, *, implementation: str = "auto") -> jax.Array:
   if by_platform.is_plain(implementation, (x,)):
     wide = _wide(x)
     return (wide * _by_erf(wide)).astype(x.dtype)
-  return by_platform.compute((x,), _KEEPING_SLOPE)
+  return by_platform.compute((x,), _KEEPING_SLOPE, cuda=_ON_GPU)
 
 
 def gelu_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -65,14 +66,26 @@ def gelu_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
   return (wide * below).astype(x.dtype), slope.astype(x.dtype)
 
 
+def gelu_and_slope_on_gpu(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Returns the same, of which x's dtype alone goes to memory.
+
+  XLA for GPUs would write the normal distribution's P in float32 instead of the
+  slope, and make the slope of it in the backward pass.
+  """
+  return lax.optimization_barrier(gelu_and_slope(x))
+
+
 def _gelu(x):
   wide = _wide(x)
   return (wide * _normal_cdf(wide, x.dtype)).astype(x.dtype)
 
 
-_KEEPING_SLOPE = by_platform.Way(
-  _gelu, gelu_and_slope, lambda slope, gradient: (gradient * slope,)
-)
+def _times(slope, gradient):
+  return (gradient * slope,)
+
+
+_KEEPING_SLOPE = by_platform.Way(_gelu, gelu_and_slope, _times)
+_ON_GPU = by_platform.Way(_gelu, gelu_and_slope_on_gpu, _times)
 
 
 def _wide(x):
@@ -92,4 +105,4 @@ def _normal_cdf(x, dtype):
 
 
 def _by_erf(x):
-  return 0.5 + 0.5 * jax.lax.erf(x * math.sqrt(0.5))
+  return 0.5 + 0.5 * lax.erf(x * math.sqrt(0.5))
