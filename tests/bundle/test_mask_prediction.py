@@ -1,6 +1,7 @@
 """From a segmenter's bundle and images of any sizes to masks of those sizes."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, assert_type
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,22 @@ from van_jax.data.images.dense_preprocessing import (
   DensePreprocessing,
   preprocess_whole,
 )
+
+if TYPE_CHECKING:
+
+  def types(
+    van: bundle_lib.Bundle[models.VAN],
+    segmenter: bundle_lib.Bundle[models.Segmenter],
+    read: bundle_lib.Bundle[Any],
+  ) -> None:
+    """Holds for type checkers: what is predicted is known by the model."""
+    predict = bundle_lib.predict
+    assert_type(predict(van, "a.jpg"), list[bundle_lib.Prediction])
+    assert_type(predict(van, ["a.jpg"]), list[list[bundle_lib.Prediction]])
+    assert_type(predict(segmenter, "a.jpg"), np.ndarray)
+    assert_type(predict(segmenter, ["a.jpg"]), list[np.ndarray])
+    assert_type(predict(read, "a.jpg"), Any)
+
 
 K = 5
 # The network sees 64 x 64 of all but the last, of which it sees 32 x 64.
@@ -121,10 +138,17 @@ def test_where_logits_are_nan_there_is_no_class(bundle, images):
     (np.zeros((40, 40, 3), np.uint8), {"top": 2}, "top=2 .*segmentation"),
     (np.zeros((40, 40, 3), np.uint8), {"batch_size": 0}, "batch_size=0"),
     (np.zeros((0, 4, 3), np.uint8), {}, "not empty"),
+    (
+      np.zeros((4, 40, 3), np.uint8),
+      {},
+      "image: .* 40 x 4 .* 64 x 8, a",
+    ),
     ("nowhere.png", {}, r"nowhere\.png cannot be read"),
   ],
 )
 def test_what_gives_no_mask_is_said_in_a_line(bundle, image, options, message):
+  shown = bundle.preprocessing.replace(multiple=8)
+  bundle = dataclasses.replace(bundle, preprocessing=shown)
   with pytest.raises(ValueError, match=message) as caught:
     bundle_lib.predict(bundle, image, **options)
   assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """A bundle carries a segmenter: its heads, colours and whole images."""
 
 import json
+import shutil
 
 import flax.linen as nn
 import jax
@@ -212,6 +213,31 @@ def test_a_strangers_head_is_handed_over_and_never_imported(tmp_path, model):
   assert again.model == odd
   # Nothing of the head is needed for the backbone.
   assert bundle_lib.load_backbone(tmp_path / "b").model.num_classes == 0
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"labels": ["a", "b"]}, "labels has 2 and the model num_classes=3; write"),
+    ({"labels": "abc"}, "labels has no list and"),
+    ({"labels": ["a", "b", 3]}, r"labels\[2\]=3 must be text"),
+    (
+      {"colors": [[0, 0, 0]]},
+      "colors has 1 and the model num_classes=3;",
+    ),
+    ({"colors": [[0, 0, 0], [1, 1], 3]}, r"colors\[1\]=\(1, 1\) must be three"),
+  ],
+)
+def test_what_was_edited_has_one_value_a_class(
+  saved, tmp_path, changes, message
+):
+  shutil.copytree(saved, tmp_path / "b")
+  path = tmp_path / "b" / description.NAME
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+  with pytest.raises(ValueError, match=rf"bundle\.json: {message}") as caught:
+    bundle_lib.load_bundle(tmp_path / "b")
+  assert "\n" not in str(caught.value)
+  assert bundle_lib.load_backbone(tmp_path / "b").labels is None
 
 
 def test_a_folded_segmenter_is_not_saved(tmp_path, model, variables):

@@ -14,7 +14,7 @@ import van_jax
 from configs import segmentation
 from van_jax import errors, experiment, models
 from van_jax.data import DensePreprocessing
-from van_jax.experiment import examining, scoring, sections
+from van_jax.experiment import classes, examining, scoring, sections
 
 SIZES = [(40, 60), (45, 45), (40, 56), (30, 130)]
 
@@ -145,6 +145,32 @@ def test_masks_are_not_renumbered_by_names(place):
       config_of(place, **{"data.options.class_names": names}),
       checkpoint=str(place / "bundle"),
     )
+
+
+@pytest.mark.parametrize(
+  ("labels", "names", "trust", "message"),
+  [
+    (
+      ("sky", "road", "car", "bush"),
+      pairs_on_disk.CLASSES,
+      False,
+      r"'tree' .*data\.options\.class_names, or pass --trust_class_order",
+    ),
+    (
+      ("sky", "road", "car", "bush", "sea"),
+      pairs_on_disk.CLASSES,
+      False,
+      r"'tree' .*; give the data's classes the weights' names, by data\.opt",
+    ),
+    (None, ("a", "b"), False, r"4 classes and .*val has 2, .* list all 4 in"),
+    (("a", "b", "c", "d"), ("a", "b"), True, r"has 2, .* list all 4 in"),
+  ],
+)
+def test_what_masks_refuse_is_not_advised(place, labels, names, trust, message):
+  source = pairs_on_disk.open_pairs(place, None, "val", class_names=names)
+  with pytest.raises(errors.UserError, match=message) as caught:
+    classes.in_terms_of(labels, len(labels or NAMES), source, trust_order=trust)
+  assert "class_map" not in str(caught.value)
 
 
 def test_a_report_says_that_answers_are_masks(place, tmp_path):

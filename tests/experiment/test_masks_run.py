@@ -199,6 +199,18 @@ def test_a_run_does_not_go_on_with_another_head(finished, config_of, tmp_path):
     ),
     ({"evaluation.window": (32,)}, r"evaluation\.window=\(32,\) "),
     ({"evaluation.window": (64, 16)}, r"window=\(64, 16\) must be at least 32"),
+    (
+      {"preprocessing.multiple": 8, "preprocessing.scale": (64, 20)},
+      r"^preprocessing\.scale=\(64, 20\): .* see 24 x 24, .*multiple=32",
+    ),
+    (
+      {"preprocessing.multiple": 8, "evaluation.ratios": (1.0, 0.3)},
+      r"scale=\(64, 64\): .* would see 24 x 24 at the ratio 0\.3",
+    ),
+    (  # Known by the data alone.
+      {"preprocessing.multiple": 1, "preprocessing.scale": (42, 42)},
+      r"val/00\.png .* 56 x 40 pixels the network would see 42 x 30",
+    ),
     ({"augmentation.image_size": 16}, r"augmentation\.image_size=16 "),
     ({"data.options.masks": "annotations"}, r"annotations/train is no folder"),
   ],
@@ -213,6 +225,7 @@ def test_what_does_not_fit_is_one_line(config_of, tmp_path, changes, message):
     section[last] = value
   with pytest.raises(errors.UserError, match=message):
     experiment.train(config, workdir=str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()
 
 
 def test_a_preview_has_the_masks_colours_and_the_classes_parts(

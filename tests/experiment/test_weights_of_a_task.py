@@ -1,5 +1,6 @@
 """Classifiers and segmenters are told apart before any device work."""
 
+import logging
 from typing import Any
 
 import jax
@@ -160,6 +161,31 @@ def test_a_segmenters_heads_are_fine_tuned_where_they_are_the_same(
     np.testing.assert_array_equal(
       value, ours[name] if is_anew else theirs[name], err_msg=name
     )
+
+
+@pytest.mark.parametrize("field", ["head", "auxiliary"])
+def test_beside_a_strangers_head_the_other_is_taken(tmp_path, caplog, field):
+  van = models.VAN((8, 8, 16, 16), (1, 1, 1, 1), (2, 2, 2, 2), num_classes=0)
+  heads: Any = {"head": AUXILIARY, "auxiliary": AUXILIARY}
+  segmenter = models.Segmenter(van, **{**heads, field: Stranger}, num_classes=3)
+  path, variables = save(segmenter, tmp_path)
+  config = tiny_masks.get_config()
+  config.pretrained_bundle = path
+  with config.unlocked():
+    if field == "auxiliary":
+      heads["auxiliary"] = {"name": None}
+    for name, value in {"num_classes": 3, **heads}.items():
+      config.model[name] = value
+  with caplog.at_level(logging.INFO, logger="absl"):
+    taken = start.pretrained_variables(config)
+  part = {"head": "decode_head", "auxiliary": "auxiliary_head"}[field]
+  expected = {
+    collection: {name: x for name, x in tree.items() if name != part}
+    for collection, tree in variables.items()
+  }
+  assert len(expected["params"]) == 2
+  jax.tree.map(np.testing.assert_array_equal, taken, expected)
+  assert f"model.{field} is " in caplog.text
 
 
 def test_a_strangers_head_that_nobody_hands_over_is_left_out(tmp_path):

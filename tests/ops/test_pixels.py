@@ -74,6 +74,23 @@ def test_views_are_averaged_as_probabilities(key, band_bytes):
     np.testing.assert_allclose(ours, mean, atol=2e-5)  # Slope 1/4 of 5e-5.
 
 
+def test_of_views_that_are_sure_no_logarithm_is_infinite():
+  """Probabilities of e^-300 are 0 in float32; their logarithms are not."""
+  logits = np.zeros((2, 1, 2, 2, 3), np.float32)
+  logits[0, ..., 0], logits[1, ..., 0] = 300, 400
+  logits[:, :, 0, :, 2] = -np.inf  # A class that is ruled out in the first row.
+  logits[1, :, 1, 1] = np.nan
+
+  mean = jax.jit(lambda views: pixels._together([*views]))(logits)[0]
+  # The mean of e^-300 and e^-400 is half of the first.
+  rare = -300 - np.log(2)
+  for found, expected in (
+    (mean[0], [[0, rare, -np.inf]] * 2),
+    (mean[1], [[0, rare, rare], [np.nan] * 3]),
+  ):
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 @pytest.mark.parametrize("shape", [SHAPE, (12, 20)], ids=["any", "multiple"])
 def test_values_and_gradients_of_bands_are_torchs(key, band_bytes, shape):
   logits = jax.random.normal(key, (3, 3, 4, 5))

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +18,12 @@ CLASSIFICATION = "classification"  # The task of bundles that name none.
 SEGMENTATION = "segmentation"
 _SHOWN = 3  # Class names.
 
+# Bundle[VAN] or Bundle[Segmenter]; what is read from a file is Bundle[Any].
+Model_co = TypeVar("Model_co", covariant=True)
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Bundle:
+class Bundle(Generic[Model_co]):
   """A model, its weights, and how to feed it.
 
   Attributes:
@@ -35,7 +38,7 @@ class Bundle:
       of a Segmenter alone.
   """
 
-  model: Any
+  model: Model_co
   variables: dict[str, Any]
   preprocessing: Any
   labels: tuple[str, ...] | None

@@ -12,6 +12,7 @@ from flax import traverse_util
 from van_jax import errors, host_memory, models, storage
 from van_jax.bundle import description, weights
 from van_jax.bundle.bundle import CLASSIFICATION, Bundle
+from van_jax.data import arguments
 from van_jax.data.images.dense_preprocessing import DensePreprocessing
 from van_jax.data.images.preprocessing import Preprocessing
 
@@ -30,7 +31,7 @@ def load_bundle(
   fold_batch_norm: bool = False,
   preprocessing: Mapping[str, Any] | None = None,
   **model_overrides: Any,
-) -> Bundle:
+) -> Bundle[Any]:
   """Reads a bundle onto the default device.
 
   On CPUs malloc keeps its memory from then on, for the whole process, unless
@@ -53,9 +54,9 @@ def load_bundle(
 
   Raises:
     UserError: if there is no bundle at `path`.
-    UserError: if the bundle is damaged, of a newer format version, wants an
-      attention that is not given, or an override would change the
-      architecture.
+    UserError: if the bundle is damaged, of a newer format version, has not as
+      many labels or colours as classes, wants an attention that is not given,
+      or an override would change the architecture.
   """
   host_memory.keep_on_cpus()
   path = storage.absolute(path)
@@ -71,6 +72,10 @@ def load_bundle(
   saved = models.from_architecture(architecture, **handed)
   headless = saved.num_classes > 0 and model.num_classes == 0
   _check_same(path, saved.clone(num_classes=0) if headless else saved, model)
+  labels, colors = (
+    None if bare else _of_classes(path, fields, name, saved.num_classes)
+    for name in ("labels", "colors")
+  )
   if damage := weights.damage(path, fields["weights_sha256"]):
     raise description.damaged(path, damage)
   arrays = weights.read(path)
@@ -84,21 +89,48 @@ def load_bundle(
   )
   if fold_batch_norm:
     model, variables = models.fold_batch_norm(model, variables)
-  labels, colors = fields["labels"], fields["colors"]
   shown = _preprocessing(fields["preprocessing"], dense=dense, bare=bare)
   return Bundle(
     model=model,
     variables=variables,
     preprocessing=shown.replace(**(preprocessing or {})),
-    labels=None if bare or labels is None else tuple(labels),
+    labels=None if labels is None else tuple(labels),
     source=fields["source"],
     task=CLASSIFICATION if dense and bare else fields["task"],
-    colors=None if bare or colors is None else _colors(colors),
+    colors=None if colors is None else tuple((r, g, b) for r, g, b in colors),
   )
 
 
-def _colors(colors: Any) -> tuple[tuple[int, int, int], ...]:
-  return tuple((r, g, b) for r, g, b in colors)
+def _of_classes(
+  path: epath.Path, fields: Mapping[str, Any], name: str, num_classes: int
+) -> list[Any] | None:
+  """Returns a field with one value a class, which a person may have edited.
+
+  Args:
+    path: of the bundle.
+    fields: of its JSON.
+    name: "labels" or "colors", which may be null.
+    num_classes: K, of its model.
+
+  Raises:
+    UserError: for other values, or not K of them.
+  """
+  values, place = fields[name], f"{path / description.NAME}: {name}"
+  if values is None:
+    return None
+  if not isinstance(values, list) or len(values) != num_classes:
+    count = len(values) if isinstance(values, list) else "no list"
+    raise errors.UserError(
+      f"{place} has {count} and the model num_classes={num_classes}; write one "
+      "for each class, in the order of their numbers, or null for none."
+    )
+  for i, value in enumerate(values):
+    if name == "colors":
+      color = tuple(value) if isinstance(value, list) else (value,)
+      arguments.check_color(color, f"{place}[{i}]")
+    elif not isinstance(value, str):
+      raise errors.UserError(f"{place}[{i}]={value!r} must be text, a name.")
+  return values
 
 
 def _of_backbone(arrays: weights.Arrays) -> weights.Arrays:
@@ -124,7 +156,9 @@ def _preprocessing(
   return Preprocessing(**_SQUARE, **kept, exif_rotation=shown.exif_rotation)
 
 
-def load_backbone(path: str | os.PathLike[str], **options: Any) -> Bundle:
+def load_backbone(
+  path: str | os.PathLike[str], **options: Any
+) -> Bundle[models.VAN]:
   """Reads a bundle without its head: a model that gives features.
 
     backbone = van_jax.load_backbone("bundles/van_b0")

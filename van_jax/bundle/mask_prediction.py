@@ -2,13 +2,15 @@
 
 import functools
 import math
-from collections.abc import Hashable, Iterable
+import os
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from van_jax import errors, models
 from van_jax.bundle import few_sizes
 from van_jax.bundle.bundle import Bundle
 from van_jax.data.images import (
@@ -37,7 +39,9 @@ class _Kind(NamedTuple):
 
 
 def predict_masks(
-  bundle: Bundle, images: Iterable[Any], batch_size: int
+  bundle: Bundle[models.Segmenter],
+  images: Iterable[preprocessing.AnImage],
+  batch_size: int,
 ) -> list[np.ndarray]:
   """Returns the likeliest class of each pixel, uint8 [H, W] of each image.
 
@@ -51,7 +55,7 @@ def predict_masks(
     batch_size: images that the network sees at once.
 
   Raises:
-    UserError: if an image cannot be read.
+    UserError: if an image cannot be read, or is too small for the network.
   """
   masks: dict[int, np.ndarray] = {}
   waiting: dict[_Kind, dict[int, tuple[np.ndarray, tuple[int, int]]]] = {}
@@ -67,11 +71,14 @@ def predict_masks(
 
 
 def _read(
-  image: Any, to: dense_preprocessing.DensePreprocessing
+  image: preprocessing.AnImage, to: dense_preprocessing.DensePreprocessing
 ) -> tuple[np.ndarray, tuple[int, int]]:
   """Returns what the network sees of an image, and the image's own size."""
   rgb = preprocessing.rgb_of(image, exif_rotation=to.exif_rotation)
   width, height = rgb.size
+  if reason := to.complaint(height, width):
+    name = os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
+    raise errors.UserError(f"{name}: {reason}.")
   return dense_preprocessing.resize_whole(np.array(rgb), to), (height, width)
 
 
@@ -84,7 +91,7 @@ def _kind(pixels: np.ndarray, size: tuple[int, int]) -> _Kind:
 
 
 def _answered(
-  bundle: Bundle,
+  bundle: Bundle[models.Segmenter],
   kind: _Kind,
   examples: dict[int, tuple[np.ndarray, tuple[int, int]]],
   batch_size: int,
@@ -109,7 +116,7 @@ def _answered(
 
 
 @functools.lru_cache(maxsize=8)
-def _class_maps(model: Any) -> Any:
+def _class_maps(model: Any) -> Callable[..., jax.Array]:
   """Returns a compiled function from pixels to classes, uint8 [B, *room]."""
 
   @functools.partial(jax.jit, static_argnames="room")

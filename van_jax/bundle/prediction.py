@@ -2,8 +2,8 @@
 
 import functools
 import os
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Any, NamedTuple, Never, cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from van_jax.data.images import normalization, preprocessing
 # Images at once, of classifiers and of segmenters.
 _PLAIN, _DENSE = 32, 4
 
-AnImage = str | os.PathLike[str] | Image.Image | np.ndarray
+AnImage = preprocessing.AnImage
 
 
 class Prediction(NamedTuple):
@@ -35,13 +35,61 @@ class Prediction(NamedTuple):
   index: int
 
 
-def predict(
-  bundle: Bundle,
+@overload
+def predict(  # Of Bundle[Any] alone, a file's: its model is not known before.
+  bundle: Bundle[Never],
   image: AnImage | Iterable[AnImage],
   *,
   top: int | None = None,
   batch_size: int | None = None,
-) -> Any:
+) -> Any: ...
+
+
+@overload
+def predict(
+  bundle: Bundle[models.Segmenter],
+  image: AnImage,
+  *,
+  batch_size: int | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def predict(
+  bundle: Bundle[models.Segmenter],
+  image: Iterable[AnImage],
+  *,
+  batch_size: int | None = None,
+) -> list[np.ndarray]: ...
+
+
+@overload
+def predict(
+  bundle: Bundle[models.VAN],
+  image: AnImage,
+  *,
+  top: int | None = None,
+  batch_size: int | None = None,
+) -> list[Prediction]: ...
+
+
+@overload
+def predict(
+  bundle: Bundle[models.VAN],
+  image: Iterable[AnImage],
+  *,
+  top: int | None = None,
+  batch_size: int | None = None,
+) -> list[list[Prediction]]: ...
+
+
+def predict(
+  bundle: Bundle[Any],
+  image: AnImage | Iterable[AnImage],
+  *,
+  top: int | None = None,
+  batch_size: int | None = None,
+) -> np.ndarray | list[np.ndarray] | list[Prediction] | list[list[Prediction]]:
   """Returns the likeliest classes of an image, or a segmenter's mask of it.
 
     bundle = van_jax.load_bundle("bundles/van_b0")
@@ -73,13 +121,13 @@ def predict(
   several = isinstance(image, Iterable) and not isinstance(
     image, str | os.PathLike | Image.Image | np.ndarray
   )
-  images = cast(Iterable[Any], image if several else [image])
+  images = cast(Iterable[AnImage], image if several else [image])
   if isinstance(bundle.model, models.Segmenter):
     _check_no_top(bundle, top)
-    found = mask_prediction.predict_masks(bundle, images, batch_size or _DENSE)
-  else:
-    number = _number(bundle, top)
-    found = [*_predictions(bundle, images, number, batch_size or _PLAIN)]
+    masks = mask_prediction.predict_masks(bundle, images, batch_size or _DENSE)
+    return masks if several else masks[0]
+  number = _number(bundle, top)
+  found = [*_predictions(bundle, images, number, batch_size or _PLAIN)]
   return found if several else found[0]
 
 
@@ -109,7 +157,10 @@ def _number(bundle: Bundle, top: int | None) -> int:
 
 
 def _predictions(
-  bundle: Bundle, images: Iterable[Any], top: int, batch_size: int
+  bundle: Bundle[models.VAN],
+  images: Iterable[AnImage],
+  top: int,
+  batch_size: int,
 ) -> Iterator[list[Prediction]]:
   classes = bundle.model.num_classes
   labels = bundle.labels or [f"class {i}" for i in range(classes)]
@@ -139,7 +190,7 @@ def _batches(
 
 
 @functools.lru_cache(maxsize=8)
-def _probabilities(model: Any) -> Any:
+def _probabilities(model: Any) -> Callable[..., jax.Array]:
   """Returns a compiled function from pixels to probabilities, [B, K]."""
 
   @jax.jit

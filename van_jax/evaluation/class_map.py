@@ -9,6 +9,9 @@ import numpy as np
 from van_jax import errors, storage
 
 _LISTED = 3  # Names that one error spells out.
+_REMEDY = (
+  "say which is which by --class_map=FILE, a line DATA'S-CLASS,MODEL'S-CLASS"
+)
 
 
 def match(
@@ -17,6 +20,7 @@ def match(
   *,
   other_names: Sequence[Sequence[str]] = (),
   given: Mapping[str, str] | None = None,
+  remedy: str = _REMEDY,
 ) -> np.ndarray:
   """Returns the number of the model's class for each of the data's, [S] int32.
 
@@ -30,6 +34,7 @@ def match(
       ids.
     given: by a class name of the data's, a name or a number of the model's;
       classes that are not in it are looked up by their own name.
+    remedy: what to do about a name that is none of the model's.
 
   Raises:
     UserError: for a class that is none of the model's.
@@ -52,7 +57,7 @@ def match(
   ]
   strange = [n for n, i in zip(theirs, found, strict=True) if i is None]
   if strange:
-    raise _mismatch(strange, theirs, ours)
+    raise _mismatch(strange, theirs, ours, remedy)
   return np.array(found, np.int32)
 
 
@@ -95,7 +100,10 @@ def _places(names: Sequence[str]) -> dict[str, int]:
 
 
 def _mismatch(
-  strange: Sequence[str], theirs: Sequence[str], ours: Sequence[str]
+  strange: Sequence[str],
+  theirs: Sequence[str],
+  ours: Sequence[str],
+  remedy: str,
 ) -> errors.UserError:
   twice = [n for n, count in collections.Counter(ours).items() if count > 1]
   ambiguous = [name for name in strange if name in twice]
@@ -108,8 +116,7 @@ def _mismatch(
     else ""
   )
   return errors.UserError(
-    f"the data's classes {_some(strange)} {reason} ({_some(ours)}); say which "
-    "is which by --class_map=FILE, a line DATA'S-CLASS,MODEL'S-CLASS"
+    f"the data's classes {_some(strange)} {reason} ({_some(ours)}); {remedy}"
     f"{trust}."
   )
 

@@ -54,7 +54,10 @@ def in_terms_of(
   others = ()
   if imagenet.are_classes(ours):
     others = (imagenet.wordnet_ids(), imagenet.labels())
-  numbers = class_map_lib.match(names, ours, other_names=others, given=given)
+  remedy = {"remedy": _NAMES_OF_MASKS} if source.has_masks else {}
+  numbers = class_map_lib.match(
+    names, ours, other_names=others, given=given, **remedy
+  )
   _report(numbers, ours, names)
   return _renumbered(source, numbers, ours)
 
@@ -62,6 +65,10 @@ def in_terms_of(
 _NAMELESS = (
   " They keep no class names, by which some of the classes could be told; the "
   "file says their numbers."
+)
+# Of masks, whose numbers are not mapped.
+_NAMES_OF_MASKS = (
+  "give the data's classes the weights' names, by data.options.class_names"
 )
 
 
@@ -74,6 +81,13 @@ def report_absent(source: data.Source) -> None:
 def _check_counts(num_classes: int, source: data.Source, hint: str) -> None:
   if source.num_classes != num_classes:
     assert source.evaluation is not None
+    if source.has_masks:
+      raise errors.UserError(
+        f"these weights have {num_classes} classes and "
+        f"{source.evaluation.title} has {source.num_classes}, and the numbers "
+        f"of masks stay what they are: list all {num_classes} in the weights' "
+        "order, by data.options.class_names; masks may lack some of them."
+      )
     raise errors.UserError(
       f"these weights have {num_classes} classes and "
       f"{source.evaluation.title} has {source.num_classes}, so that their "

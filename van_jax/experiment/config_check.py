@@ -41,6 +41,7 @@ def check_config(config: Config) -> None:
     recipe_task.create_task(config)
   looks.applied(config, lambda: None)
   looks.ratios(config)
+  looks.check_seen(config)
   if section_table.has_masks(config):
     _check_head_scale(config)
     _check_unread_options(config)

@@ -6,7 +6,7 @@ from typing import Any
 from van_jax import errors
 from van_jax.data import arguments
 from van_jax.evaluation import views
-from van_jax.experiment import section_table
+from van_jax.experiment import section_table, sections
 from van_jax.experiment.section_table import Config
 
 _WHOLE = {"flip": False, "window": None, "stride": None}
@@ -23,6 +23,23 @@ def ratios(config: Config) -> tuple[float, ...]:
   given = tuple(config.evaluation.ratios)
   arguments.check_ratios(given, "evaluation.ratios")
   return given
+
+
+def check_seen(config: Config) -> None:
+  """Raises UserError where the network would see too little of any image.
+
+  An image's shorter side becomes as long as the scale's, at most. What is too
+  long and narrow, or as small as it lies, the data tells.
+  """
+  if not section_table.has_masks(config):
+    return
+  shown = sections.build(config, "preprocessing")
+  if shown.scale is None:
+    return
+  short = min(shown.scale)
+  for ratio in ratios(config):
+    if reason := shown.complaint(short, short, ratio):
+      raise errors.UserError(f"preprocessing.scale={shown.scale}: {reason}.")
 
 
 def applied(config: Config, apply: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,7 +4,8 @@ import jax
 from absl import logging
 
 from van_jax import data, errors, parallel, storage, tasks
-from van_jax.experiment import section_table
+from van_jax.data import arguments
+from van_jax.experiment import looks, section_table, sections
 from van_jax.experiment.sections import Config
 from van_jax.training.recipe import mixing
 
@@ -13,6 +14,7 @@ def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
   """Raises UserError where the data does not suit the config."""
   check_kind(config, source)
   check_classes(config, source, task)
+  _check_seen(config, source)
   if config.batch_size > source.num_train:
     raise errors.UserError(
       f"batch_size={config.batch_size} must be at most the "
@@ -33,6 +35,25 @@ def check_kind(config: Config, source: data.Source) -> None:
     f"data.name={config.data.name!r} has {has}, and the config is of images "
     f"{'with' if dense else 'without'} them; {remedy}, or name other data."
   )
+
+
+def _check_seen(config: Config, source: data.Source) -> None:
+  """Raises UserError where an evaluation image is too small for the network.
+
+  It would be found by the first evaluation, after the training before it. None
+  can be where sides are rounded up to what the network needs.
+  """
+  if not section_table.has_masks(config) or source.evaluation is None:
+    return
+  shown = sections.build(config, "preprocessing")
+  if shown.multiple < arguments.MIN_IMAGE_SIZE:
+    batches = data.eval_batches(
+      source,
+      batch_size=config.evaluation.batch_size,
+      preprocessing=shown,
+      ratios=looks.ratios(config),
+    )
+    len(batches)  # Has all images' sizes looked at.
 
 
 def check_classes(

@@ -8,19 +8,25 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
 from absl import logging
+from flax import traverse_util
 
-from van_jax import bundle as bundle_lib, imports, models, storage
-from van_jax.bundle import description
+from van_jax import bundle as bundle_lib, models, storage
+from van_jax.bundle import description, weights
 from van_jax.experiment import model_check, section_table, sections
 from van_jax.experiment.sections import Config
+from van_jax.models import record
+from van_jax.models.heads import table
 
-_PARTS = {"head": "decode_head", "auxiliary": "auxiliary_head"}
+_PARTS = {table.HEAD: "decode_head", table.AUXILIARY: "auxiliary_head"}
 _FREE = "dropout_rate"  # No weight depends on it.
 
 
 def load(config: Config, path: str) -> bundle_lib.Bundle:
   """Returns a bundle with the variables that a config's model may take.
+
+  Of a segmenter it is the backbone's, with the heads' variables beside.
 
   Args:
     config: of the run.
@@ -29,55 +35,58 @@ def load(config: Config, path: str) -> bundle_lib.Bundle:
   Raises:
     UserError: as `load_bundle`.
   """
-  theirs = description.read(storage.absolute(path))["architecture"]
+  folder = storage.absolute(path)
+  theirs = description.read(folder)["architecture"]
   strangers = model_check.strangers(config)
   attention = strangers.get("attention")
   if "backbone" not in theirs:
     return bundle_lib.load_bundle(path, attention=attention)
+  bundle = bundle_lib.load_backbone(path, attention=attention)
   if not section_table.has_masks(config):
-    return bundle_lib.load_backbone(path, attention=attention)
-  ours = models.architecture(sections.build(config, "model"))
-  handed = {}
-  for field in _PARTS:
-    name = _name(theirs[field])
-    if imports.is_path(name):
-      if name != _name(ours[field]):  # No class to load it with.
-        _log_other(config, field, name, _name(ours[field]))
-        return bundle_lib.load_backbone(path, attention=attention)
-      handed[field] = strangers[field]
-  bundle = bundle_lib.load_bundle(path, attention=attention, **handed)
-  return _with_same_heads(config, bundle, ours)
-
-
-def _with_same_heads(
-  config: Config, bundle: bundle_lib.Bundle, ours: Mapping[str, Any]
-) -> bundle_lib.Bundle:
-  """Returns the bundle with the variables of other heads left out."""
-  theirs = models.architecture(bundle.model)
-  dropped = []
-  for field, part in _PARTS.items():
-    if _fields(theirs[field]) != _fields(ours[field]):
-      dropped.append(part)
-      _log_other(config, field, theirs[field], ours[field])
-  variables = {
-    collection: {k: v for k, v in tree.items() if k not in dropped}
-    for collection, tree in bundle.variables.items()
+    return bundle
+  heads = _same_heads(config, theirs, strangers)
+  if not heads:
+    return bundle
+  # Not by `load_bundle`, which needs the class of every head that is there.
+  kept = {
+    name: jnp.asarray(array)
+    for name, array in weights.read(folder).items()
+    if name.split("/")[1] in ("backbone", *heads)
   }
+  variables = traverse_util.unflatten_dict(kept, sep="/")
   return dataclasses.replace(bundle, variables=variables)
 
 
-def _log_other(config: Config, field: str, theirs: Any, ours: Any) -> None:
-  logging.info(
-    "pretrained_bundle=%s: model.%s is %s there and %s here, and is not taken.",
-    config.pretrained_bundle,
-    field,
-    theirs,
-    ours,
-  )
+def _same_heads(
+  config: Config, theirs: Mapping[str, Any], strangers: Mapping[str, type]
+) -> list[str]:
+  """Returns the parts of a segmenter that are the config's; logs the others.
 
-
-def _name(head: Mapping[str, Any] | None) -> str:
-  return head["name"] if head else ""
+  Args:
+    config: of the run.
+    theirs: the bundle's architecture.
+    strangers: the classes of a stranger's modules that the config names.
+  """
+  ours = models.architecture(sections.build(config, "model"))
+  same = []
+  for choice, part in _PARTS.items():
+    there, here = theirs[choice.field], ours[choice.field]
+    if there and here and there["name"] == here["name"]:
+      handed = strangers.get(choice.field)
+      # As this version has it: an older one's may lack a field.
+      there = record.to_json(choice, record.from_json(choice, there, handed))
+    if _fields(there) != _fields(here):
+      logging.info(
+        "pretrained_bundle=%s: model.%s is %s there and %s here, and is not "
+        "taken.",
+        config.pretrained_bundle,
+        choice.field,
+        there,
+        here,
+      )
+    elif there:
+      same.append(part)
+  return same
 
 
 def _fields(head: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def load_weights(
   auxiliary: type | None = None,
   task: tasks.Task | None = None,
   **model_overrides: Any,
-) -> bundle_lib.Bundle:
+) -> bundle_lib.Bundle[Any]:
   """Returns the bundle at a path, or a training workdir's weights as one.
 
   They are read onto the default device.

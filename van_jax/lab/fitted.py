@@ -4,7 +4,7 @@ import dataclasses
 import os
 from typing import Any
 
-from van_jax import bundle as bundle_lib, data
+from van_jax import bundle as bundle_lib, data, models
 from van_jax.lab.history import History
 
 
@@ -41,7 +41,7 @@ class Fit:
   is_whole: bool
   told: dict[str, Any]
 
-  def bundle(self) -> bundle_lib.Bundle:
+  def bundle(self) -> bundle_lib.Bundle[models.VAN]:
     """Returns it as what `van_jax.predict` takes; of a VAN.
 
     van_jax.predict(fit.bundle(), "cat.jpg")

@@ -5,6 +5,7 @@ softmax with its gradient has several such. Here they are made, used and left
 band by band of rows; for a gradient each band is made again.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -110,7 +111,9 @@ def _together(views: Sequence[jax.Array]) -> jax.Array:
   """Returns one view's logits, or the logarithm of the views' mean softmax."""
   if len(views) == 1:
     return views[0]
-  return jnp.log(sum(map(jax.nn.softmax, views)) / len(views))
+  # In logarithms: a probability below float32's would be 0, its loss infinite.
+  total = functools.reduce(jnp.logaddexp, map(jax.nn.log_softmax, views))
+  return total - math.log(len(views))
 
 
 def _bands(views, shape, sizes) -> tuple[int, int]:

@@ -24,7 +24,7 @@ Path = str | os.PathLike[str]
 
 def load_pretrained(
   name: str, *, cache_dir: Path | None = None, **options: Any
-) -> bundle_lib.Bundle:
+) -> bundle_lib.Bundle[Any]:
   """Returns published weights: fetched and converted once, then from disk.
 
     bundle = van_jax.load_pretrained("van_b0")

@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from van_jax import data, errors
+from van_jax.data.images import reading
 from van_jax.data.pipeline import eval_plan
 
 SIZES = [(40, 56), (48, 40), (40, 56), (56, 40), (40, 56), (96, 80), (40, 56)]
@@ -133,6 +134,70 @@ def test_a_mask_of_another_size_is_named_before_the_first_batch(directory):
   with pytest.raises(errors.UserError, match=r"06\.png .*mask 56 x 48") as info:
     len(_batches(directory))
   assert "data.on_damaged='skip' is for training" in str(info.value)
+
+
+@pytest.mark.parametrize(
+  ("to", "ratios", "message"),
+  [
+    ({"scale": None, "multiple": 8}, (1.0, 0.5), "32 x 24 at the ratio 0.5, "),
+    ({"scale": (2048, 30), "multiple": 1}, (1.0,), "42 x 30, and must see 32"),
+    ({"scale": (38, 38), "multiple": 1}, (1.0,), "38 x 27, .*multiple=32, "),
+  ],
+)
+def test_an_image_too_small_for_the_network_is_named(
+  directory, to, ratios, message
+):
+  source = pairs_on_disk.open_pairs(directory, None, "val")
+
+  def count(**changes):
+    shown = data.DensePreprocessing(**(to | changes))
+    return len(
+      data.eval_batches(
+        source, batch_size=2, preprocessing=shown, ratios=ratios
+      )
+    )
+
+  message = rf"val/00\.png.*: of an image of 56 x 40 .* would see {message}"
+  with pytest.raises(errors.UserError, match=message):
+    count()
+  assert count(multiple=32)
+
+
+def test_sizes_are_read_off_the_heads_of_files(directory, monkeypatch):
+  noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8)
+  last = directory / "images/val/07.png"  # 180 kB.
+  Image.fromarray(noise).save(last)
+  mask = Image.fromarray(np.zeros((200, 300), np.uint8))
+  mask.save(directory / "labels/val/07.png")
+  heads, wholes = [], []
+
+  def spied(name, seen):
+    look = getattr(reading, name)
+
+    def spy(encoded, **options):
+      seen.append(len(encoded))
+      return look(encoded, **options)
+
+    monkeypatch.setattr(reading, name, spy)
+
+  spied("size_in_head", heads)
+  spied("size", wholes)
+  expected = sorted([*SIZES, (200, 300)])
+  assert sorted(map(tuple, _batches(directory)._sizes())) == expected
+  assert max(heads) == 1 << 16
+  assert not wholes
+  # JPEG and PNG alone have their sizes first for certain.
+  Image.fromarray(noise).save(last.with_suffix(".tif"))
+  last.unlink()
+  assert sorted(map(tuple, _batches(directory)._sizes())) == expected
+  assert max(wholes) > 180_000
+  # In a JPEG much else may come before.
+  comments = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+  Image.fromarray(noise).save(last.with_suffix(".jpg"))
+  jpeg = last.with_suffix(".jpg").read_bytes()
+  last.with_suffix(".jpg").write_bytes(jpeg[:2] + 2 * comments + jpeg[2:])
+  last.with_suffix(".tif").unlink()
+  assert sorted(map(tuple, _batches(directory)._sizes())) == expected
 
 
 def test_a_number_beyond_the_classes_is_named(directory):

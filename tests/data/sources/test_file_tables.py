@@ -164,6 +164,13 @@ def test_a_label_that_is_not_listed_is_named_by_line(flat):
     _open(flat.parent)
 
 
+def test_a_blank_line_among_the_classes_is_named(flat):
+  (flat.parent / "classes.txt").write_text("ant\n\nbee\n")
+  (flat.parent / "train.csv").write_text("a.jpg,0\nb.jpg,2\n")
+  with pytest.raises(errors.UserError, match=r"line 2 of .*classes\.txt is bl"):
+    _open(flat.parent)
+
+
 def test_a_folder_without_classes_says_the_ways(flat):
   with pytest.raises(errors.UserError, match=r"no class folder; .*SPLIT\.csv"):
     _open(flat.parent, "train")

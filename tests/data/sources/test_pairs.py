@@ -82,11 +82,22 @@ def test_slices_share_no_pair_and_keep_masks_with_images(directory):
 
 
 def test_classes_may_be_listed_in_the_folder(directory):
-  (directory / "classes.txt").write_text("a\nb\n\nc\n")
+  (directory / "classes.txt").write_text(" a\r\nb\r\nc\r\n\r\n \n")
   source = data.open_source(
     name="pairs", directory=str(directory), eval_split=None
   )
   assert source.class_names == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+  ("text", "line"), [("a\nb\n\nc\n", 3), ("\na\n", 1), ("a\n \t\nb", 2)]
+)
+def test_a_blank_line_would_shift_the_numbers_of_classes(directory, text, line):
+  path = directory / "classes.txt"
+  path.write_text(text)
+  message = rf"^line {line} of {path} is blank, .*: take it out, or write the"
+  with pytest.raises(errors.UserError, match=message):
+    pairs_on_disk.open_pairs(directory, class_names=())
 
 
 def test_files_about_an_image_are_named_as_it_is_below_its_split(directory):

@@ -46,7 +46,7 @@ class Request:
   overwrite: bool = False
   image_size: int | None = None
 
-  def load(self) -> bundle_lib.Bundle:
+  def load(self) -> bundle_lib.Bundle[models.VAN]:
     """Returns a VAN's weights, once the output is known to be writable."""
     bundle = self._load()
     bundle_lib.check_of_van(bundle, "this picture")
@@ -57,7 +57,7 @@ class Request:
       bundle, preprocessing=bundle.preprocessing.replace(**changed)
     )
 
-  def load_segmenter(self) -> bundle_lib.Bundle:
+  def load_segmenter(self) -> bundle_lib.Bundle[models.Segmenter]:
     """Returns a segmenter's weights, likewise."""
     bundle = self._load()
     if not isinstance(bundle.model, models.Segmenter):
@@ -68,7 +68,7 @@ class Request:
       )
     return bundle
 
-  def _load(self) -> bundle_lib.Bundle:
+  def _load(self) -> bundle_lib.Bundle[Any]:
     canvas.check_output(self.output, overwrite=self.overwrite)
     handed: dict[str, Any] = {
       choice.field: choice.module_class(name)

@@ -1,13 +1,11 @@
 """How a whole image becomes a dense network's input: resized, uncropped."""
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from etils import epy
-from PIL import Image
 
 from van_jax import errors
 from van_jax.data import arguments
@@ -75,6 +73,28 @@ class DensePreprocessing:
     up = self.multiple
     return -(-new_height // up) * up, -(-new_width // up) * up
 
+  def complaint(
+    self, height: int, width: int, ratio: float = 1.0
+  ) -> str | None:
+    """Returns why an image cannot be shown to the network; None if it can.
+
+    Args:
+      height: of the image.
+      width: of the image.
+      ratio: see `resized`.
+    """
+    seen = self.network_size(height, width, ratio)
+    least = arguments.MIN_IMAGE_SIZE
+    if min(seen) >= least:
+      return None
+    at = "" if ratio == 1 else f" at the ratio {ratio}"
+    return (
+      f"of an image of {width} x {height} pixels the network would see "
+      f"{seen[1]} x {seen[0]}{at}, and must see {least} or more down and "
+      f"across; set preprocessing.multiple={least}, which sides are rounded up "
+      f"to and which is {self.multiple}, or enlarge preprocessing.scale"
+    )
+
   def replace(self, **changes: Any) -> "DensePreprocessing":
     """Returns these with some fields changed.
 
@@ -109,7 +129,7 @@ class DensePreprocessing:
 
 
 def preprocess_whole(
-  image: Image.Image | np.ndarray | str | os.PathLike,
+  image: preprocessing.AnImage,
   to: DensePreprocessing,
   *,
   ratio: float = 1.0,

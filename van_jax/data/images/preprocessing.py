@@ -24,6 +24,7 @@ _FILTERS = {
 }
 INTERPOLATIONS = tuple(_FILTERS)
 RESIZE_MODES = ("short_side", "warp")
+AnImage = str | os.PathLike[str] | Image.Image | np.ndarray
 _LATER = {"exif_rotation"}  # Fields that earlier versions do not write.
 
 
@@ -134,7 +135,7 @@ class Preprocessing:
 
 
 def preprocess_image(
-  image: Image.Image | np.ndarray | str | os.PathLike,
+  image: AnImage,
   preprocessing: Preprocessing,
 ) -> np.ndarray:
   """Resizes and crops one image with PIL, to uint8 [image_size, image_size, 3].
@@ -161,9 +162,7 @@ def preprocess_image(
   return np.asarray(rgb.crop((left, top, left + size, top + size)))
 
 
-def rgb_of(
-  image: Image.Image | np.ndarray | str | os.PathLike, *, exif_rotation: bool
-) -> Image.Image:
+def rgb_of(image: AnImage, *, exif_rotation: bool) -> Image.Image:
   """Returns an image in mode RGB; see `preprocess_image`."""
   if isinstance(image, Image.Image):
     try:

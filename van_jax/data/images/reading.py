@@ -28,6 +28,7 @@ _UPRIGHT = {
 }
 
 _ON_THEIR_SIDES = (5, 6, 7, 8)
+_TOLD_BY_HEADS = ("JPEG", "PNG")
 
 
 def read(encoded: bytes, *, exif_rotation: bool = False) -> Image.Image:
@@ -80,6 +81,22 @@ def size(encoded: bytes, *, exif_rotation: bool = False) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
   return _of(encoded, shape)
+
+
+def size_in_head(head: bytes) -> tuple[int, int] | None:
+  """Returns an image's height and width as it lies, or None.
+
+  None is where its first bytes do not tell for certain: other formats than
+  JPEG and PNG have their sizes anywhere.
+
+  Args:
+    head: the first bytes of a file, or all of them.
+  """
+  try:
+    with Image.open(io.BytesIO(head), formats=_TOLD_BY_HEADS) as image:
+      return image.height, image.width
+  except Exception:  # As in `_of`, and of what is cut off.
+    return None
 
 
 def _of(encoded: bytes, look: Callable[[Image.Image], _T]) -> _T:

@@ -23,6 +23,7 @@ from van_jax.data.tensorflow import tf
 
 Batch = dict[str, Any]
 Size = tuple[int, int]  # (height, width).
+_HEAD_BYTES = 1 << 16  # Where the sizes of nearly all JPEG and PNG lie.
 _REMEDY = (
   "replace or remove it: data.on_damaged='skip' is for training, and "
   "evaluation counts every image"
@@ -81,9 +82,18 @@ class DenseEvalBatches:
 
   @functools.cached_property
   def plan(self) -> list[Planned]:
-    """The batches over all processes."""
+    """The batches over all processes.
+
+    Raises:
+      UserError: naming an image that is too small for the network, a pair whose
+        sizes differ, or what cannot be read.
+    """
     sizes = self._sizes()
     to = self.preprocessing
+    for i, (height, width) in enumerate(sizes.tolist()):
+      for ratio in self.ratios:
+        if reason := to.complaint(height, width, ratio):
+          raise errors.UserError(f"{self.split.describe(i)}: {reason}.")
     seen = [
       [to.network_size(height, width, ratio) for ratio in self.ratios]
       for height, width in sizes.tolist()
@@ -128,6 +138,8 @@ class DenseEvalBatches:
   def _sizes(self) -> np.ndarray:
     """Returns the size of every image of the split, int64 [N, 2].
 
+    Files are read whole only where their first bytes do not tell.
+
     Raises:
       UserError: naming a pair whose sizes differ, or that cannot be read.
     """
@@ -142,13 +154,25 @@ class DenseEvalBatches:
         raise errors.UserError(reason)
       return np.array(size, np.int64)
 
+    def look_at_heads(image, mask):
+      size, other = map(reading.size_in_head, (image, mask))
+      certain = size is not None and size == other
+      return np.array(size if certain else (0, 0), np.int64)
+
+    def told(function, handle, head):
+      image, parts = fetch_parts(self.split, handle, head=head)
+      found = tf.numpy_function(
+        function, [image, parts["label"]], tf.int64, stateful=False
+      )
+      return tf.ensure_shape(found, [2])
+
     def size(index, handle):
       del index
-      encoded, parts = fetch_parts(self.split, handle)
-      found = tf.numpy_function(
-        look, [encoded, parts["label"]], tf.int64, stateful=False
-      )
-      return {"size": tf.ensure_shape(found, [2])}
+      if exif_rotation:  # EXIF data of a PNG may lie at its end.
+        return {"size": told(look, handle, None)}
+      found = told(look_at_heads, handle, _HEAD_BYTES)
+      whole = functools.partial(told, look, handle, None)
+      return {"size": tf.cond(found[0] > 0, lambda: found, whole)}
 
     sizes = self._read(lambda: self.split.sequence(0, self.split.size), size)
     return np.stack([example["size"] for example in sizes])

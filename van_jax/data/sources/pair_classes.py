@@ -29,7 +29,8 @@ def choose(
       looked for if neither says anything.
 
   Raises:
-    UserError: nothing says which classes there are, or two differ.
+    UserError: nothing says which classes there are, two differ, or a line of
+      `classes.txt` is blank.
   """
   if num_classes is not None:
     arguments.check_whole("data.options.num_classes", num_classes, 1)
@@ -69,7 +70,7 @@ def _listed(directory: str) -> tuple[tuple[str, ...], str]:
   """Returns the names that a folder lists, and where; () for none."""
   path = os.path.join(directory, _CLASSES)
   if text.is_file(path):
-    return tuple(text.lines(path)), path
+    return text.numbered_names(path), path
   path = os.path.join(directory, _ADE20K)
   if text.is_file(path):
     rows = [line.split("\t")[-1].strip() for line in text.lines(path)]

@@ -17,7 +17,7 @@ from typing import Any
 
 from absl import logging
 
-from van_jax import errors
+from van_jax import errors, storage
 from van_jax.data import class_colors as class_colors_lib
 from van_jax.data.mask_numbering import VOID, MaskNumbering
 from van_jax.data.sources import listing, names, pair_classes, slices
@@ -59,8 +59,21 @@ class PairSplit(IndexedSplit):
 
   def fetch(self, handle: Any) -> dict[str, Any]:
     """Reads the two files of an index."""
+    return self._read(handle, tf.io.read_file)
+
+  def fetch_heads(self, handle: Any, size: int) -> dict[str, Any]:
+    """Reads the first `size` bytes of each of them."""
+    head = functools.partial(_head, size=size)
+
+    def read(path):
+      found = tf.numpy_function(head, [path], tf.string, stateful=False)
+      return tf.ensure_shape(found, [])
+
+    return self._read(handle, read)
+
+  def _read(self, handle: Any, read: Callable[[Any], Any]) -> dict[str, Any]:
     image, mask = (
-      tf.io.read_file(tf.constant(os.fsencode(root)) + names.look_up(n, handle))
+      read(tf.constant(os.fsencode(root)) + names.look_up(n, handle))
       for root, n in zip(self.roots, self._tensors, strict=True)
     )
     return {"image": image, "label": mask}
@@ -78,6 +91,15 @@ class PairSplit(IndexedSplit):
     inner = os.path.join(self.title, "")
     path = f"{self.roots[0]}{self.images[index]}".removeprefix(inner)
     return os.path.splitext(path)[0]
+
+
+def _head(path: bytes, size: int) -> bytes:
+  """Returns the first bytes of a file, local or remote."""
+  if not storage.is_remote(os.fsdecode(path)):
+    with open(path, "rb") as file:
+      return file.read(size)
+  with tf.io.gfile.GFile(os.fsdecode(path), "rb") as file:
+    return file.read(size)
 
 
 def opener(

@@ -104,6 +104,18 @@ class Split(abc.ABC):
     string, and there is nothing else. The names in RESERVED are taken.
     """
 
+  def fetch_heads(self, handle: Any, size: int) -> dict[str, Any]:
+    """Returns what `fetch` does, or the encoded parts' first bytes alone.
+
+    Runs in a graph; of use to splits that can read those without the rest.
+
+    Args:
+      handle: as of `fetch`.
+      size: bytes of each part, at least, where it has as many.
+    """
+    del size
+    return self.fetch(handle)
+
   def describe(self, index: int) -> str:
     """Names an example, for messages."""
     return f"example {index} of {self.title}"
@@ -162,13 +174,21 @@ def _spread_copies(batch_size: int, repeats: int) -> np.ndarray:
   return np.argsort(np.arange(batch_size) % repeats, kind="stable")
 
 
-def fetch_parts(split: Split, handle: Any) -> tuple[Any, dict[str, Any]]:
+def fetch_parts(
+  split: Split, handle: Any, *, head: int | None = None
+) -> tuple[Any, dict[str, Any]]:
   """Returns an example's encoded image, [] string, and its other parts.
+
+  Args:
+    split: that it is of.
+    handle: what the split fetches it by.
+    head: bytes of each encoded part that are enough; None for all.
 
   Raises:
     UserError: the split hands out no image, or a reserved name.
   """
-  parts = dict(split.fetch(handle))
+  fetched = split.fetch_heads(handle, head) if head else split.fetch(handle)
+  parts = dict(fetched)
   if "image" not in parts or parts.keys() & set(RESERVED):
     raise errors.UserError(
       f"{split.title} hands out {sorted(parts)}; an example must have an "

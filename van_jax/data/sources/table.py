@@ -153,14 +153,14 @@ def _classes(
     numbers = all(label.isdecimal() for label in found)
     ordered = sorted(found, key=lambda x: (int(x), x) if numbers else (0, x))
     return tuple(ordered), {name: i for i, name in enumerate(ordered)}
-  ordered = text_lib.lines(listed)
+  ordered = text_lib.numbered_names(listed)
   number = {str(i): i for i in range(len(ordered))}
   number |= {name: i for i, name in enumerate(ordered)}
   for row in rows:
     if row.label not in number:
       reason = f"{row.label!r} is none of the {len(ordered)} of {listed}"
       raise _error(path, row.line, reason)
-  return tuple(ordered), number
+  return ordered, number
 
 
 def _root(path: str, directory: str, first: _Row) -> str:

@@ -33,6 +33,22 @@ def read(path: str) -> str:
     ) from error
 
 
+def numbered_names(path: str) -> tuple[str, ...]:
+  """Returns the names in a file of one a line, which their places number.
+
+  Raises:
+    UserError: a line before the last name is blank, or as `read`.
+  """
+  found = [line.strip() for line in read(path).rstrip().splitlines()]
+  if "" in found:
+    raise errors.UserError(
+      f"line {found.index('') + 1} of {path} is blank, and its lines are the "
+      "classes 0, 1, ... in their order: take it out, or write the name of the "
+      "class that it stands for."
+    )
+  return tuple(found)
+
+
 def lines(path: str) -> list[str]:
   """Returns the lines of a file that hold something, stripped."""
   stripped = (line.strip() for line in read(path).splitlines())
