@@ -65,6 +65,19 @@ def implementations() -> tuple[str, ...]:
 
 def cases(small: bool) -> Iterator[Case]:
   """Yields all operations, at VAN's sizes and at awkward ones."""
+  yield from _depthwise(small)
+  yield from _elementwise_and_products(small)
+  for size in ((28, 28), (5, 9)):
+    yield Case(
+      f"bilinear resize (2, 14, 14, 8) to {size}",
+      lambda _, x, size=size: bilinear.resize(x, size),
+      functools.partial(reference.resized, size=size),
+      ((2, 14, 14, 8),),
+      ("auto",),
+    )
+
+
+def _depthwise(small: bool) -> Iterator[Case]:
   convs = [(2, 9, 11, 5, 3, 1), (1, 13, 8, 24, 7, 3), (3, 6, 6, 8, 4, 2)]
   if not small:
     convs += [
@@ -88,6 +101,9 @@ def cases(small: bool) -> Iterator[Case]:
       yield _convolution(shape, taps, dilation)._replace(
         implementations=("pallas_gpu",)
       )
+
+
+def _elementwise_and_products(small: bool) -> Iterator[Case]:
   ours = ("xla",) if small else ("auto", "xla")
   shape = (2, 14, 14, 24) if small else (4, 28, 28, 160)
   channels = shape[-1]
@@ -123,14 +139,6 @@ def cases(small: bool) -> Iterator[Case]:
       functools.partial(reference.strided, **options),
       ((2, size, size, inputs), (taps, taps, inputs, outputs)),
       ours,
-    )
-  for size in ((28, 28), (5, 9)):
-    yield Case(
-      f"bilinear resize (2, 14, 14, 8) to {size}",
-      lambda _, x, size=size: bilinear.resize(x, size),
-      functools.partial(reference.resized, size=size),
-      ((2, 14, 14, 8),),
-      ("auto",),
     )
 
 
