@@ -1,5 +1,7 @@
 """Bytes of programs whose kernels one can count, and XLA's own count."""
 
+from typing import Any
+
 import fragments
 import jax
 import jax.numpy as jnp
@@ -102,7 +104,7 @@ def test_xla_counts_the_same():
 
   shapes = ((64, 128), (128, 256), (64, 256))
   arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-  compiled = jax.jit(two_products).lower(*arguments).compile()
+  compiled: Any = jax.jit(two_products).lower(*arguments).compile()
   found = traffic.moved_bytes(hlo.parse(compiled.as_text()))
   # XLA's has the two pointers of the result's tuple.
   assert found == compiled.cost_analysis()["bytes accessed"] - 2 * 8

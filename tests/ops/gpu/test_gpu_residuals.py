@@ -36,11 +36,15 @@ def lowered(function, *arguments, platform):
 @pytest.mark.parametrize("implementation", ["auto", "grouped"])
 def test_the_mlps_maps_are_kept_as_they_are(implementation):
   given = arguments(jnp.bfloat16)
-  x, kernel = given.pop("x"), given.pop("kernel")
+  x, kernel = given["x"], given["kernel"]
 
   def run(x, kernel):
     return ops.depthwise_conv_gelu(
-      x, kernel, **given, implementation=implementation
+      x,
+      kernel,
+      bias=given["bias"],
+      input_bias=given["input_bias"],
+      implementation=implementation,
     )
 
   text = lowered(run, x, kernel, platform="cuda")
@@ -67,12 +71,12 @@ def test_the_numbers_are_the_same(dtype):
     depthwise_gelu._way("grouped", 1, True, on_gpu) for on_gpu in (True, False)
   )
   found, expected = (
-    jax.jit(way.forward)(*arrays) for way in (on_gpu, elsewhere)
+    jax.jit(way.of("forward"))(*arrays) for way in (on_gpu, elsewhere)
   )
   jax.tree.map(np.testing.assert_array_equal, found, expected)
   kept = expected[1]
   found, expected = (
-    jax.jit(way.backward)(kept, gradient) for way in (on_gpu, elsewhere)
+    jax.jit(way.of("backward"))(kept, gradient) for way in (on_gpu, elsewhere)
   )
   # Sums over positions may be in another order.
   jax.tree.map(
