@@ -81,14 +81,6 @@ def last_state(workdir) -> Any:
     return reader.restore(workdir / "checkpoints" / str(LAST_STEP) / "state")
 
 
-def same_arithmetic():
-  """Returns whether this machine and JAX round as those of the fixture did."""
-  program = [sys.executable, str(FIXTURES / "arithmetic.py")]
-  flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
-  found = subprocess.check_output(program, text=True, env=os.environ | flags)
-  return found.strip() == GOLDEN["arithmetic"]
-
-
 @pytest.mark.parametrize("name", ["unusual", "finished/bundle"])
 def test_an_old_bundle_gives_the_logits_that_it_gave(name, tmp_path):
   unpack(name.partition("/")[0], tmp_path)
@@ -127,15 +119,15 @@ def test_an_old_run_goes_on_to_the_same_end(finished, script, tmp_path):
   scores = last_json(process)
   ours, theirs = last_state(workdir), last_state(finished)
   assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-  if same_arithmetic():
-    assert scores == GOLDEN["scores"]
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    return
-  # Adam divides a gradient by its size: where one is next to nothing, rounding
-  # decides its sign. With SSE4.2 in place of AVX-512 parameters part by 7e-4
-  # at most and 1e-6 in the mean; with moments that were lost, by 1e-4.
+  # To the bit on one machine, but not on another model of CPU, whatever its
+  # instructions: Adam divides a gradient by its size, and where one is next to
+  # nothing, rounding decides its sign. Between two with AVX-512, and with
+  # SSE4.2, parameters part by 9e-4 at most and 1e-6 in the mean; with moments
+  # that were lost, by 1e-4 in the mean.
   for name in ("params", "ema"):
     assert mean_difference(ours[name], theirs[name]) < 1e-5
+  assert scores.pop("loss") == pytest.approx(GOLDEN["scores"]["loss"], rel=1e-4)
+  assert scores == {k: v for k, v in GOLDEN["scores"].items() if k != "loss"}
 
 
 def mean_difference(ours, theirs):

@@ -53,7 +53,10 @@ def test_what_it_saves_predicts_with_names_and_preprocessing(
   found = van_jax.predict(bundle, list(images[:8]))
   names = ("top left", "top right", "bottom left", "bottom right")
   assert [p[0].label for p in found] == [names[i] for i in labels[:8]]
-  assert van_jax.predict(fitted.bundle(), images[0])[0] == found[0][0]
+  # Of `small`, which convolves by XLA; what is loaded, as is best for the CPU.
+  before = van_jax.predict(fitted.bundle(), images[0])[0]
+  assert before == found[0][0]._replace(probability=before.probability)
+  assert before.probability == pytest.approx(found[0][0].probability, rel=1e-5)
   assert bundle.source["recipe"]["optimizer"] == {"weight_decay": 0.0}
   with pytest.raises(errors.UserError, match="exists already"):
     fitted.save(tmp_path / "bundle")
