@@ -40,6 +40,7 @@ def cycles(
   taps = Taps(first=(first, first), step=dilation, count=(size, size))
   maps = 2 if kind == FORWARD else 3
   plan = Layout(*shape).plan(taps, dtype, maps=maps)
+  assert plan is not None, f"maps of {shape} do not fit a TPU's VMEM"
   x = jax.ShapeDtypeStruct(plan.shape, dtype)
   if kind == GRADIENT:
     run = functools.partial(kernel_sums, plan, interpret=False)

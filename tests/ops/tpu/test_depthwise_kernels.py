@@ -115,6 +115,28 @@ def test_tall_maps_come_in_blocks_of_rows(shape, monkeypatch):
   check(ours, arrays, shape, "float32")
 
 
+def test_maps_too_wide_for_vmem_are_left_to_xla(monkeypatch):
+  shape = (8, 9, 12, 5, 7, 7, 1)
+  arrays = draw(shape, "float32")
+  given = [jnp.asarray(a, jnp.float32) for a in arrays]
+
+  def kernels():
+    # Functions of their own: jit would take what it traced before.
+    run = functools.partial(conv_and_gradients.__wrapped__, dilation=1)
+    traced = jax.jit(run).trace(*given)
+    text = traced.lower(lowering_platforms=("tpu",)).as_text()
+    return text.count("tpu_custom_call")
+
+  assert kernels() == 3
+  monkeypatch.setattr(plans, "_BUDGET", 2**18)
+  assert (
+    Layout(*shape[:4]).plan(call._taps((7, 7), 1), jnp.float32, maps=2) is None
+  )
+  assert kernels() == 0
+  run = functools.partial(conv_and_gradients.__wrapped__, dilation=1)
+  check(jax.jit(run)(*given), arrays, shape, "float32")
+
+
 @pytest.mark.parametrize("size", [224, 384, 512])
 @pytest.mark.parametrize("batch", [8, 64, 128])
 @pytest.mark.parametrize("maps", [2, 3])

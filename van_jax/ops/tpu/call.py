@@ -5,7 +5,8 @@ need, and leaves most of a register's lanes empty where there are fewer than
 128 channels. These kernels lay maps out as [H, W, S, L], (S, L) being batch
 and channels in the order that fills registers of (8, 128), so that a tap is
 one multiplication of whole registers. Elsewhere than on TPUs they run in
-Pallas's interpreter, slowly: for tests.
+Pallas's interpreter, slowly: for tests. float64, which Mosaic has not, and maps
+too wide for a TPU's VMEM are left to XLA's convolution.
 """
 
 import functools
@@ -69,18 +70,17 @@ depthwise_conv.defvjp(_forward, _backward)
 
 def _correlate_locally(x, kernel, bias, *, dilation, backwards, interpret):
   """Returns the convolution, or its gradient for x, of one device's x."""
-  if not interpret and x.dtype == jnp.float64:  # Mosaic has none.
+  # What a tap brought from o positions ahead goes back by o. Negated offsets
+  # hold for even kernels too, where a flipped kernel would shift the map.
+  taps = _taps(kernel.shape[:2], dilation)
+  taps = taps.negated() if backwards else taps
+  layout = Layout(*x.shape)
+  plan = layout.plan(taps, x.dtype, maps=2)
+  if plan is None or (x.dtype == jnp.float64 and not interpret):
     return _correlate_by_xla(
       x, kernel, bias, dilation=dilation, backwards=backwards
     )
-  taps = _taps(kernel.shape[:2], dilation)
-  kernel = kernel[:, :, 0]
-  if backwards:
-    # What a tap brought from o positions ahead goes back by o. Negated offsets
-    # hold for even kernels too, where a flipped kernel would shift the map.
-    taps, kernel = taps.negated(), kernel[::-1, ::-1]
-  layout = Layout(*x.shape)
-  plan = layout.plan(taps, x.dtype, maps=2)
+  kernel = kernel[::-1, ::-1, 0] if backwards else kernel[:, :, 0]
   weights, bias = (
     spread(
       plan, layout.pad_channels(a), jnp.promote_types(x.dtype, jnp.float32)
@@ -116,12 +116,12 @@ def _parameter_gradients_locally(x, gradient, *, dilation, size, interpret):
 
   In one array, so that devices add them up at once.
   """
-  if not interpret and x.dtype == jnp.float64:
+  layout = Layout(*x.shape)
+  plan = layout.plan(_taps(size, dilation), x.dtype, maps=3)
+  if plan is None or (x.dtype == jnp.float64 and not interpret):
     return _parameter_gradients_by_xla(
       x, gradient, dilation=dilation, size=size
     )
-  layout = Layout(*x.shape)
-  plan = layout.plan(_taps(size, dilation), x.dtype, maps=3)
   sums = kernel_sums(
     plan, layout.apply(x), layout.apply(gradient), interpret=interpret
   )

@@ -35,8 +35,8 @@ class Layout:
     B, C = self.batch, self.channels
     return _up(C, SUBLANES) * _up(B, LANES) < _up(B, SUBLANES) * _up(C, LANES)
 
-  def plan(self, taps: Taps, dtype: DTypeLike, *, maps: int) -> Plan:
-    """Returns the cut of the map, as laid out; see `make_plan`."""
+  def plan(self, taps: Taps, dtype: DTypeLike, *, maps: int) -> Plan | None:
+    """Returns the cut of the map, as laid out, if any; see `make_plan`."""
     sublanes, lanes = self._padded()
     return make_plan(
       (self.height, self.width, sublanes, lanes),

@@ -38,15 +38,18 @@ def turns(plan: Plan, kernel: str) -> list[tuple[int, int]]:
     plan.taps.first[0] + n * plan.taps.step for n in range(plan.taps.count[0])
   ]
   tap_rows = blocks * G * sum(max(0, H - abs(offset)) for offset in taps)
+  # Loops of one trip vanish, and what they hold moves up.
+  each_row = [(2, rows)] if plan.rows > 1 else []
   if kernel == FORWARD:
-    # Loops of one trip vanish. Each run of columns loops over rows of taps.
-    depth = 2 if G == 1 else 3
-    sums = [(depth, rows * G)] if G > 1 else []
-    if not plan.unrolled:
-      count = len(runs(W))
-      sums += [(depth + 1, tap_rows)] * count
-    return [*grid, (2, rows), (2, rows), *sums]
-  taken_in = [(2, rows)] if plan.plain else [(2, rows), (2, rows)]
+    depth = 2 if plan.rows > 1 else 1
+    sums = []
+    if G > 1:
+      depth += 1
+      sums = [(depth, rows * G)]
+    if not plan.unrolled:  # Each run of columns loops over rows of taps.
+      sums += [(depth + 1, tap_rows)] * len(runs(W))
+    return [*grid, *each_row, *each_row, *sums]
+  taken_in = each_row if plan.plain else [*each_row, *each_row]
   alone = [(2, rows)] if G == 1 else [(2, bands * G), (3, rows * G)]
   if plan.unrolled:
     return [*grid, *taken_in, *alone]
