@@ -60,6 +60,11 @@ print(json.dumps([
     ((64, 28, 28, 32), jnp.bfloat16, "data"),
     ((7, 7, 1, 32), jnp.float32),
   ),
+  figures(
+    convolve,
+    ((64, 1, 28, 32), jnp.bfloat16, "data"),
+    ((7, 7, 1, 32), jnp.float32),
+  ),
 ]))
 """
 
@@ -107,3 +112,10 @@ def test_a_kernel_tells_how_often_its_loops_turn(programs):
   # taps beyond the border are skipped, half of them at most.
   products = 16 * 28 * 28 * 32 * 49
   assert programs[2]["seconds_by_schedule"] > products / 4096 / 1.5e9 / 2
+
+
+def test_a_kernel_of_one_row_a_step_tells_of_no_loop_over_rows(programs):
+  assert programs[3]["schedule_gap"] == ""
+  assert (
+    programs[3]["seconds_by_schedule"] > 16 * 28 * 32 * 7 / 4096 / 1.5e9 / 2
+  )

@@ -57,6 +57,13 @@ CASES = [
 
 
 @pytest.mark.tpu
+def test_a_map_too_wide_for_vmem_compiles(compile_for_tpus):
+  """At 512 x 704, as most images of ADE20K are evaluated."""
+  said = compile_for_tpus(PROGRAM, "v5e:2x2", 8, 176, 64, 7, 3, "float32")
+  assert "kernels 0" in said
+
+
+@pytest.mark.tpu
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_three_kernels_and_one_all_reduce(case, compile_for_tpus):
   said = compile_for_tpus(PROGRAM, *case)
