@@ -219,6 +219,21 @@ def test_labels_must_be_one_a_class(tmp_path, model, variables):
     save(tmp_path / "bundle", model, variables, labels=["ant", "bee"])
 
 
+def test_labels_are_text_and_numbers_of_an_older_file_become_it(
+  tmp_path, model, variables
+):
+  numbers = [*range(model.num_classes)]
+  with pytest.raises(ValueError, match=r"labels\[0\]=0 must be text"):
+    save(tmp_path / "bundle", model, variables, labels=numbers)
+  save(tmp_path / "bundle", model, variables)
+  path = tmp_path / "bundle" / "bundle.json"
+  path.write_text(
+    json.dumps(json.loads(path.read_text()) | {"labels": numbers})
+  )
+  loaded = bundle_lib.load_bundle(tmp_path / "bundle")
+  assert loaded.labels == tuple(map(str, numbers))
+
+
 def test_folder_that_is_no_bundle_is_named(tmp_path):
   with pytest.raises(ValueError, match="not a bundle"):
     bundle_lib.load_bundle(tmp_path)

@@ -220,7 +220,7 @@ def test_a_strangers_head_is_handed_over_and_never_imported(tmp_path, model):
   [
     ({"labels": ["a", "b"]}, "labels has 2 and the model num_classes=3; write"),
     ({"labels": "abc"}, "labels has no list and"),
-    ({"labels": ["a", "b", 3]}, r"labels\[2\]=3 must be text"),
+    ({"labels": ["a", "b", None]}, r"labels\[2\]=None must be text"),
     (
       {"colors": [[0, 0, 0]]},
       "colors has 1 and the model num_classes=3;",

@@ -128,9 +128,10 @@ def _of_classes(
     if name == "colors":
       color = tuple(value) if isinstance(value, list) else (value,)
       arguments.check_color(color, f"{place}[{i}]")
-    elif not isinstance(value, str):
+    elif not isinstance(value, str | int | float):
       raise errors.UserError(f"{place}[{i}]={value!r} must be text, a name.")
-  return values
+  # Version 0.1 wrote numbers as they were given.
+  return [*map(str, values)] if name == "labels" else values
 
 
 def _of_backbone(arrays: weights.Arrays) -> weights.Arrays:

@@ -187,8 +187,13 @@ def _as_json(
 
 def _check_labels(labels: Sequence[str] | None, num_classes: int) -> None:
   """Raises UserError unless there is one name a class."""
-  if labels is not None and len(labels) != num_classes:
+  if labels is None:
+    return
+  if len(labels) != num_classes:
     raise errors.UserError(
       f"labels has {len(labels)} names and the model num_classes={num_classes}"
       "; give one name a class, or None."
     )
+  for i, label in enumerate(labels):
+    if not isinstance(label, str):
+      raise errors.UserError(f"labels[{i}]={label!r} must be text, a name.")
