@@ -71,10 +71,11 @@ def test_what_a_gpu_moves_bounds_its_speed():
   found = figures(
     seconds_by_schedule=None, moved_bytes=48 << 30, seconds_by_traffic=0.01
   )
-  lines = described(found, images=256)[5:7]
+  lines = described(found, images=256)[5:8]
   assert " ".join(" ".join(lines).split()) == (
-    "traffic 48.00 GiB a run between kernels and memory: at full bandwidth "
-    "10.00 ms, so that 25,600 images/s are the most"
+    "traffic 48.00 GiB a chip and run between kernels and memory: at full "
+    "bandwidth 10.00 ms, 25,600 images/s at the most; what caches save is not "
+    "known"
   )
   assert "traffic" not in str(described(figures(), images=256))
 

@@ -98,6 +98,36 @@ def test_a_turn_of_a_loop_moves_its_own_rows():
   assert traffic.moved_bytes(module) == 10 * 2 * (2 * 4096 + 4)
 
 
+def test_an_exchange_begun_and_waited_for_counts_once():
+  """What XLA for GPUs writes: a -start with its operands and its result."""
+  module = fragments.module(
+    f"%p = {MAP} parameter(0)",
+    f"%s = ({MAP}, f32[256]{{0}}) reduce-scatter-start(%p), dimensions={{0}}",
+    "%d = f32[256]{0} reduce-scatter-done(%s)",
+    f"%t = (f32[256]{{0}}, {MAP}) all-gather-start(%d), dimensions={{0}}",
+    f"ROOT %q = {MAP} all-gather-done(%t)",
+  )
+  assert [kernel.bytes for kernel in traffic.kernels(module)] == [5120, 5120]
+
+
+def test_a_slice_of_a_view_reads_its_part_alone():
+  sliced = """
+%part (w: f32[10,1024]) -> f32[1,1024] {
+  %w = f32[10,1024]{1,0} parameter(0)
+  %flat = f32[10240]{0} bitcast(%w)
+  %cut = f32[1024]{0} slice(%flat), slice={[0:1024]}
+  ROOT %shown = f32[1,1024]{1,0} bitcast(%cut)
+}
+
+"""
+  module = fragments.module(
+    "%p = f32[10,1024]{1,0} parameter(0)",
+    "ROOT %q = f32[1,1024]{1,0} fusion(%p), kind=kLoop, calls=%part",
+    before=sliced,
+  )
+  assert traffic.moved_bytes(module) == 2 * 4096
+
+
 def test_xla_counts_the_same():
   def two_products(x, kernel, y):
     return jnp.tanh(x @ kernel) * y, x + 1

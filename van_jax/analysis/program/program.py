@@ -46,8 +46,8 @@ class Program:
     padding: of the channels; empty but on TPUs.
     moved_bytes: that a GPU's kernels read and write in a run, see `traffic`;
       None on other devices, and on cards unknown.
-    seconds_by_traffic: that these take at the card's full bandwidth, the least
-      for a run.
+    seconds_by_traffic: that these take at the card's full bandwidth: about the
+      least for a run, as what caches save is not known.
   """
 
   chip: str

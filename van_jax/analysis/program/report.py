@@ -122,10 +122,11 @@ def _speed(program, images, compile_seconds):
     yield "speed", f"not known, since {program.schedule_gap}"
   if program.seconds_by_traffic:
     least = program.seconds_by_traffic
-    text = f"{size(program.moved_bytes)} a run between kernels and memory: at "
-    text += f"full bandwidth {least * 1e3:.2f} ms"
+    text = f"{size(program.moved_bytes)} a chip and run between kernels and "
+    text += f"memory: at full bandwidth {least * 1e3:.2f} ms"
     if images:
-      text += f", so that {images / least:,.0f} images/s are the most"
+      text += f", {images / least:,.0f} images/s at the most"
+    text += "; what caches save is not known"
     yield "traffic", text
   if compile_seconds is not None:
     yield "compiled in", f"{compile_seconds:.0f} s"

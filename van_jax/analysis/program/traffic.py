@@ -2,8 +2,8 @@
 
 Each kernel reads what it is given once and writes what it makes once: what a
 cache saves, and what is read again for want of one, is not known. Over the
-card's bandwidth that is the least time of a run, and of a network whose layers
-are narrow most of it.
+card's bandwidth that is about the least time of a run whose maps are larger
+than the cache, and of a network whose layers are narrow most of it.
 """
 
 import dataclasses
@@ -16,10 +16,9 @@ from van_jax.analysis.program.hlo_line import Instruction
 _FREE = {
   *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
   *("after-all", "add-dependency", "partition-id", "replica-id"),
-  *("opt-barrier", "copy-done", "async-update", "async-done"),
-  *("all-reduce-done", "all-gather-done", "collective-permute-done"),
-  *("send-done", "recv-done"),
+  "opt-barrier",
 }
+_WAITS = ("-update", "-done")
 # What runs other computations kernel by kernel.
 _CONTROL = {"call", "while", "conditional", "async-start"}
 _SLICES = {"slice", "dynamic-slice", "gather"}
@@ -48,7 +47,8 @@ def kernels(module: hlo.Module) -> list[Kernel]:
   for name in dict.fromkeys(_run_by(module, module.entry)):
     computation = _Computation(module, name)
     for instruction in module.computations[name]:
-      if instruction.opcode not in _FREE | _CONTROL:
+      opcode = instruction.opcode
+      if opcode not in _FREE | _CONTROL and not opcode.endswith(_WAITS):
         moved = computation.moved(instruction)
         origin = module.origin(instruction)
         found.append(
@@ -79,12 +79,19 @@ class _Computation:
   def __init__(self, module: hlo.Module, name: str):
     self._module = module
     self._all = module.computations[name]
+    self._by_name = {i.name: i for i in self._all}
     self._sizes = {i.name: sum(a.bytes for a in i.arrays) for i in self._all}
+    # A -start also holds its operands and its counters.
+    self._made = self._sizes | {
+      i.operands[0]: self._sizes[i.name]
+      for i in self._all
+      if i.opcode.endswith("-done") and i.operands
+    }
 
   def moved(self, instruction: Instruction) -> int:
     """Returns the bytes that an instruction reads and writes."""
     operands = instruction.operands
-    made = self._sizes[instruction.name]
+    made = self._made[instruction.name]
     if instruction.opcode in _SLICES:  # Only that part is read.
       return 2 * made
     if instruction.opcode == "dynamic-update-slice":  # In place.
@@ -97,22 +104,31 @@ class _Computation:
   def _in_one(self) -> int:
     """Returns the bytes of all of a fusion, between its ends nothing."""
     users = {i.name: [] for i in self._all if i.opcode == "parameter"}
+    root = self._all[-1]
     for instruction in self._all:
-      for name in dict.fromkeys(instruction.operands):
+      if instruction.opcode == "bitcast" and instruction is not root:
+        continue
+      for name in dict.fromkeys(map(self._viewed, instruction.operands)):
         if name in users:
           users[name].append(instruction)
-    by_name = {i.name: i for i in self._all}
-    root = self._all[-1]
     results = root.operands if root.opcode == "tuple" else (root.name,)
     return sum(self._read(name, own) for name, own in users.items()) + sum(
-      self._written(by_name[name]) for name in results
+      self._written(self._by_name[self._viewed(name)]) for name in results
     )
+
+  def _viewed(self, name: str) -> str:
+    """Returns the instruction whose memory one of that name has, or is."""
+    instruction = self._by_name.get(name)  # None of a parameter's number.
+    while instruction is not None and instruction.opcode == "bitcast":
+      (name,) = instruction.operands
+      instruction = self._by_name.get(name)
+    return name
 
   def _read(self, parameter: str, users: list[Instruction]) -> int:
     """Returns the bytes read of a parameter: slices, or all of it."""
     parts = 0
     for user in users:
-      whole = user.operands[0] == parameter
+      whole = self._viewed(user.operands[0]) == parameter
       if user.opcode in _SLICES and whole:
         parts += self._sizes[user.name]
       elif user.opcode != "dynamic-update-slice" or not whole:
