@@ -54,7 +54,9 @@ def in_terms_of(
   others = ()
   if imagenet.are_classes(ours):
     others = (imagenet.wordnet_ids(), imagenet.labels())
-  remedy = {"remedy": _NAMES_OF_MASKS} if source.has_masks else {}
+  remedy = {}
+  if source.has_masks:
+    remedy["remedy"] = _remedy_of_masks(num_classes, source)
   numbers = class_map_lib.match(
     names, ours, other_names=others, given=given, **remedy
   )
@@ -66,16 +68,22 @@ _NAMELESS = (
   " They keep no class names, by which some of the classes could be told; the "
   "file says their numbers."
 )
-# Of masks, whose numbers are not mapped.
-_NAMES_OF_MASKS = (
-  "give the data's classes the weights' names, by data.options.class_names"
-)
 
 
 def report_absent(source: data.Source) -> None:
   """Warns of training classes that the evaluation split has not."""
   if isinstance(split := source.evaluation, RenumberedSplit):
     _report(split.numbers, source.class_names, split.split.class_names)
+
+
+def _remedy_of_masks(num_classes: int, source: data.Source) -> str:
+  """Returns what to do where classes differ, as masks are not renumbered."""
+  if source.num_classes > num_classes:
+    return "take weights that have all classes of the masks"
+  return (
+    f"list all {num_classes} in the weights' order, of which masks may lack "
+    "some, by data.options.class_names"
+  )
 
 
 def _check_counts(num_classes: int, source: data.Source, hint: str) -> None:
@@ -85,8 +93,8 @@ def _check_counts(num_classes: int, source: data.Source, hint: str) -> None:
       raise errors.UserError(
         f"these weights have {num_classes} classes and "
         f"{source.evaluation.title} has {source.num_classes}, and the numbers "
-        f"of masks stay what they are: list all {num_classes} in the weights' "
-        "order, by data.options.class_names; masks may lack some of them."
+        "of masks stay what they are: "
+        f"{_remedy_of_masks(num_classes, source)}."
       )
     raise errors.UserError(
       f"these weights have {num_classes} classes and "
@@ -103,6 +111,8 @@ def _renumbered(
     return source
   assert source.evaluation is not None
   if source.has_masks:
+    if np.array_equal(numbers, np.arange(len(numbers))):  # The first of ours.
+      _check_counts(len(ours), source, "")
     raise errors.UserError(
       f"{source.evaluation.title} has other classes than these weights, or "
       "another order of them, and the numbers of masks stay what they are; "
