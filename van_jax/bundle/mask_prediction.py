@@ -78,7 +78,9 @@ def _read(
   width, height = rgb.size
   if reason := to.complaint(height, width):
     name = os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
-    raise errors.UserError(f"{name}: {reason}.")
+    raise errors.UserError(
+      f"{name}: {reason}, by load_bundle(path, preprocessing={{...}})."
+    )
   return dense_preprocessing.resize_whole(np.array(rgb), to), (height, width)
 
 

@@ -114,7 +114,8 @@ def predict(
     the logits have a NaN. Of several images a list of such.
 
   Raises:
-    UserError: if the bundle has no classes, or an image cannot be read.
+    UserError: if the bundle has no classes, or an image cannot be read, or is
+      too small for a segmenter.
   """
   if batch_size is not None and batch_size < 1:
     raise errors.UserError(f"batch_size={batch_size} must be at least 1.")

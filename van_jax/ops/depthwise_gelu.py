@@ -65,7 +65,12 @@ def depthwise_conv_gelu(
     return gelu(y, implementation="xla")
   meaning = depthwise.meaning(implementation, x, kernel, dilation)
   ways = {
-    platform: _way(name, dilation, loops.takes(x.dtype), platform == "cuda")
+    platform: _way(
+      name,
+      dilation,
+      loops.takes(x.dtype),
+      platform == "cuda" and name not in _FUSED,
+    )
     for platform, name in ({"cuda": meaning["default"]} | meaning).items()
   }
   return by_platform.compute(arrays, **ways)

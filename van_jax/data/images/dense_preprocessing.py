@@ -92,7 +92,8 @@ class DensePreprocessing:
       f"of an image of {width} x {height} pixels the network would see "
       f"{seen[1]} x {seen[0]}{at}, and must see {least} or more down and "
       f"across; set preprocessing.multiple={least}, which sides are rounded up "
-      f"to and which is {self.multiple}, or enlarge preprocessing.scale"
+      f"to and which is {self.multiple}"
+      + (", or enlarge preprocessing.scale" if self.scale else "")
     )
 
   def replace(self, **changes: Any) -> "DensePreprocessing":
