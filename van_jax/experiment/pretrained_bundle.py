@@ -4,7 +4,6 @@ A head is taken if the config's is the same, by name and fields; which of its
 layers fit, `training.recipe.pretrained` says.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,14 +22,16 @@ _PARTS = {table.HEAD: "decode_head", table.AUXILIARY: "auxiliary_head"}
 _FREE = "dropout_rate"  # No weight depends on it.
 
 
-def load(config: Config, path: str) -> bundle_lib.Bundle:
-  """Returns a bundle with the variables that a config's model may take.
-
-  Of a segmenter it is the backbone's, with the heads' variables beside.
+def load(config: Config, path: str) -> tuple[dict[str, Any], Any]:
+  """Returns what a config's model may take of a bundle, and its preprocessing.
 
   Args:
     config: of the run.
     path: of the bundle, on disk.
+
+  Returns:
+    a VAN's variables; for a segmenter, of one, the same heads' beside those of
+    its `backbone`.
 
   Raises:
     UserError: as `load_bundle`.
@@ -40,21 +41,24 @@ def load(config: Config, path: str) -> bundle_lib.Bundle:
   strangers = model_check.strangers(config)
   attention = strangers.get("attention")
   if "backbone" not in theirs:
-    return bundle_lib.load_bundle(path, attention=attention)
+    bundle = bundle_lib.load_bundle(path, attention=attention)
+    return bundle.variables, bundle.preprocessing
   bundle = bundle_lib.load_backbone(path, attention=attention)
-  if not section_table.has_masks(config):
-    return bundle
-  heads = _same_heads(config, theirs, strangers)
+  heads = []
+  if section_table.has_masks(config):
+    heads = _same_heads(config, theirs, strangers)
   if not heads:
-    return bundle
+    return bundle.variables, bundle.preprocessing
   # Not by `load_bundle`, which needs the class of every head that is there.
   kept = {
     name: jnp.asarray(array)
     for name, array in weights.read(folder).items()
-    if name.split("/")[1] in ("backbone", *heads)
+    if name.split("/")[1] in heads
   }
   variables = traverse_util.unflatten_dict(kept, sep="/")
-  return dataclasses.replace(bundle, variables=variables)
+  for collection, values in bundle.variables.items():
+    variables.setdefault(collection, {})["backbone"] = values
+  return variables, bundle.preprocessing
 
 
 def _same_heads(

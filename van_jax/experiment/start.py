@@ -26,14 +26,14 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   if not config.pretrained_bundle:
     return None
   path = released.local_bundle(config.pretrained_bundle)
-  bundle = pretrained_bundle.load(config, path)
+  variables, preprocessing = pretrained_bundle.load(config, path)
   try:
-    pretrained.check(config_check.abstract_variables(config), bundle.variables)
+    pretrained.check(config_check.abstract_variables(config), variables)
   except errors.UserError as error:
     name = config.pretrained_bundle
     raise errors.UserError(f"pretrained_bundle={name}: {error}") from error
   for name in ("mean", "std"):
-    theirs = getattr(bundle.preprocessing, name)
+    theirs = getattr(preprocessing, name)
     ours = tuple(config.preprocessing[name])
     if theirs != ours:
       logging.warning(
@@ -43,7 +43,7 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
         ours,
         theirs,
       )
-  return bundle.variables
+  return variables
 
 
 def first_state(
