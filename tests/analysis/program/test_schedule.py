@@ -56,6 +56,18 @@ def test_operations_that_are_alike_share_a_schedule(folder):
   assert schedule.cycles(module, folder) == 2 * 17
 
 
+def test_a_sum_that_names_its_numbers_in_another_order_is_alike(folder):
+  def called(name, order):
+    lines = [f"  %{name}{n} = f32[] parameter({n})\n" for n in order]
+    return f"%{name} (x: f32[]) -> f32[] {{\n{''.join(lines)}}}\n\n"
+
+  up = FUSION.format(n=1).replace("%fused", "%up")
+  down = FUSION.format(n=2).replace("%fused", "%down")
+  before = called("up", (0, 1)) + called("down", (1, 0))
+  module = fragments.module(up, down, before=before)
+  assert schedule.cycles(module, folder) == 2 * 17
+
+
 def test_an_operation_in_a_loop_counts_as_often_as_that_turns(folder):
   body = f"%body (q: f32[40]) -> f32[40] {{\n  {FUSION.format(n=1)}\n}}\n\n"
   loop = "%w = f32[40] while(%p), condition=%less, body=%body"

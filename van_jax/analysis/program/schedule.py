@@ -27,7 +27,7 @@ def operations(
   """
   scheduled, of_kind = _scheduled(folder), {}
   bodies = {
-    name: _body(instructions)
+    name: _body(sorted(instructions, key=_parameters_first))
     for name, instructions in module.computations.items()
   }
   found = collections.Counter()
@@ -98,6 +98,12 @@ def _body(instructions):
   return hlo.nameless(
     "\n".join(f"%{i.name} = {i.type} {i.opcode}({i.rest}" for i in instructions)
   )
+
+
+def _parameters_first(instruction):
+  """Returns a key: two sums that are alike may name theirs in another order."""
+  is_one = instruction.opcode == "parameter"
+  return not is_one, instruction.rest if is_one else ""
 
 
 def _kind(instruction, bodies):
