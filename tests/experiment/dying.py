@@ -54,6 +54,12 @@ def while_writing(step: int) -> None:
   setattr(ocp.StandardCheckpointHandler, "finalize", finalize)  # noqa: B010
 
 
+def remove(folder: pathlib.Path) -> None:
+  """Removes a folder that another thread may be writing to."""
+  while folder.exists():
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
   """Arms the trap, then runs train.py with the arguments that are left."""
   kind, step = sys.argv.pop(1).split("=")
@@ -65,7 +71,7 @@ def main() -> None:
     happens = {
       "kill-after-step": lambda: die(signal.SIGKILL),
       "terminate-after-step": terminating.terminate,
-      "remove-after-step": lambda: shutil.rmtree(workdir),
+      "remove-after-step": lambda: remove(workdir),
     }[kind]
     after_step(int(step), happens)
   runpy.run_path(str(ROOT / "train.py"), run_name="__main__")

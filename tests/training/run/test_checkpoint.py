@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from absl import logging as absl_logging
 
@@ -354,6 +355,25 @@ def test_close_reports_a_save_that_failed_in_the_background(
   monkeypatch.undo()
   assert kept.steps(folder) == [1, 2, 3]
   assert_equal(restore_latest(folder), 3)
+
+
+def test_a_folder_that_was_removed_is_told_from_a_disk_that_refuses(
+  folder, monkeypatch
+):
+  """Orbax makes the folder again, and what it says then has no word of it."""
+  checkpointer = checkpoint.Checkpointer(
+    folder, keep_last=5, keep_best=0, **BY_TOP1
+  )
+
+  def fail(*args, **kwargs):
+    shutil.rmtree(folder)
+    folder.mkdir()
+    raise ValueError("No ArrayMetadata found for process_index=0.")
+
+  monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
+  with pytest.raises(checkpoint.CheckpointError, match="was removed while"):
+    checkpointer.save(4, make_state(4))
+  checkpointer.close()
 
 
 _FULL_DISK = """

@@ -19,6 +19,7 @@ from van_jax.training.run import (
   damage,
   kept,
   peers,
+  presence,
   restoring,
   saving,
   scores as scores_lib,
@@ -70,6 +71,7 @@ class Checkpointer:
       "making the folder of checkpoints",
       lambda: self._directory.mkdir(parents=True, exist_ok=True),
     )
+    self._presence = presence.Presence(self._directory)
     damage.clear(self._directory, kept.steps(self._directory))
     rank = functools.partial(kept.rank, best=best, best_mode=best_mode)
     policies: list[preservation_policy.PreservationPolicy] = [
@@ -145,19 +147,20 @@ class Checkpointer:
     Raises:
       CheckpointError: when one could not be written.
     """
-    if self._failed:
-      self._saver.let_go()
-      return
-    self.wait()
-    with self._failures_named():
-      self._saver.manager.close()
+    with contextlib.closing(self._presence):
+      if self._failed:
+        self._saver.let_go()
+        return
+      self.wait()
+      with self._failures_named():
+        self._saver.manager.close()
 
   def _check_still_there(self):
     """Raises CheckpointError where somebody has removed the folder.
 
     Orbax would make it again: a folder that nobody's config belongs to.
     """
-    if not self._directory.is_dir():
+    if self._presence.is_lost():
       self._failed = True
       raise unwritable.removed(self._directory)
 
@@ -171,6 +174,8 @@ class Checkpointer:
       if peers.is_loss(error):
         raise
       there = kept.steps(self._directory)
+      if self._presence.is_lost() and not there:
+        raise unwritable.removed(self._directory) from error
       raise unwritable.told(error, self._directory, there) from error
 
   def restore_latest(self, like: TrainState) -> TrainState | None:

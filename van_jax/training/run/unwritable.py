@@ -34,7 +34,7 @@ def told(
   """
   missing = (os.strerror(errno.ENOENT), "NOT_FOUND")  # TensorStore's word.
   if not there and any(word in str(error) for word in missing):
-    return removed(directory)  # In the midst of a save, which makes parts anew.
+    return removed(directory)  # Or about to be: what it holds goes first.
   given_up = isinstance(error, retrying.StillFailingError)
   passing = given_up or retrying.is_passing(error)
   cause = error.__cause__ if given_up and error.__cause__ else error
