@@ -12,7 +12,7 @@ from van_jax.ops.cpu.depthwise import call as loops
 from van_jax.ops.gelu import add_bias
 from van_jax.ops.gpu import call as gpu_kernels, proven
 from van_jax.ops.tpu import call as tpu_kernels
-from van_jax.ops.tpu.plan import LANES
+from van_jax.ops.tpu.plan import LANES, SUBLANES
 
 
 def _then_bias(convolve):
@@ -32,32 +32,46 @@ def _grouped(x, kernel, dilation):
   return kernel_sums.in_kernels_dtype(convolve)(x, kernel)
 
 
-# Each of (x, kernel, bias or None, dilation).
-BY_NAME = {
-  "grouped": _then_bias(_grouped),
-  "numba_cpu": loops.depthwise_conv,
-  "pallas_gpu": gpu_kernels.depthwise_conv,
-  "pallas_tpu": tpu_kernels.depthwise_conv,
-  "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
-}
-BY_NAME["xla"] = BY_NAME["grouped"]
+def _pallas_tpu_for_many(x, kernel, bias, dilation):
+  """Leaves to XLA's convolution what a device has too few examples of.
+
+  By the compiler's schedule, as below: the kernels pad examples to 8, the
+  sublanes of a register, and fewer than 128 channels, its lanes, stay alone in
+  one up to there; XLA's takes cycles in proportion to the examples.
+  """
+  if x.shape[-1] < LANES:
+    least = SUBLANES + 1
+  else:
+    least = SUBLANES if dilation == 1 else SUBLANES // 2
+  return tpu_kernels.depthwise_conv(x, kernel, bias, dilation, least)
+
 
 # What "auto" means: the faster one on each platform that has been measured. On
 # CPUs, by benchmarks/lka.py on every shape of B0 to B6 (224, batch 8, two
 # cores), the loops of numba_cpu beat the shifted sum 1.9 to 13 times backward
 # and 1.05 to 4.4 times forward, but for 3x3 on 14x14, where they are equal.
 # What Numba does not know is left to the shifted sum, 8 times as fast as XLA's
-# there. On TPUs, by benchmarks/tpu_schedule.py,
-# that is by the compiler's schedule for v5e, pallas_tpu wins where taps lie
-# apart or channels leave lanes of registers empty: elsewhere XLA's is near the
-# limit, and takes its neighbours along. Fewer than 8 examples, a register's
-# sublanes, pallas_tpu would pad at a loss. On NVIDIA's GPUs pallas_gpu takes
-# the shapes that `gpu.proven` lists.
+# there. On TPUs, by benchmarks/tpu_schedule.py, that is by the compiler's
+# schedule for v5e, pallas_tpu wins where taps lie apart or channels leave lanes
+# of registers empty, of many examples; elsewhere XLA's is near the limit, and
+# takes its neighbours along. On NVIDIA's GPUs pallas_gpu takes the shapes that
+# `gpu.proven` lists.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
-_AUTO_ON_TPU = ("pallas_tpu", "xla")
-_LEAST_EXAMPLES_ON_TPU = 8
+_AUTO_ON_TPU = ("pallas_tpu_for_many", "xla")
 _AUTO_ON_GPU = ("pallas_gpu", "xla")
 _AUTO_ELSEWHERE = "xla"
+
+# Each of (x, kernel, bias or None, dilation): of the names that users have, and
+# of what "auto" means beside.
+BY_NAME = {
+  "grouped": _then_bias(_grouped),
+  "numba_cpu": loops.depthwise_conv,
+  "pallas_gpu": gpu_kernels.depthwise_conv,
+  "pallas_tpu": tpu_kernels.depthwise_conv,
+  "shifted_sum": _then_bias(shifted_sum.depthwise_conv),
+  _AUTO_ON_TPU[0]: _pallas_tpu_for_many,
+}
+BY_NAME["xla"] = BY_NAME["grouped"]
 
 
 def list_implementations() -> tuple[str, ...]:
@@ -130,10 +144,7 @@ def meaning(
 def _on_tpu(shape, dilation):
   """Returns what "auto" means on a TPU, for maps of a shape."""
   ours, plain = _AUTO_ON_TPU
-  examples, _, _, channels = shape
-  if examples < _LEAST_EXAMPLES_ON_TPU:
-    return plain
-  return ours if dilation > 1 or channels % LANES else plain
+  return ours if dilation > 1 or shape[-1] % LANES else plain
 
 
 def _on_gpu(x, kernel, dilation):

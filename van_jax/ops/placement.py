@@ -35,7 +35,7 @@ def per_device(
     name: of the primitive.
     run: run(*arrays, interpret=bool, **parameters) -> arrays, of one device.
     otherwise: otherwise(*arrays, **parameters) -> arrays, of XLA's operations,
-      for a batch that does not split evenly.
+      for a batch that does not split evenly, or into too few examples.
     platform: JAX's name of the one that the kernels are for; on others they
       are interpreted.
     split: for each array, whether its leading axis is the batch.
@@ -43,13 +43,15 @@ def per_device(
       otherwise its leading axis is the batch.
 
   Returns:
-    operation(*arrays, **parameters) -> arrays; parameters are hashable.
+    operation(*arrays, least_examples=1, **parameters) -> arrays; parameters
+    are hashable. How many examples a device has is not known before lowering.
   """
   primitive = core.Primitive(name)
   primitive.multiple_results = True
 
   @primitive.def_abstract_eval
-  def _(*arrays, **parameters):
+  def _(*arrays, least_examples, **parameters):
+    del least_examples
     shapes = jax.eval_shape(functools.partial(otherwise, **parameters), *arrays)
     return [ShapedArray(shape.shape, shape.dtype) for shape in shapes]
 
@@ -57,11 +59,11 @@ def per_device(
   def _(*arrays, **parameters):
     return jax.jit(functools.partial(primitive.bind, **parameters))(*arrays)
 
-  def lower(context, *operands, interpret, **parameters):
+  def lower(context, *operands, interpret, least_examples, **parameters):
     local = functools.partial(run, interpret=interpret, **parameters)
     devices = _devices_of(context)
     batch = context.avals_in[split.index(True)].shape[0]
-    if batch % devices:
+    if batch % devices or batch // devices < least_examples:
       local = functools.partial(otherwise, **parameters)
     elif devices > 1:
       local = _over(devices, local, split, summed)
@@ -95,7 +97,11 @@ def per_device(
     return results, [0] * len(results)
 
   batching.primitive_batchers[primitive] = batched
-  return primitive.bind
+
+  def operation(*arrays, least_examples=1, **parameters):
+    return primitive.bind(*arrays, least_examples=least_examples, **parameters)
+
+  return operation
 
 
 def _devices_of(context) -> int:

@@ -200,7 +200,10 @@ def test_a_batch_that_does_not_split_evenly_is_still_right():
 
 @pytest.mark.parametrize(
   ("batch", "channels", "dilation", "kernels"),
-  [(8, 2, 1, 1), (7, 2, 1, 0), (8, 160, 1, 1), (8, 256, 1, 0), (8, 256, 3, 1)],
+  [
+    *((9, 2, 1, 1), (8, 2, 1, 0), (8, 160, 1, 1), (8, 256, 1, 0)),
+    *((4, 256, 3, 1), (3, 256, 3, 0), (9, 64, 3, 1), (8, 64, 3, 0)),
+  ],
 )
 def test_auto_is_these_kernels_on_tpus_where_they_win(
   batch, channels, dilation, kernels
@@ -211,6 +214,44 @@ def test_auto_is_these_kernels_on_tpus_where_they_win(
   text = jax.jit(run).trace(x, kernel).lower(lowering_platforms=("tpu",))
   assert text.as_text().count("tpu_custom_call") == kernels
   assert text.as_text().count("stablehlo.convolution") == 1 - kernels
+
+
+@pytest.mark.parametrize(("batch", "kernels"), [(64, 1), (72, 3)])
+def test_auto_counts_the_examples_of_a_device(batch, kernels):
+  split, whole = shardings(("batch",))
+  x = jax.ShapeDtypeStruct((batch, 4, 4, 3), jnp.float32, sharding=split)
+  kernel = jax.ShapeDtypeStruct((3, 3, 1, 3), jnp.float32, sharding=whole)
+
+  def run(x, kernel, gradient):
+    y, vjp = jax.vjp(ops.depthwise_conv, x, kernel)
+    return y, vjp(gradient)
+
+  text = jax.jit(run).trace(x, kernel, x).lower(lowering_platforms=("tpu",))
+  assert text.as_text().count("tpu_custom_call") == kernels
+
+
+def test_too_few_examples_a_device_are_right_by_xla():
+  shape = (16, 6, 5, 3, 3, 3, 2)
+  arrays = draw(shape, "float32")
+  split, whole = shardings(("batch",))
+  placed = [
+    jax.device_put(jnp.asarray(a, jnp.float32), s)
+    for a, s in zip(arrays, (split, whole, whole, split), strict=True)
+  ]
+
+  @jax.jit
+  def run(x, kernel, bias, gradient):
+    y, vjp = jax.vjp(
+      lambda *arrays: call.depthwise_conv(*arrays, 2, least_examples=4),
+      x,
+      kernel,
+      bias,
+    )
+    return y, *vjp(gradient)
+
+  text = run.lower(*placed).as_text()
+  assert text.count("stablehlo.convolution") == 2
+  check(run(*placed), arrays, shape, "float32")
 
 
 def test_runs_inside_of_shard_map():

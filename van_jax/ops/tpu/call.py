@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from van_jax.ops import grouped
+from van_jax.ops.gelu import add_bias
 from van_jax.ops.placement import per_device
 from van_jax.ops.shifted_sum import offsets
 from van_jax.ops.tpu import forward
@@ -24,9 +25,13 @@ from van_jax.ops.tpu.plan import Taps
 from van_jax.ops.tpu.weights import gather, spread
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
 def depthwise_conv(
-  x: jax.Array, kernel: jax.Array, bias: jax.Array | None, dilation: int
+  x: jax.Array,
+  kernel: jax.Array,
+  bias: jax.Array | None,
+  dilation: int,
+  least_examples: int = 1,
 ) -> jax.Array:
   """Returns the depthwise convolution of x, [B, H, W, C].
 
@@ -38,23 +43,38 @@ def depthwise_conv(
     kernel: [kh, kw, 1, C].
     bias: [C], or None.
     dilation: distance between neighbouring taps.
+    least_examples: a device; of fewer the convolution and the gradient for x
+      are left to XLA's, which pads none. The kernel's gradient is not.
   """
   if bias is None:
     bias = jnp.zeros(x.shape[-1:], x.dtype)
-  (y,) = _correlate(x, kernel, bias, dilation=dilation, backwards=False)
+  (y,) = _correlate(
+    x,
+    kernel,
+    bias,
+    dilation=dilation,
+    backwards=False,
+    least_examples=least_examples,
+  )
   return y
 
 
-def _forward(x, kernel, bias, dilation):
-  return depthwise_conv(x, kernel, bias, dilation), (x, kernel, bias)
+def _forward(x, kernel, bias, dilation, least_examples):
+  y = depthwise_conv(x, kernel, bias, dilation, least_examples)
+  return y, (x, kernel, bias)
 
 
-def _backward(dilation, residuals, gradient):
+def _backward(dilation, least_examples, residuals, gradient):
   x, kernel, bias = residuals
   C = x.shape[-1]
   nothing = jnp.zeros((C,), x.dtype)
   (x_gradient,) = _correlate(
-    gradient, kernel, nothing, dilation=dilation, backwards=True
+    gradient,
+    kernel,
+    nothing,
+    dilation=dilation,
+    backwards=True,
+    least_examples=least_examples,
   )
   size = kernel.shape[:2]
   (sums,) = _parameter_gradients(x, gradient, dilation=dilation, size=size)
@@ -98,7 +118,7 @@ def _correlate_by_xla(x, kernel, bias, *, dilation, backwards):
   convolve = functools.partial(grouped.depthwise_conv, dilation=dilation)
   if backwards:
     return jax.linear_transpose(lambda x: convolve(x, kernel), x)(x)
-  return [convolve(x, kernel) + bias.astype(x.dtype)[None, None, None]]
+  return [add_bias(convolve(x, kernel), bias)]
 
 
 _correlate = per_device(
