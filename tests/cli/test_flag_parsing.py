@@ -188,6 +188,25 @@ def test_an_argument_that_a_table_lacks_is_named_with_those_it_has(
     parse(f"--config={path}:lage", "--workdir=w")
 
 
+def test_of_several_tables_the_one_that_was_asked_is_listed_once(
+  parse, tmp_path
+):
+  path = tmp_path / "variants.py"
+  path.write_text(
+    "SIZES = {'small': 1, 'large': 2}\n"
+    "MORE = {'small': 3}\n\n\n"
+    "def flat(size):\n  return SIZES[size]\n\n\n"
+    "HEADS = {'flat': flat}\n\n\n"
+    "def get_config(both):\n"
+    "  size, head = both.split(',')\n"
+    "  return HEADS[head](size)\n"
+  )
+  with pytest.raises(ValueError, match=r"'flta' .* there are flat\."):
+    parse(f"--config={path}:small,flta", "--workdir=w")
+  with pytest.raises(ValueError, match=r"'lage' .* there are large, small\."):
+    parse(f"--config={path}:lage,flat", "--workdir=w")
+
+
 def test_a_config_may_lie_below_the_home_folder(
   parse, write_config, monkeypatch, tmp_path
 ):

@@ -1,7 +1,10 @@
 """Config files: a user's own, and those that come with van_jax."""
 
+import itertools
+import linecache
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -90,9 +93,9 @@ def load(given: str, parse: Callable[[str], Any]) -> Any:
 def _said_by_file(error: Exception, found: str) -> str:
   """Returns why a config file could not be loaded."""
   path, colon, argument = found.partition(":")
-  choices = _choices(error, path)
   # The whole of it, or one of what commas part in it.
   missed = error.args[0] if isinstance(error, KeyError) else None
+  choices = _choices(error, path)
   if colon and choices and missed in (argument, *argument.split(",")):
     listed = imports.nearest(missed, choices)
     return f"{missed!r} may not follow the colon; {listed}"
@@ -101,15 +104,23 @@ def _said_by_file(error: Exception, found: str) -> str:
 
 
 def _choices(error: Exception, path: str) -> list[str]:
-  """Returns the keys of a config file's tables, NAME = {...}."""
-  return [
-    key
-    for frame, _ in traceback.walk_tb(error.__traceback__)
-    if frame.f_code.co_filename == path and frame.f_code.co_name != "<module>"
-    for name, table in frame.f_globals.items()
-    if name.isupper() and isinstance(table, dict)
-    for key in table
-  ]
+  """Returns the keys of a config file's tables, NAME = {...}.
+
+  Of those that the line names which failed, or of all if it names none.
+  """
+  tables: dict[str, dict[str, Any]] = {}
+  lines = ""
+  for frame, line in traceback.walk_tb(error.__traceback__):
+    if frame.f_code.co_filename == path and frame.f_code.co_name != "<module>":
+      lines = linecache.getline(path, line)
+      tables |= {
+        name: table
+        for name, table in frame.f_globals.items()
+        if name.isupper() and isinstance(table, dict)
+      }
+  words = re.findall(r"\w+", lines)
+  named = [tables[name] for name in tables if name in words]
+  return list(dict.fromkeys(itertools.chain(*(named or tables.values()))))
 
 
 def _origin(error: BaseException) -> str:
