@@ -61,7 +61,7 @@ def test_updates_are_as_many_as_theirs(create, argument, steps):
 
 
 def test_rates_with_fpn_are_theirs(create):
-  """lr 2e-4, poly power 0.9 from the first update on."""
+  """Poly, power 0.9, from 2e-4 at the first update on."""
   rate = parts.recipe_of(create("van_b0,fpn").lock(), IMAGES).schedule
   for step in (0, 1, 500, 20_000, 39_999):
     assert np.isclose(rate(step), 2e-4 * (1 - step / 40_000) ** 0.9, rtol=1e-4)

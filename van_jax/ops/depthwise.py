@@ -35,14 +35,13 @@ def _grouped(x, kernel, dilation):
 def _pallas_tpu_for_many(x, kernel, bias, dilation):
   """Leaves to XLA's convolution what a device has too few examples of.
 
-  By the compiler's schedule, as below: the kernels pad examples to 8, the
-  sublanes of a register, and fewer than 128 channels, its lanes, stay alone in
-  one up to there; XLA's takes cycles in proportion to the examples.
+  The kernels pad examples to 8, the sublanes of a register. By the schedule, as
+  below: with dilation 3, of 4 examples on, they are the faster ones all the
+  same, up to maps so wide that VMEM has a row or two at a time.
   """
-  if x.shape[-1] < LANES:
-    least = SUBLANES + 1
-  else:
-    least = SUBLANES if dilation == 1 else SUBLANES // 2
+  least = SUBLANES
+  if dilation > 1:
+    least = SUBLANES // 2 if x.shape[2] <= _WIDE_ON_TPU else SUBLANES + 1
   return tpu_kernels.depthwise_conv(x, kernel, bias, dilation, least)
 
 
@@ -58,6 +57,7 @@ def _pallas_tpu_for_many(x, kernel, bias, dilation):
 # `gpu.proven` lists.
 _AUTO_ON_CPU = ("numba_cpu", "shifted_sum")
 _AUTO_ON_TPU = ("pallas_tpu_for_many", "xla")
+_WIDE_ON_TPU = 96
 _AUTO_ON_GPU = ("pallas_gpu", "xla")
 _AUTO_ELSEWHERE = "xla"
 
