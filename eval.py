@@ -54,6 +54,12 @@ _SPLIT = flags.DEFINE_string(
   None,
   "What to score on, in place of config.data.eval_split: val, 'train[90%:]'.",
 )
+_UNLABELLED = flags.DEFINE_bool(
+  "unlabelled",
+  False,
+  "The split has images and no masks, as a benchmark's test split: masks are "
+  "written to --predictions, and nothing is scored.",
+)
 _BATCH_SIZE = flags.DEFINE_integer(
   "batch_size",
   None,
@@ -125,6 +131,7 @@ def main(_) -> None:
       data_name=_DATA_NAME.value,
       data_directory=_DATA_DIRECTORY.value,
       split=_SPLIT.value,
+      unlabelled=_UNLABELLED.value,
       batch_size=_BATCH_SIZE.value,
       class_map=_CLASS_MAP.value,
       trust_class_order=_TRUST.value,

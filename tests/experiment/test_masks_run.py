@@ -236,3 +236,40 @@ def test_a_preview_has_the_masks_colours_and_the_classes_parts(
   assert found["count"] == 2
   with Image.open(output) as image:
     assert image.size[0] > 2 * 176
+
+
+def test_a_split_without_masks_is_predicted_and_not_scored(
+  finished, pairs, tmp_path
+):
+  workdir, _ = finished
+  for folder in ("images", "labels"):
+    shutil.copytree(pairs / folder / "val", tmp_path / folder / "val")
+  shutil.copytree(pairs / "images" / "val", tmp_path / "images" / "test")
+  run = {"checkpoint": str(workdir), "data_directory": str(tmp_path)}
+  labelled, alone = tmp_path / "labelled", tmp_path / "alone"
+  experiment.evaluate(None, split="val", predictions=str(labelled), **run)
+  run |= {"split": "test", "unlabelled": True}
+  output = tmp_path / "scores.json"
+  told = experiment.evaluate(
+    None, predictions=str(alone), output=str(output), **run
+  )
+  assert told == {"count": len(SIZES)}
+  assert json.loads(output.read_text())["count"] == len(SIZES)
+  masks = [path.name for path in labelled.iterdir()]
+  assert len(masks) == len(SIZES)
+  for name in masks:
+    ours = (alone / name).read_bytes()
+    assert ours == (labelled / name).read_bytes()
+  with pytest.raises(errors.UserError, match="nothing to score: pass --pred"):
+    experiment.evaluate(None, **run)
+  with pytest.raises(
+    errors.UserError, match=r"labels/test is no folder.*--unl"
+  ):
+    experiment.evaluate(None, **(run | {"unlabelled": False}))
+
+
+def test_nothing_is_learned_of_images_without_masks(config_of, tmp_path):
+  config = config_of(**{"data.options.unlabelled": True})
+  with pytest.raises(errors.UserError, match="train has no labels, by data"):
+    experiment.train(config, workdir=str(tmp_path / "run"))
+  assert not (tmp_path / "run").exists()

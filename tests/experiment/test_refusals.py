@@ -268,7 +268,8 @@ def test_a_pretrained_bundle_that_does_not_fit(refuse, finished, tmp_path):
 
 def test_a_pretrained_bundle_that_is_not_there(refuse, tmp_path):
   message = refuse(pretrained_bundle=str(tmp_path), error=ValueError)
-  assert f"{tmp_path} is not a bundle" in message
+  assert f"pretrained_bundle={tmp_path}: {tmp_path} is not a bundle" in message
+  assert "Or train without, --config.pretrained_bundle=''." in message
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_hard_pixels_alone_make_the_loss(key):
     kept: jax.jit(task(ohem_min_kept=kept, ohem_threshold=0.2).loss)(
       outputs["logits"], labels
     )[0]
-    for kept in (1, 33 * 49)
+    for kept in (1, 33 * 49, 2**30)  # Times B it is no int32.
   }
   x = torch.tensor(np.asarray(outputs["logits"])).movedim(3, 1)
   losses = torch.nn.functional.cross_entropy(
@@ -169,6 +169,7 @@ def test_hard_pixels_alone_make_the_loss(key):
   assert float(loss[1]) == pytest.approx(float(hard.mean()), rel=2e-6)
   # As mmsegmentation: of all that there are the very easiest one is left out.
   assert float(loss[33 * 49]) == pytest.approx(float(losses.mean()), rel=2e-6)
+  assert loss[2**30] == loss[33 * 49]
 
 
 def test_devices_share_the_loss_and_exchange_no_logits(key, monkeypatch):

@@ -28,6 +28,7 @@ def evaluate(
   data_name: str | None = None,
   data_directory: str | None = None,
   split: str | None = None,
+  unlabelled: bool = False,
   batch_size: int | None = None,
   class_map: str | None = None,
   trust_class_order: bool = False,
@@ -54,6 +55,8 @@ def evaluate(
     data_name: in place of config.data.name; "folder", if nothing says it.
     data_directory: in place of config.data.directory.
     split: in place of config.data.eval_split.
+    unlabelled: the split has images and no masks: `predictions` are written,
+      and nothing is scored.
     batch_size: in place of config.evaluation.batch_size.
     class_map: a file that says which of the weights' classes each of the data's
       is, where they have other names; see `evaluation.class_map`.
@@ -74,7 +77,7 @@ def evaluate(
   Returns:
     The task's scores that are single numbers: of classification top1, top5,
     loss, count and mean_per_class_accuracy; and "classes", "200 of 1000", where
-    the data has not all of them.
+    the data has not all of them. The count alone where there are no labels.
 
   Raises:
     UserError: bad input.
@@ -92,6 +95,8 @@ def evaluate(
     "eval_split": split,
   }
   config = _config(config, checkpoint, given, batch_size, suite_directory)
+  if unlabelled:
+    config.data.options["unlabelled"] = True
   common: dict[str, Any] = {
     "checkpoint": checkpoint,
     "step": step,

@@ -13,6 +13,7 @@ from van_jax.training.recipe import mixing
 def check_source(config: Config, source: data.Source, task: tasks.Task) -> None:
   """Raises UserError where the data does not suit the config."""
   check_kind(config, source)
+  _check_labelled(source)
   check_classes(config, source, task)
   _check_seen(config, source)
   if config.batch_size > source.num_train:
@@ -35,6 +36,16 @@ def check_kind(config: Config, source: data.Source) -> None:
     f"data.name={config.data.name!r} has {has}, and the config is of images "
     f"{'with' if dense else 'without'} them; {remedy}, or name other data."
   )
+
+
+def _check_labelled(source: data.Source) -> None:
+  """Raises UserError where a split has no labels to learn from, or score by."""
+  for split in (source.train, source.evaluation):
+    if split is not None and not split.has_labels:
+      raise errors.UserError(
+        f"{split.title} has no labels, by data.options.unlabelled=True, which "
+        "is for eval.py --predictions; leave it out."
+      )
 
 
 def _check_seen(config: Config, source: data.Source) -> None:

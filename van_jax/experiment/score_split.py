@@ -67,6 +67,7 @@ def evaluate(
   """
   source = _open(config)
   misfits.check_kind(config, source)
+  _check_asked(source, files)
   files.check_predictions(has_masks=source.has_masks)
   bundle, mesh = scoring.start(
     config,
@@ -107,6 +108,19 @@ def _open(config: Config) -> data.Source:
     ) from error
 
 
+def _check_asked(source: data.Source, files: score_files.ScoreFiles) -> None:
+  """Raises UserError unless what is asked for can be had of the split."""
+  assert source.evaluation is not None
+  if source.evaluation.has_labels:
+    return
+  if not files.predictions or files.confusion_matrix:
+    raise errors.UserError(
+      f"{source.evaluation.title} has no labels (--unlabelled, data.options."
+      "unlabelled), so that there is nothing to score: pass "
+      "--predictions=FOLDER, and no --confusion_matrix."
+    )
+
+
 def _score(
   config: Config,
   bundle: Bundle,
@@ -141,7 +155,12 @@ def _score(
     )
   rate = stopwatch.images_per_second(_later(config, batches, source))
   beside.finish(totals)  # Even where nothing has a class to score.
-  scores = task.scores(totals)
+  assert source.evaluation is not None
+  scores = (
+    task.scores(totals)
+    if source.evaluation.has_labels
+    else {"count": source.num_eval}
+  )
   if rate:
     logging.info("%.1f images a second, after the first batch.", rate)
   if jax.process_index() == 0:

@@ -25,13 +25,18 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   """Returns the variables that fine-tuning starts from, if any."""
   if not config.pretrained_bundle:
     return None
-  path = released.local_bundle(config.pretrained_bundle)
-  variables, preprocessing = pretrained_bundle.load(config, path)
+  name = config.pretrained_bundle
   try:
+    path = released.local_bundle(name)
+    variables, preprocessing = pretrained_bundle.load(config, path)
     pretrained.check(config_check.abstract_variables(config), variables)
   except errors.UserError as error:
-    name = config.pretrained_bundle
-    raise errors.UserError(f"pretrained_bundle={name}: {error}") from error
+    if type(error) is not errors.UserError:
+      raise  # Its kind says whether the same command may go on.
+    raise errors.UserError(
+      f"pretrained_bundle={name}: {error} Or train without, "
+      "--config.pretrained_bundle=''."
+    ) from error
   for name in ("mean", "std"):
     theirs = getattr(preprocessing, name)
     ours = tuple(config.preprocessing[name])

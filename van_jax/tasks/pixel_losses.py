@@ -79,7 +79,7 @@ def hard_pixels(
   losses, weighted_losses = lax.stop_gradient((losses, weighted_losses))
   counted = labels != VOID
   number = jnp.sum(counted, dtype=jnp.int32)
-  kept = jnp.minimum(min_kept * len(labels), number)
+  kept = jnp.minimum(min(min_kept * len(labels), labels.size), number)
   if threshold is not None:
     probability = jnp.exp(-losses)
     limit = smallest(probability, counted, jnp.minimum(kept, number - 1))

@@ -7,6 +7,7 @@ decoded by TensorFlow, which takes no lock of Python's; all else is by Pillow.
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from van_jax import errors
 from van_jax.data.images import reading
+from van_jax.data.mask_numbering import VOID
 from van_jax.data.tensorflow import tf
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -80,6 +82,25 @@ def read(encoded: bytes) -> np.ndarray:
     f"it has colours (Pillow's mode {image.mode}), and must have one number a "
     f"pixel; {_advice(image)}"
   )
+
+
+def void_of(image: Any) -> Any:
+  """Returns an encoded mask, void all over, of an encoded image's size.
+
+  In a graph; of an image that does not tell its size, no bytes.
+  """
+
+  def make(content):
+    try:
+      size = reading.size(np.asarray(content, object).item())
+    except errors.UserError:
+      return b""
+    file = io.BytesIO()
+    Image.new("L", size[::-1], VOID).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+  encoded = tf.numpy_function(make, [image], tf.string, stateful=False)
+  return tf.ensure_shape(encoded, [])
 
 
 def _advice(image: Image.Image) -> str:

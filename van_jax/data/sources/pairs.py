@@ -12,17 +12,20 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import logging
 
 from van_jax import errors, storage
-from van_jax.data import class_colors as class_colors_lib
+from van_jax.data import arguments, class_colors as class_colors_lib
+from van_jax.data.images import masks as masks_lib
 from van_jax.data.mask_numbering import VOID, MaskNumbering
 from van_jax.data.sources import listing, names, pair_classes, slices
 from van_jax.data.sources.split import IndexedSplit
 from van_jax.data.tensorflow import tf
+
+_UNLABELLED = "Of images without masks eval.py --unlabelled makes predictions."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,7 @@ class PairSplit(IndexedSplit):
     title: the folder of the images.
     roots: the folders that the names of images and of masks are below.
     images: [N], "SPLIT/NAME" or "SPLIT/.../NAME", sorted.
-    masks: [N], likewise.
+    masks: [N], likewise; None where nobody has them: all pixels are void then.
     mask_numbering: what the masks' numbers mean.
     class_names: [K].
     class_colors: [K], or ().
@@ -42,7 +45,7 @@ class PairSplit(IndexedSplit):
   title: str
   roots: tuple[str, str]
   images: names.Names
-  masks: names.Names
+  masks: names.Names | None
   mask_numbering: MaskNumbering
   class_names: tuple[str, ...]
   class_colors: class_colors_lib.Colors = ()
@@ -52,10 +55,16 @@ class PairSplit(IndexedSplit):
     """Number of examples."""
     return len(self.images)
 
+  @property
+  def has_labels(self) -> bool:
+    """Whether there are masks."""
+    return self.masks is not None
+
   @functools.cached_property
   def _tensors(self) -> tuple[Any, Any]:
     with tf.init_scope():  # Out of any graph: it would hold a copy.
-      return self.images.tensors(), self.masks.tensors()
+      masks = None if self.masks is None else self.masks.tensors()
+      return self.images.tensors(), masks
 
   def fetch(self, handle: Any) -> dict[str, Any]:
     """Reads the two files of an index."""
@@ -74,17 +83,20 @@ class PairSplit(IndexedSplit):
   def _read(self, handle: Any, read: Callable[[Any], Any]) -> dict[str, Any]:
     image, mask = (
       read(tf.constant(os.fsencode(root)) + names.look_up(n, handle))
+      if n is not None
+      else None
       for root, n in zip(self.roots, self._tensors, strict=True)
     )
+    if mask is None:
+      mask = masks_lib.void_of(image)
     return {"image": image, "label": mask}
 
   def describe(self, index: int) -> str:
     """Returns the paths of an example's files."""
-    image, mask = (
-      f"{root}{names[index]}"
-      for root, names in zip(self.roots, (self.images, self.masks), strict=True)
-    )
-    return f"{image} (mask {mask})"
+    image = f"{self.roots[0]}{self.images[index]}"
+    if self.masks is None:
+      return image
+    return f"{image} (mask {self.roots[1]}{self.masks[index]})"
 
   def stem(self, index: int) -> str:
     """Returns an image's name below its split, without the ending."""
@@ -115,6 +127,7 @@ def opener(
   reduce_zero_label: bool = False,
   ignore_index: int = VOID,
   allow_void: bool = False,
+  unlabelled: bool = False,
 ) -> Callable[[str], PairSplit]:
   """Returns the function that opens a split by name.
 
@@ -131,7 +144,10 @@ def opener(
     reduce_zero_label: see `MaskNumbering`.
     ignore_index: likewise.
     allow_void: likewise.
+    unlabelled: whether there are no masks, as of a benchmark's test split:
+      predictions can be made of it and nothing else.
   """
+  arguments.check_bool(unlabelled, "data.options.unlabelled")
   classes = pair_classes.choose(
     class_names=class_names, num_classes=num_classes, directory=directory
   )
@@ -140,22 +156,23 @@ def opener(
     num_classes=len(classes),
     reduce_zero_label=reduce_zero_label,
     ignore_index=ignore_index,
-    allow_void=allow_void,
+    allow_void=allow_void or unlabelled,
   )
 
   @functools.cache  # Two slices need one listing.
   def whole(name: str) -> PairSplit:
-    folders = [os.path.join(directory, f, name) for f in (images, masks)]
-    ends = (image_suffix, mask_suffix)
-    found, fitting = _paired(_checked(folders, directory), ends)
+    given = (images,) if unlabelled else (images, masks)
+    folders = [os.path.join(directory, folder, name) for folder in given]
+    ends = (image_suffix, mask_suffix)[: len(given)]
+    found = _files(_checked(folders, directory), ends)
     return PairSplit(
       title=folders[0],
       roots=(
         os.path.join(directory, images, ""),
         os.path.join(directory, masks, ""),
       ),
-      images=names.pack([name], [found]),
-      masks=names.pack([name], [fitting]),
+      images=names.pack([name], found[:1]),
+      masks=None if unlabelled else names.pack([name], found[1:]),
       mask_numbering=numbering,
       class_names=classes,
       class_colors=colors,
@@ -176,7 +193,7 @@ def _sliced(whole: PairSplit, split: str, bounds: tuple[str, str]) -> PairSplit:
   return dataclasses.replace(
     whole,
     images=slices.keep(whole.images, chosen),
-    masks=slices.keep(whole.masks, chosen),
+    masks=whole.masks and slices.keep(whole.masks, chosen),
   )
 
 
@@ -190,28 +207,47 @@ def _checked(folders: list[str], directory: str) -> list[str]:
         f"{folder} is no folder; pairs are directory/images/SPLIT/NAME.jpg and "
         "directory/labels/SPLIT/NAME.png, where data.options.images and masks "
         f"may name others, and {directory} "
-        + (f"holds {', '.join(found[:8]) or 'none'}." if there else "is none.")
+        + (
+          f"holds {', '.join(found[:8]) or 'none'}. " if there else "is none. "
+        )
+        + _UNLABELLED
       )
   return folders
 
 
-def _paired(
-  folders: list[str], suffixes: tuple[str, str]
-) -> tuple[list[str], list[str]]:
-  """Returns the names of images and of their masks, or raises UserError."""
-  images, masks = (
+def _files(folders: Sequence[str], suffixes: Sequence[str]) -> list[list[str]]:
+  """Returns the names of images, and of their masks if that folder is given.
+
+  Raises:
+    UserError: when there are none, or an image has no mask.
+  """
+  images, *masks = (
     _by_stem(folder, suffix)
     for folder, suffix in zip(folders, suffixes, strict=True)
   )
   if not images:
     raise errors.UserError(f"{folders[0]} holds no image; fill it.")
+  if not masks:
+    return [list(images.values())]
+  fitting = _fitting(images, masks[0], folders, suffixes)
+  return [list(images.values()), fitting]
+
+
+def _fitting(
+  images: Mapping[str, str],
+  masks: Mapping[str, str],
+  folders: Sequence[str],
+  suffixes: Sequence[str],
+) -> list[str]:
+  """Returns the mask of each image, or raises UserError."""
   alone = [stem for stem in images if stem not in masks]
   if alone:
     more = f" (and {len(alone) - 1} other images)" if len(alone) > 1 else ""
     raise errors.UserError(
       f"{folders[0]}/{images[alone[0]]}{more} has no mask in {folders[1]}, "
       f"which would be called {alone[0]}{suffixes[1]}.png; add it, move the "
-      "image away, or say by data.options.mask_suffix how masks are called."
+      "image away, or say by data.options.mask_suffix how masks are called. "
+      f"{_UNLABELLED}"
     )
   over = [masks[stem] for stem in masks if stem not in images]
   if over:
@@ -222,7 +258,7 @@ def _paired(
       ", ".join(over[:3]),
       ", ..." if len(over) > 3 else "",
     )
-  return list(images.values()), [masks[stem] for stem in images]
+  return [masks[stem] for stem in images]
 
 
 def _by_stem(folder: str, suffix: str) -> dict[str, str]:

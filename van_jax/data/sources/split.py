@@ -78,6 +78,11 @@ class Split(abc.ABC):
   def size(self) -> int:
     """Number of examples."""
 
+  @property
+  def has_labels(self) -> bool:
+    """Whether labels say anything, so that there is something to score."""
+    return True
+
   def check_training(self, batch_size: int, process_count: int) -> None:
     """Raises UserError where it cannot be shuffled into such batches."""
     del batch_size, process_count  # Most splits can.

@@ -76,7 +76,8 @@ def preprocessing(config: str) -> dense_preprocessing.DensePreprocessing:
   for name in ("mean", "std"):
     numbers = _numbers(config, name) or []
     if len(numbers) == 3:
-      fields[name] = tuple(number / _PIXEL for number in numbers)
+      # 57.12 / 255 is 0.22399999999999998: another number than 0.224.
+      fields[name] = tuple(round(number / _PIXEL, 9) for number in numbers)
   if (test := _TEST.search(config)) is None:
     return dense_preprocessing.DensePreprocessing(**fields)
   if re.search(r"\bimg_scale\s*=\s*None", test[1]):
