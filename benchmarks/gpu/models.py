@@ -4,12 +4,13 @@
 
 Every contestant is a process. All start at once: torch.compile and the tracing
 of ours take CPUs. Then, after a line of standard input, one model after the
-other: ours are compiled one by one, so that XLA's autotuning has the device for
-itself, and each takes turns with PyTorch's, which give their memory back after
-each turn; XLA's pool goes back when its process ends. Where both do not fit,
-ours goes first and leaves. A contestant for which the batch is too large even
-so takes half of it, and its row says so. Processes of the next model stand
-still meanwhile. Emits a row a measurement, and one a profile.
+other: ours are compiled one by one, all others standing still, so that XLA's
+autotuning has the device for itself, and each takes turns with PyTorch's, which
+give their memory back after each turn; XLA's pool goes back when its process
+ends. Where both do not fit, ours goes first and leaves. A contestant for which
+the batch is too large even so takes half of it, and its row says so. Processes
+of the next model stand still meanwhile. Emits a row a measurement, and one a
+profile.
 """
 
 import argparse
@@ -28,7 +29,11 @@ def main() -> None:
   parser.add_argument("--dtype", default="bfloat16")
   parser.add_argument("--batch", type=int, default=256)
   parser.add_argument("--size", type=int, default=224, help="pixels a side")
-  parser.add_argument("--jax", default="auto", help="implementations")
+  parser.add_argument(
+    "--jax",
+    default="auto",
+    help="implementations; auto:FLAG=VALUE has that of XLA's",
+  )
   parser.add_argument("--torch", default="eager,compiled", help="styles")
   parser.add_argument("--rounds", type=int, default=3)
   parser.add_argument("--turn_seconds", type=float, default=0.6)
@@ -40,8 +45,8 @@ def main() -> None:
   races = [Race(options, model) for model in options.models.split(",")]
   sys.stdin.readline()
   for i, race in enumerate(races):
-    race.prepare()
     others = [c for other in races[i + 1 :] for c in other.ours + other.theirs]
+    race.prepare(others)
     with paused(others):
       race.run()
 

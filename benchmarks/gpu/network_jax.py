@@ -13,7 +13,7 @@ import optax
 
 from benchmarks.gpu import networks
 from van_jax import parallel
-from van_jax.training import state as state_lib, step as step_lib
+from van_jax.training import compiling, state as state_lib, step as step_lib
 from van_jax.training.recipe import losses, optimizers, smoothing
 
 _SMOOTHING = 0.1  # Of the labels.
@@ -28,10 +28,12 @@ class Contestant:
 
   def __init__(self, job: Mapping[str, Any]):
     self.job = job
+    implementation, _, flags = job["style"].partition(":")
+    self._xla_flags = dict(f.split("=") for f in flags.split(";") if f)
     self.model = networks.flax_model(
       job,
       dtype=job["dtype"],
-      implementation=job["style"],
+      implementation=implementation,
       drop_path_rate=networks.DROP_PATH,
     )
     self._programs: dict[str, Any] = {}
@@ -95,7 +97,7 @@ class Contestant:
     start = time.monotonic()
     if mode not in self._lowered:
       self.lower(mode)
-    program = self._lowered[mode].compile()
+    program = compiling.compile_with(self._lowered[mode], self._xla_flags)
     self._programs[mode] = program
     answer: dict[str, Any] = {"seconds": time.monotonic() - start}
     plan: Any = program.memory_analysis()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.gpu import profile
-from benchmarks.gpu.contestants import Contestant, FailedError
+from benchmarks.gpu.contestants import Contestant, FailedError, paused
 from benchmarks.gpu.rows import emit
 
 MODES = ("training", "inference")
@@ -47,14 +47,20 @@ class Race:
       started.append(contestant)
     return started
 
-  def prepare(self) -> None:
-    """Compiles ours one by one, and waits for PyTorch's."""
+  def prepare(self, others: Sequence[Contestant] = ()) -> None:
+    """Compiles ours one by one, and waits for PyTorch's.
+
+    Args:
+      others: of later races; they and PyTorch's stand still meanwhile, as
+        XLA's autotuning measures.
+    """
     limit = self._options.compile_limit
     for contestant in self.ours:
       for mode in MODES:
         with self._guarded(contestant, mode):
           contestant.receive(limit)
-    self._compile_ours(but_memory=True)
+    with paused([*self.theirs, *others]):
+      self._compile_ours(but_memory=True)
     for contestant in self.theirs:
       for mode in MODES:
         with self._guarded(contestant, mode, but_memory=True):
