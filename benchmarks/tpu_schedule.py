@@ -1,6 +1,7 @@
 """Cycles on a TPU by its compiler: XLA's operations against ours.
 
   python benchmarks/tpu_schedule.py --output=FILE
+  python benchmarks/tpu_schedule.py --shapes=1,128,64,7,3,bfloat16
   python benchmarks/tpu_schedule.py --steps=van_b0,van_b2 --batch_size=64
 
 Needs libtpu (`pip install libtpu`), no TPU. All figures are of compile time:
@@ -43,6 +44,9 @@ DIRECTIONS = ("forward", "input gradient", "kernel gradient")
 CONTESTANTS = ("flax", "xla", "auto")
 
 _TPU = flags.DEFINE_string("tpu", "v5e:2x2", "Topology to compile for.")
+_SHAPES = flags.DEFINE_multi_string(
+  "shapes", [], "One in place of SHAPES, or several: B,H,C,TAPS,DILATION,DTYPE."
+)
 _STEPS = flags.DEFINE_list("steps", [], "Models whose training step counts.")
 _BATCH = flags.DEFINE_integer("batch_size", 64, "Examples a step, on a chip.")
 _SIZE = flags.DEFINE_integer("image_size", 224, "Pixels along an image's side.")
@@ -58,7 +62,7 @@ def main(_) -> None:
     return
   report = {"tpu": _TPU.value, "operations": [], "steps": []}
   print(f"{'shape':>28} {'direction':>16}    limit      XLA     ours  of limit")
-  for shape in SHAPES:
+  for shape in map(_shape, _SHAPES.value) if _SHAPES.value else SHAPES:
     for row in operation(*shape):
       report["operations"].append(row)
       print(
@@ -75,6 +79,11 @@ def main(_) -> None:
     pathlib.Path(_OUTPUT.value).expanduser().write_text(
       json.dumps(report, indent=1)
     )
+
+
+def _shape(text: str) -> tuple[int | str, ...]:
+  *numbers, dtype = text.split(",")
+  return *map(int, numbers), dtype
 
 
 def operation(batch, length, channels, size, dilation, dtype):

@@ -157,7 +157,7 @@ def test_a_part_that_fails_or_overruns_leaves_the_others_results(
       say("import sys; sys.stdin.readline(); print('said'); r.emit(n=2)"),
       *(60, 0, True),
     ),
-    part("late", say("import time; r.emit(n=3); time.sleep(99)"), 2, 0),
+    part("late", say("import time; r.emit(n=3); time.sleep(99)"), 8, 0),
     part("long", say("r.emit(n=4)"), 60, 1e4),
     part("last", say("r.emit(n=5)"), 60, 0),
   ]

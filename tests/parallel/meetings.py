@@ -44,10 +44,10 @@ def meet(addresses, index):
   start = time.monotonic()
   try:
     if index == 2:
-      processes.barrier("another door", seconds=5.0)
+      processes.barrier("another door", seconds=15.0)
     while processes.read("at/2") != "another door #1":
       time.sleep(0.05)
-    processes.barrier("the door", seconds=2.0)
+    processes.barrier("the door", seconds=10.0)
   except errors.PeerError as error:
     found["missing"] = str(error)
   found["waited"] = time.monotonic() - start
@@ -67,7 +67,7 @@ def trouble(addresses, index):
 
 def miss(address, index):
   """Joins as one of four, of whom two are never started."""
-  join(address, (0, 2)[index], 4, seconds=4.0)
+  join(address, (0, 2)[index], 4, seconds=10.0)
 
 
 def disagree(address, index):
@@ -77,7 +77,7 @@ def disagree(address, index):
 
 def double(address, index):
   """Joins as process 1, which two think that they are."""
-  join(address, min(index, 1), 3, seconds=5.0)
+  join(address, min(index, 1), 3, seconds=10.0)
 
 
 def look(address, index):

@@ -63,7 +63,7 @@ def test_a_barrier_says_who_is_missing_and_where_it_is(met):
       "'the door' for process 2 (last seen at 'another door')"
       in (each["missing"])
     )
-    assert each["waited"] < 50.0  # 2 s, on a machine that does other things.
+    assert each["waited"] < 50.0  # 10 s, on a machine that does other things.
   assert "processes 0 and 1 (last seen at 'the door')" in met[2]["missing"]
 
 
@@ -76,7 +76,7 @@ def troubles(play):
 def test_who_does_not_come_is_named_by_all_who_did(troubles):
   for each in troubles[:2]:
     assert each["kind"] == "PeerError"
-    assert "processes 1 and 3 of 4 did not come within 4 s" in each["error"]
+    assert "processes 1 and 3 of 4 did not come within 10 s" in each["error"]
     assert each["seconds"] < 50.0
 
 

@@ -170,8 +170,9 @@ def test_a_redirection_to_where_nobody_should_follow_is_refused(
 
 
 def test_a_server_that_stops_is_left(server, refused, monkeypatch):
-  monkeypatch.setattr(transfer, "_TIMEOUTS", (1.0, 0.05))
-  server.answers["/w.pth"] = [file_server.stalled(DATA, 0.3)]
+  # Long enough for the server's thread to have begun, on a busy machine.
+  monkeypatch.setattr(transfer, "_TIMEOUTS", (1.0, 0.5))
+  server.answers["/w.pth"] = [file_server.stalled(DATA, 1.0)]
   assert "stopped sending" in refused()
 
 

@@ -19,7 +19,7 @@ from van_jax.training.run import phases as phases_lib, watchdog
 watchdog._LOOK_SECONDS, watchdog._SPARE_SECONDS = 0.05, 0.5
 workdir, kind = sys.argv[1:]
 # To hold the lock takes a turn, which must come before the deadline.
-seconds = {"hang_in_save": 0.5, "hold_the_lock": 3}[kind]
+seconds = {"hang_in_save": 0.5, "hold_the_lock": 6}[kind]
 
 def hang_in_save():
   threading.Event().wait()
