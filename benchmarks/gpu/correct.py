@@ -25,6 +25,7 @@ import numpy as np
 from benchmarks.gpu import reference, shapes
 from benchmarks.gpu.rows import emit
 from van_jax import ops
+from van_jax.models.heads import pooling
 from van_jax.ops import bilinear
 
 # Sums of some thousand products in float32 in another order, and results (and
@@ -75,6 +76,15 @@ def cases(small: bool) -> Iterator[Case]:
       ((2, 14, 14, 8),),
       ("auto",),
     )
+
+  pool = pooling.AdaptiveAveragePool(6)
+  yield Case(
+    "adaptive average (2, 16, 17, 8) to (6, 6)",
+    lambda _, x: pool.apply({}, x),
+    functools.partial(reference.pooled, size=6),
+    ((2, 16, 17, 8),),
+    ("auto",),
+  )
 
 
 def _depthwise(small: bool) -> Iterator[Case]:
@@ -131,6 +141,7 @@ def _elementwise_and_products(small: bool) -> Iterator[Case]:
   for taps, stride, size, inputs, outputs in (
     (7, 4, 32 if small else 224, 3, 32),
     (3, 2, 8 if small else 56, 32, 64),
+    (3, 1, 8 if small else 32, 64, 64),  # Of segmenters' heads.
   ):
     options = {"stride": stride, "padding": taps // 2}
     yield Case(

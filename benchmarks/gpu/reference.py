@@ -89,6 +89,12 @@ def resized(x: Any, size: tuple[int, int]) -> Any:
   return y.permute(0, 2, 3, 1)
 
 
+def pooled(x: Any, size: int) -> Any:
+  """Maps [B, H, W, C] to [B, size, size, C], cells' averages."""
+  y = functional.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), size)
+  return y.permute(0, 2, 3, 1)
+
+
 def quicken(network: Any) -> None:
   """Has a network's depthwise convolutions be the sums over taps."""
   for module in network.modules():
