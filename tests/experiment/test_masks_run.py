@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -245,7 +246,10 @@ def test_a_split_without_masks_is_predicted_and_not_scored(
   for folder in ("images", "labels"):
     shutil.copytree(pairs / folder / "val", tmp_path / folder / "val")
   shutil.copytree(pairs / "images" / "val", tmp_path / "images" / "test")
-  run = {"checkpoint": str(workdir), "data_directory": str(tmp_path)}
+  run: dict[str, Any] = {
+    "checkpoint": str(workdir),
+    "data_directory": str(tmp_path),
+  }
   labelled, alone = tmp_path / "labelled", tmp_path / "alone"
   experiment.evaluate(None, split="val", predictions=str(labelled), **run)
   run |= {"split": "test", "unlabelled": True}
@@ -262,10 +266,11 @@ def test_a_split_without_masks_is_predicted_and_not_scored(
     assert ours == (labelled / name).read_bytes()
   with pytest.raises(errors.UserError, match="nothing to score: pass --pred"):
     experiment.evaluate(None, **run)
+  run["unlabelled"] = False
   with pytest.raises(
     errors.UserError, match=r"labels/test is no folder.*--unl"
   ):
-    experiment.evaluate(None, **(run | {"unlabelled": False}))
+    experiment.evaluate(None, **run)
 
 
 def test_nothing_is_learned_of_images_without_masks(config_of, tmp_path):

@@ -94,9 +94,9 @@ def evaluate(
     "directory": data_directory,
     "eval_split": split,
   }
-  config = _config(config, checkpoint, given, batch_size, suite_directory)
-  if unlabelled:
-    config.data.options["unlabelled"] = True
+  config = _config(
+    config, checkpoint, given, batch_size, suite_directory, unlabelled
+  )
   common: dict[str, Any] = {
     "checkpoint": checkpoint,
     "step": step,
@@ -125,6 +125,7 @@ def _config(
   given: Mapping[str, str | None],
   batch_size: int | None,
   suite_directory: str | None,
+  unlabelled: bool,
 ) -> Config:
   """Returns the config to score by, unlocked and with what flags say."""
   chosen: Config
@@ -136,6 +137,8 @@ def _config(
     chosen = config.copy_and_resolve_references()
     chosen.unlock()
   own_config.set_data(chosen, given)
+  if unlabelled:
+    chosen.data.options["unlabelled"] = True
   if batch_size is not None:
     if batch_size < 1:  # 0 in a config stands for 64 a device.
       raise errors.UserError(f"batch_size={batch_size} must be above 0.")

@@ -205,6 +205,25 @@ def test_a_number_beyond_the_classes_is_named(directory):
     list(_batches(directory, class_names=pairs_on_disk.CLASSES[:3]))
 
 
+def test_images_without_masks_are_void_at_their_own_sizes(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  pixels = np.zeros((40, 56, 3), np.uint8)
+  folder = tmp_path / "images/test"
+  folder.mkdir(parents=True)
+  Image.fromarray(pixels).save(folder / "0.jpg", exif=exif)
+  Image.fromarray(pixels).save(folder / "1.bmp")  # No head tells its size.
+  source = pairs_on_disk.open_pairs(tmp_path, None, "test", unlabelled=True)
+  for turned, first in ((False, [40, 56]), (True, [56, 40])):
+    batches = data.eval_batches(
+      source, batch_size=1, preprocessing=TO.replace(exif_rotation=turned)
+    )
+    found = [batch["size"][0].tolist() for batch in batches]
+    assert sorted(found) == sorted([first, [40, 56]])
+    assert all((batch["label"] == 255).all() for batch in batches)
+    assert sum(int(batch["mask"].sum()) for batch in batches) == 2
+
+
 def test_exif_rotation_is_named_where_it_explains_the_size(directory):
   exif = Image.Exif()
   exif[0x0112] = 6

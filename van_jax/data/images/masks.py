@@ -84,19 +84,25 @@ def read(encoded: bytes) -> np.ndarray:
   )
 
 
-def void_of(image: Any) -> Any:
+def void_of(image: Any, *, exif_rotation: bool) -> Any:
   """Returns an encoded mask, void all over, of an encoded image's size.
 
   In a graph; of an image that does not tell its size, no bytes.
+
+  Args:
+    image: [] string.
+    exif_rotation: whether the image is turned as its EXIF data say.
   """
 
   def make(content):
     try:
-      size = reading.size(np.asarray(content, object).item())
+      height, width = reading.size(
+        np.asarray(content, object).item(), exif_rotation=exif_rotation
+      )
     except errors.UserError:
       return b""
     file = io.BytesIO()
-    Image.new("L", size[::-1], VOID).save(file, "PNG", compress_level=1)
+    Image.new("L", (width, height), VOID).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
   encoded = tf.numpy_function(make, [image], tf.string, stateful=False)

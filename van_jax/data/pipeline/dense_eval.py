@@ -160,9 +160,8 @@ class DenseEvalBatches:
       return np.array(size if certain else (0, 0), np.int64)
 
     def told(function, handle, head):
-      image, parts = fetch_parts(self.split, handle, head=head)
       found = tf.numpy_function(
-        function, [image, parts["label"]], tf.int64, stateful=False
+        function, self._pair(handle, head), tf.int64, stateful=False
       )
       return tf.ensure_shape(found, [2])
 
@@ -204,14 +203,27 @@ class DenseEvalBatches:
       images = [resize_whole(image, to, ratio) for ratio in self.ratios]
       return *images, table[mask].astype(np.uint8)
 
-    encoded, parts = fetch_parts(self.split, handle)
-    image = decode.decode(encoded, exif_rotation=to.exif_rotation)
-    mask = masks.decode(parts["label"])
+    image, mask = self._pair(handle)
+    image = decode.decode(image, exif_rotation=to.exif_rotation)
+    mask = masks.decode(mask)
     kinds = (tf.uint8,) * (len(self.ratios) + 1)
     *images, label = tf.numpy_function(
       finish, [image, mask], kinds, stateful=False
     )
     return {"image": tuple(images), "label": label, "index": index}
+
+  def _pair(self, handle: Any, head: int | None = None) -> list[Any]:
+    """Returns an image and its mask, encoded; runs in a graph.
+
+    Args:
+      handle: of the example.
+      head: bytes that are enough of each; None for all.
+    """
+    image, parts = fetch_parts(self.split, handle, head=head)
+    if self.split.has_labels:
+      return [image, parts["label"]]
+    exif_rotation = self.preprocessing.exif_rotation
+    return [image, masks.void_of(image, exif_rotation=exif_rotation)]
 
   def _read(
     self,
@@ -221,6 +233,11 @@ class DenseEvalBatches:
     """Reads examples one by one, ahead of time; names what cannot be read."""
     numbering = self.split.mask_numbering
     assert numbering is not None
+    examine = None
+    if self.split.has_labels:
+      examine = pair_check.examiner(
+        numbering, exif_rotation=self.preprocessing.exif_rotation
+      )
     example = tf.autograph.experimental.do_not_convert(example)
     made = order().map(
       example, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -231,9 +248,7 @@ class DenseEvalBatches:
       self.split,
       1,
       remedy=_REMEDY,
-      examine=pair_check.examiner(
-        numbering, exif_rotation=self.preprocessing.exif_rotation
-      ),
+      examine=examine,
     )
 
 

@@ -19,7 +19,6 @@ from absl import logging
 
 from van_jax import errors, storage
 from van_jax.data import arguments, class_colors as class_colors_lib
-from van_jax.data.images import masks as masks_lib
 from van_jax.data.mask_numbering import VOID, MaskNumbering
 from van_jax.data.sources import listing, names, pair_classes, slices
 from van_jax.data.sources.split import IndexedSplit
@@ -36,7 +35,7 @@ class PairSplit(IndexedSplit):
     title: the folder of the images.
     roots: the folders that the names of images and of masks are below.
     images: [N], "SPLIT/NAME" or "SPLIT/.../NAME", sorted.
-    masks: [N], likewise; None where nobody has them: all pixels are void then.
+    masks: [N], likewise; None where nobody has them.
     mask_numbering: what the masks' numbers mean.
     class_names: [K].
     class_colors: [K], or ().
@@ -87,9 +86,7 @@ class PairSplit(IndexedSplit):
       else None
       for root, n in zip(self.roots, self._tensors, strict=True)
     )
-    if mask is None:
-      mask = masks_lib.void_of(image)
-    return {"image": image, "label": mask}
+    return {"image": image, "label": tf.constant(b"") if mask is None else mask}
 
   def describe(self, index: int) -> str:
     """Returns the paths of an example's files."""

@@ -106,7 +106,8 @@ class Split(abc.ABC):
     "image" is the encoded image, [] string. All others come with it into the
     batch as they are, and have known shapes: "label", [] int32, of a data set
     for classification. With a `mask_numbering` "label" is the encoded mask, []
-    string, and there is nothing else. The names in RESERVED are taken.
+    string, no bytes without labels, and there is nothing else. The names in
+    RESERVED are taken.
     """
 
   def fetch_heads(self, handle: Any, size: int) -> dict[str, Any]:

@@ -26,6 +26,7 @@ class Presence:
       descriptor = retrying.call(
         lambda: os.open(folder, os.O_RDONLY), f"Opening {folder}"
       )
+      assert descriptor is not None  # That is for what `done_if` lets pass.
       self._descriptor = descriptor
       self._close = weakref.finalize(self, os.close, descriptor)
 
