@@ -19,7 +19,7 @@
 #   tests               40  tests/ops, tests/models, on CPUs
 #   models_float32      70  TF32 on both sides; what fits of B0 and B2
 #   convolutions_float32 -  ours alone, if 20 s are left
-#   flags                -  B0 under some of XLA's flags, if 50 s are left
+#   flag_...             -  B0 under one of XLA's flags, each if 30 s are left
 #   max_autotune         -  torch.compile's longest search, if 90 s are left
 #
 # XLA and Inductor keep what they compile in OUT/../gpu_cache: a second go on the

@@ -66,9 +66,8 @@ def get_config():
   config.schedule.options = section({"power": 0.9})
   config.schedule.warmup_epochs = 0.0
   config.schedule.end_learning_rate = 0.0
-  config.schedule.epochs = (
-    40_000 / 631
-  )  # 40,000 updates of ADE20K's 20,210 images.
+  # 40,000 updates, of ADE20K's 20,210 images 631 an epoch.
+  config.schedule.epochs = 40_000 / 631
   config.schedule.cooldown_epochs = 0.0
 
   config.optimizer.weight_decay = 1e-4

@@ -65,7 +65,8 @@ class Race:
       for mode in MODES:
         with self._guarded(contestant, mode, but_memory=True):
           contestant.found[mode] = _named(contestant.receive(limit))
-    self._compile_ours(but_memory=False)  # What PyTorch's first runs prevented.
+    with paused([*self.theirs, *others]):  # What their first runs prevented.
+      self._compile_ours(but_memory=False)
 
   def _compile_ours(self, *, but_memory: bool) -> None:
     for contestant in self.ours:

@@ -109,16 +109,16 @@ def _choices(error: Exception, path: str) -> list[str]:
   Of those that the line names which failed, or of all if it names none.
   """
   tables: dict[str, dict[str, Any]] = {}
-  lines = ""
+  text = ""
   for frame, line in traceback.walk_tb(error.__traceback__):
     if frame.f_code.co_filename == path and frame.f_code.co_name != "<module>":
-      lines = linecache.getline(path, line)
+      text = linecache.getline(path, line)
       tables |= {
         name: table
         for name, table in frame.f_globals.items()
         if name.isupper() and isinstance(table, dict)
       }
-  words = re.findall(r"\w+", lines)
+  words = re.findall(r"\w+", text)
   named = [tables[name] for name in tables if name in words]
   return list(dict.fromkeys(itertools.chain(*(named or tables.values()))))
 

@@ -107,7 +107,7 @@ def evaluate(
   }
   with peers.losses_named():
     if suite is not None:
-      _check_suite_alone(files, class_map)
+      _check_suite_alone(files, class_map, unlabelled)
       return score_suites.evaluate(
         config, suite, suite_directory, output=output, **common
       )
@@ -151,13 +151,14 @@ def _config(
 
 
 def _check_suite_alone(
-  files: score_files.ScoreFiles, class_map: str | None
+  files: score_files.ScoreFiles, class_map: str | None, unlabelled: bool
 ) -> None:
   """Raises UserError for what is of a split, and not of suites."""
   for flag, value in (
     ("predictions", files.predictions),
     ("confusion_matrix", files.confusion_matrix),
     ("class_map", class_map),
+    ("unlabelled", unlabelled),
   ):
     if value:
       raise errors.UserError(

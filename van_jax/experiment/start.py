@@ -25,17 +25,16 @@ def pretrained_variables(config: Config) -> Mapping[str, Any] | None:
   """Returns the variables that fine-tuning starts from, if any."""
   if not config.pretrained_bundle:
     return None
-  name = config.pretrained_bundle
   try:
-    path = released.local_bundle(name)
+    path = released.local_bundle(config.pretrained_bundle)
     variables, preprocessing = pretrained_bundle.load(config, path)
     pretrained.check(config_check.abstract_variables(config), variables)
   except errors.UserError as error:
     if type(error) is not errors.UserError:
       raise  # Its kind says whether the same command may go on.
     raise errors.UserError(
-      f"pretrained_bundle={name}: {error} Or train without, "
-      "--config.pretrained_bundle=''."
+      f"pretrained_bundle={config.pretrained_bundle}: {error} Or train "
+      "without, --config.pretrained_bundle=''."
     ) from error
   for name in ("mean", "std"):
     theirs = getattr(preprocessing, name)

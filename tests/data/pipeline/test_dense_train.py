@@ -49,6 +49,12 @@ def test_a_batch_is_a_function_of_seed_and_step(directory):
   assert (other["label"] != unbroken[0]["label"]).any()
 
 
+def test_images_without_masks_teach_nothing(directory):
+  source = pairs_on_disk.open_pairs(directory, unlabelled=True)
+  with pytest.raises(errors.UserError, match="train has no labels to learn"):
+    _batches(source, 1)
+
+
 def test_two_hosts_have_the_batch_of_one(directory):
   source = pairs_on_disk.open_pairs(directory)
   (whole,) = _batches(source, 1)

@@ -1,5 +1,6 @@
 """A folder is told from one that was made in its place."""
 
+import errno
 import os
 
 import pytest
@@ -32,16 +33,29 @@ def test_a_removed_folder_is_lost_even_once_it_is_made_again(opened):
   assert there.is_lost()
 
 
-def test_a_folder_that_cannot_be_asked_after_is_not_called_lost(
-  opened, monkeypatch
-):
+@pytest.mark.parametrize(
+  ("number", "lost"), [(errno.EIO, False), (errno.ESTALE, True)]
+)
+def test_what_the_storage_says_decides(opened, monkeypatch, number, lost):
+  """NFS calls a folder stale that another host has removed."""
+
   def fail(*arguments):
-    raise OSError(5, "Input/output error")
+    raise OSError(number, os.strerror(number))
 
   with monkeypatch.context() as failing:  # Not longer: pytest asks too.
     failing.setattr(os, "fstat", fail)
     is_lost = opened[1].is_lost()
-  assert not is_lost
+  assert is_lost == lost
+
+
+def test_a_folder_that_does_not_show_yet_goes_by_its_name(tmp_path):
+  folder = storage.absolute(tmp_path / "late")
+  there = presence.Presence(folder)
+  folder.mkdir()
+  assert not there.is_lost()
+  folder.rmtree()
+  assert there.is_lost()
+  there.close()
 
 
 def test_closing_lets_go_of_the_folder(opened):

@@ -78,6 +78,7 @@ def size(encoded: bytes, *, exif_rotation: bool = False) -> tuple[int, int]:
   def shape(image):
     width, height = image.size
     turned = exif_rotation and _orientation(image) in _ON_THEIR_SIDES
+    turned = turned and image.format != "TIFF"  # Pillow's are turned already.
     return (width, height) if turned else (height, width)
 
   return _of(encoded, shape)

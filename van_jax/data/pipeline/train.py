@@ -138,4 +138,9 @@ def _checked_training(source: Source, share: Share, seed: int) -> Split:
     )
   arguments.check_whole("seed", seed, 0)
   arguments.check_whole("start_step", share.start_step, 0)
+  if not source.train.has_labels:
+    raise errors.UserError(
+      f"{source.train.title} has no labels to learn from "
+      "(data.options.unlabelled=True); leave that out."
+    )
   return source.train

@@ -200,14 +200,12 @@ def _checked(folders: list[str], directory: str) -> list[str]:
     if not listing.is_folder(folder):
       there = listing.is_folder(directory)
       found = listing.folders(directory) if there else []
+      holds = f"holds {', '.join(found[:8]) or 'none'}" if there else "is none"
+      remedy = "" if folder == folders[0] else f" {_UNLABELLED}"
       raise errors.UserError(
         f"{folder} is no folder; pairs are directory/images/SPLIT/NAME.jpg and "
         "directory/labels/SPLIT/NAME.png, where data.options.images and masks "
-        f"may name others, and {directory} "
-        + (
-          f"holds {', '.join(found[:8]) or 'none'}. " if there else "is none. "
-        )
-        + _UNLABELLED
+        f"may name others, and {directory} {holds}.{remedy}"
       )
   return folders
 

@@ -38,6 +38,11 @@ class RenumberedSplit(Split):
     """Number of examples."""
     return self.split.size
 
+  @property
+  def has_labels(self) -> bool:
+    """Whether labels say anything."""
+    return self.split.has_labels
+
   def check_training(self, batch_size: int, process_count: int) -> None:
     """Raises UserError where it cannot be shuffled into such batches."""
     self.split.check_training(batch_size, process_count)

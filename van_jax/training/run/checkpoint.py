@@ -162,6 +162,8 @@ class Checkpointer:
     """
     if self._presence.is_lost():
       self._failed = True
+      if there := kept.steps(self._directory):
+        raise unwritable.replaced(self._directory, there)
       raise unwritable.removed(self._directory)
 
   @contextlib.contextmanager

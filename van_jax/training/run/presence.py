@@ -1,6 +1,6 @@
 """Whether a folder that is written to is still the one that was opened."""
 
-import contextlib
+import errno
 import os
 import weakref
 
@@ -18,17 +18,21 @@ class Presence:
   """
 
   def __init__(self, folder: epath.Path):
-    """Opens a folder that is there; a remote one has only its name."""
+    """Opens a folder.
+
+    Args:
+      folder: a remote one has only its name; nor has one more that a shared
+        file system does not show here yet, as another process has just made it.
+    """
     self._folder = folder
     self._descriptor: int | None = None
     self._close = lambda: None
     if not storage.is_remote(folder):
-      descriptor = retrying.call(
-        lambda: os.open(folder, os.O_RDONLY), f"Opening {folder}"
+      self._descriptor = retrying.call(
+        lambda: _opened(folder), f"Opening {folder}"
       )
-      assert descriptor is not None  # That is for what `done_if` lets pass.
-      self._descriptor = descriptor
-      self._close = weakref.finalize(self, os.close, descriptor)
+    if self._descriptor is not None:
+      self._close = weakref.finalize(self, os.close, self._descriptor)
 
   def is_lost(self) -> bool:
     """Returns whether the folder is gone, or another has its name."""
@@ -36,12 +40,21 @@ class Presence:
       return True
     if self._descriptor is None:
       return False
-    with contextlib.suppress(OSError):  # Of a storage that fails for a while.
-      then, now = os.fstat(self._descriptor), os.stat(self._folder)
-      return not os.path.samestat(then, now)
-    return False
+    try:
+      now = os.stat(self._folder)
+      return not os.path.samestat(os.fstat(self._descriptor), now)
+    except OSError as error:
+      # So NFS says of one that another host removed; others may pass.
+      return error.errno == errno.ESTALE
 
   def close(self) -> None:
     """Lets go of the folder; may be called again."""
     self._descriptor = None
     self._close()
+
+
+def _opened(folder: epath.Path) -> int | None:
+  try:
+    return os.open(folder, os.O_RDONLY)
+  except FileNotFoundError:
+    return None

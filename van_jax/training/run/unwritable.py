@@ -22,6 +22,15 @@ def removed(directory: epath.Path) -> CheckpointError:
   )
 
 
+def replaced(directory: epath.Path, there: Sequence[int]) -> CheckpointError:
+  """Returns what to say where another folder with checkpoints has the name."""
+  return CheckpointError(
+    f"{directory} is another folder than the one that the run was writing to, "
+    f"with checkpoints of steps {list(there)}; run the same command to go on "
+    "from the last of them."
+  )
+
+
 def told(
   error: Exception, directory: epath.Path, there: Sequence[int]
 ) -> CheckpointError:
