@@ -101,7 +101,8 @@ def check_is_weights(checkpoint: str | os.PathLike[str]) -> None:
   if not is_run and not bundle_lib.is_bundle(checkpoint):
     raise errors.UserError(
       f"checkpoint={checkpoint} must be a bundle (a folder with bundle.json) "
-      f"or a training workdir (with {workdir_lib.CONFIG}), and is neither."
+      f"or a training workdir (with {workdir_lib.CONFIG}), and is neither; "
+      "name one, or released weights (van_b0)."
     )
 
 
